@@ -1,0 +1,38 @@
+//! The only reader of time.
+//!
+//! Data in: nothing. Data out: elapsed milliseconds and RFC 3339 stamps.
+//! Invariant: nothing that decides a verdict comes from here; clock readings are shown and
+//! stored as measurements and left out of the canonical summary.
+
+use std::time::{Duration, Instant};
+
+/// A monotonic stopwatch.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts counting.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// Milliseconds since the start, with fractions.
+    pub fn elapsed_ms(self) -> f64 {
+        self.elapsed().as_secs_f64() * 1000.0
+    }
+}
+
+/// The current moment as an RFC 3339 stamp in UTC, to the millisecond.
+pub fn now_rfc3339() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
+/// The current moment as `20261120-045301`, for directory names.
+pub fn now_compact() -> String {
+    jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
+}

@@ -1,0 +1,15 @@
+//! toolbench measures how reliably language models call tools.
+//!
+//! ```text
+//! cli ─► config, suite ─► plan ─► runner { prepare · dialect · model · tools · validate }
+//!     ─► event ─► record ─► metrics ─► report
+//! ```
+//! Imports point only down this ladder; `tests/it/tidy.rs` holds it.
+
+pub mod clock;
+pub mod dialect;
+pub mod event;
+pub mod model;
+pub mod record;
+pub mod tools;
+pub mod types;

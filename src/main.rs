@@ -1,0 +1,2 @@
+//! The toolbench command.
+fn main() {}

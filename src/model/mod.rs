@@ -1,0 +1,25 @@
+//! Model providers: `GenerateRequest` in, `GenerateReply` out.
+//!
+//! Invariants: knows only `types`; never a dialect, a tool host or a report. A provider's error is
+//! never the model's doing; a slow or wrong reply is a reply.
+
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
+
+/// Whatever generates. Implementations: the engine child, scripted replies.
+pub trait Provider: Send + Sync {
+    /// Loads or contacts the model and says what it is. Called once, before any request.
+    fn describe(&self) -> BoxFuture<'_, Result<ModelFacts, ProviderError>>;
+
+    /// Answers one request. A reply that ran into its time limit is a reply.
+    fn generate<'a>(
+        &'a self,
+        request: &'a GenerateRequest,
+        cancel: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<GenerateReply, ProviderError>>;
+
+    /// Ends what `describe` started. Idempotent.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,141 @@
+//! The stored shapes of a run directory, and their versions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::fingerprint::Fingerprint;
+use crate::types::suite::Suite;
+use crate::types::{CellKey, ContentHash, ModelFacts, Route, Variant};
+
+/// Major and minor version of the run directory. A reader refuses a newer major.
+pub const RECORD_VERSION: (u32, u32) = (1, 0);
+/// Version of the judging rules; changes whenever a verdict could.
+pub const SCORER_VERSION: u32 = 1;
+/// Version of the formulas behind summaries; changes whenever a number could.
+pub const METRICS_VERSION: u32 = 1;
+
+/// `header.json`: everything a run needs to be understood, resumed and judged again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`RECORD_VERSION`] of the writer.
+    pub record_version: (u32, u32),
+    /// [`SCORER_VERSION`] of the writer.
+    pub scorer_version: u32,
+    /// [`METRICS_VERSION`] of the writer.
+    pub metrics_version: u32,
+    /// Version of the violation codes.
+    pub taxonomy_version: u32,
+    /// Version of toolbench.
+    pub toolbench_version: String,
+    /// Git revision of the build, with `-dirty` where it was; empty when unknown.
+    pub toolbench_revision: String,
+    /// Name of the run: its directory's name.
+    pub run: String,
+    /// When it was created.
+    pub created_at: String,
+    /// `run` or `compare`.
+    pub command: String,
+    /// Hash of everything that decides replies and verdicts; `--resume` needs the same.
+    pub plan_hash: ContentHash,
+    /// Suites as selected, e.g. `quick`.
+    pub selection: Vec<String>,
+    /// The resolved suites, only the selected cases.
+    pub suites: Vec<Suite>,
+    /// Settings in force with their origin.
+    pub settings: Vec<Setting>,
+    /// Variants by name.
+    pub variants: Vec<Variant>,
+    /// Models in the order given.
+    pub models: Vec<ModelHeader>,
+    /// Cells in plan order.
+    pub cells: Vec<CellHeader>,
+    /// Cells that could not be run, with the reason.
+    pub excluded: Vec<ExcludedCell>,
+    /// Trials planned.
+    pub planned_trials: usize,
+    /// Width of `tied`, in points of success rate.
+    pub margin_points: f64,
+    /// `i/n` when the run is a shard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<(u32, u32)>,
+    /// The machine.
+    pub fingerprint: Fingerprint,
+}
+
+/// One setting in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Name, as the long flag without dashes.
+    pub name: String,
+    /// Value as text.
+    pub value: String,
+    /// Where it comes from: `flag`, `environment NAME`, `profile NAME`, a file's path, `built-in`.
+    pub origin: String,
+}
+
+/// One model of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelHeader {
+    /// As the user named it.
+    pub name: String,
+    /// How the name was resolved, in words.
+    pub resolution: String,
+    /// SHA-256 of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_sha256: Option<String>,
+    /// What the provider said when asked before the run.
+    pub facts: ModelFacts,
+}
+
+/// One planned cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellHeader {
+    /// The key.
+    pub key: CellKey,
+    /// [`CellKey::id`].
+    pub id: String,
+    /// Routes, one unless hybrid.
+    pub routes: Vec<Route>,
+    /// Cases planned.
+    pub cases: usize,
+    /// Trials planned.
+    pub trials: usize,
+}
+
+/// A cell, or a whole suite, that could not be run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExcludedCell {
+    /// Model; empty when the reason concerns all.
+    pub model: String,
+    /// Dialect, constraint, variant, suite as text, where they matter.
+    pub labels: BTreeMap<String, String>,
+    /// Cases not run.
+    pub cases: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// One line of `executions.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    /// When it started.
+    pub started_at: String,
+    /// Process id.
+    pub process: u32,
+    /// Trials on record at the start.
+    pub done: usize,
+    /// The machine at that moment.
+    pub fingerprint: Fingerprint,
+}
+
+/// One line of `content.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContentLine {
+    /// Address of `value`.
+    pub hash: ContentHash,
+    /// What it is.
+    pub kind: String,
+    /// The content.
+    pub value: serde_json::Value,
+}

@@ -1,0 +1,270 @@
+//! One request to a model and its reply, with usage and timings.
+
+use serde::{Deserialize, Serialize};
+
+use super::conversation::Message;
+use super::tool::{ToolCall, ToolDefinition};
+
+/// What the model continues.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "wire", rename_all = "snake_case")]
+pub enum Prompt {
+    /// Raw text. `prefix + rest` is the whole; `prefix` is what all trials of a cell share
+    /// (system, tools, few-shot) and may be decoded once and kept.
+    Text {
+        /// The shared part; may be empty.
+        prefix: String,
+        /// What follows it.
+        rest: String,
+    },
+    /// Messages, rendered by the server; `tools` is empty unless the wire is chat with tools.
+    Chat {
+        /// The conversation.
+        messages: Vec<Message>,
+        /// Offered tools.
+        tools: Vec<ToolDefinition>,
+    },
+}
+
+impl Prompt {
+    /// The whole text of a raw prompt; the JSON of a chat one. What is stored by hash.
+    pub fn as_stored(&self) -> String {
+        match self {
+            Self::Text { prefix, rest } => format!("{prefix}{rest}"),
+            Self::Chat { .. } => serde_json::to_string(self).unwrap_or_default(),
+        }
+    }
+}
+
+/// How the next token is chosen. Temperature 0 is greedy: the rest is then without effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sampling {
+    /// 0 means greedy.
+    pub temperature: f32,
+    /// Nucleus mass; 1 is off.
+    pub top_p: f32,
+    /// Candidates kept; 0 is off.
+    pub top_k: u32,
+    /// Smallest probability relative to the best; 0 is off.
+    pub min_p: f32,
+    /// Penalty on recently used tokens; 1 is off. Applies to greedy decoding too.
+    pub repeat_penalty: f32,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repeat_penalty: 1.0,
+        }
+    }
+}
+
+impl Sampling {
+    /// Greedy decoding: one trial is all there is.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature <= 0.0
+    }
+}
+
+/// One attempt's request. Everything that shapes the reply is in here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerateRequest {
+    /// What to continue.
+    pub prompt: Prompt,
+    /// How to choose tokens.
+    pub sampling: Sampling,
+    /// Seed of the sampler; unused when greedy.
+    pub seed: u64,
+    /// Most tokens to generate.
+    pub max_tokens: u32,
+    /// Texts that end the reply; they are not part of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// Lark grammar that decoding is held to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<String>,
+    /// Wall-clock limit of this attempt in milliseconds.
+    pub time_limit_ms: u64,
+    /// The JSON instance the attempt belongs to, for `scripted` providers and live displays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<RequestContext>,
+}
+
+/// Which attempt a request is, for scripted providers and cassettes; shapes no real reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestContext {
+    /// Suite name.
+    pub suite: String,
+    /// Case id.
+    pub case: String,
+    /// Trial index from 0.
+    pub trial: u32,
+    /// Round from 0, turn from 0 and attempt from 1.
+    pub round: u32,
+    /// Turn in the trial, from 0.
+    pub turn: u32,
+    /// Attempt in the turn, from 1.
+    pub attempt: u32,
+}
+
+/// Why a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// End-of-turn token, or the grammar was complete.
+    Stop,
+    /// One of the stop texts.
+    StopText,
+    /// The token limit.
+    MaxTokens,
+    /// The attempt's time limit: a model outcome, slowness is a result.
+    TimeLimit,
+    /// The context window was full.
+    ContextFull,
+    /// The server stopped to report tool calls.
+    ToolCalls,
+    /// Cancelled from outside.
+    Cancelled,
+}
+
+/// Tokens of one attempt. `prompt = cached + computed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Tokens of the whole prompt.
+    pub prompt_tokens: u32,
+    /// Of these, taken from a kept prefix.
+    pub cached_tokens: u32,
+    /// Of these, computed for this attempt.
+    pub computed_tokens: u32,
+    /// Tokens generated, forced ones included.
+    pub output_tokens: u32,
+    /// Of these, forced by the grammar and decoded in a batch.
+    pub forced_tokens: u32,
+    /// Of these, spent in a bounded thought.
+    pub reasoning_tokens: u32,
+    /// Steps of the decoder after prefill.
+    pub decode_steps: u32,
+}
+
+/// Times of one attempt in milliseconds, measured where the work happens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timing {
+    /// Computing the prompt (without the kept prefix).
+    pub prefill_ms: f64,
+    /// Request accepted to first generated token, sampling included.
+    pub first_token_ms: Option<f64>,
+    /// First token to last.
+    pub decode_ms: f64,
+    /// Computing and applying grammar masks (part of `decode_ms`).
+    pub mask_ms: f64,
+    /// Building the grammar's parser.
+    pub grammar_ms: f64,
+    /// Restoring the kept prefix.
+    pub restore_ms: f64,
+    /// The request as a whole.
+    pub total_ms: f64,
+}
+
+impl Timing {
+    /// Generated tokens after the first per second of decoding; `None` under two tokens.
+    pub fn decode_tokens_per_second(&self, usage: &Usage) -> Option<f64> {
+        (usage.output_tokens >= 2 && self.decode_ms > 0.0)
+            .then(|| f64::from(usage.output_tokens - 1) * 1000.0 / self.decode_ms)
+    }
+}
+
+/// What a model answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerateReply {
+    /// The raw text, as generated.
+    pub text: String,
+    /// Calls the server itself parsed (chat with tools only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
+    /// Why it ended.
+    pub stop_reason: StopReason,
+    /// Tokens.
+    pub usage: Usage,
+    /// Times.
+    pub timing: Timing,
+    /// The constraint that was really in force; `false` when a grammar was asked for and dropped.
+    pub constrained: bool,
+    /// Matcher error met while decoding under a grammar; the text ends where it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grammar_error: Option<String>,
+    /// Peak resident memory of the serving process so far, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Why a provider could not answer. None of these is the model's doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ProviderError {
+    /// The engine or server process died.
+    #[error("the model's process ended unexpectedly: {detail}")]
+    Crashed {
+        /// Signal, exit status and last words.
+        detail: String,
+    },
+    /// Not enough memory, decided before loading.
+    #[error("{detail}")]
+    NotEnoughMemory {
+        /// Need, free, and the remedies.
+        detail: String,
+    },
+    /// The weights cannot be loaded.
+    #[error("cannot load the model: {detail}")]
+    Load {
+        /// What is wrong with the file.
+        detail: String,
+    },
+    /// The grammar does not compile.
+    #[error("the grammar was refused: {detail}")]
+    GrammarRejected {
+        /// The compiler's words.
+        detail: String,
+    },
+    /// The prompt does not fit the context; found before decoding.
+    #[error("the prompt has {prompt_tokens} tokens and does not fit a context of {context_tokens}")]
+    ContextOverflow {
+        /// Tokens of the prompt.
+        prompt_tokens: u32,
+        /// The context window.
+        context_tokens: u32,
+    },
+    /// Our own request was not accepted.
+    #[error("the request was rejected: {detail}")]
+    Rejected {
+        /// Why.
+        detail: String,
+    },
+    /// The endpoint is out of reach or broke the connection.
+    #[error("network: {detail}")]
+    Network {
+        /// What happened.
+        detail: String,
+    },
+    /// No answer within the limit and none to be had.
+    #[error("no answer within {limit_ms} ms")]
+    Timeout {
+        /// The limit.
+        limit_ms: u64,
+    },
+    /// Cancelled from outside.
+    #[error("cancelled")]
+    Cancelled,
+    /// A scripted provider has no line for this attempt.
+    #[error("the script has no reply for {detail}")]
+    NoScript {
+        /// Which attempt.
+        detail: String,
+    },
+}

@@ -1,0 +1,37 @@
+//! The words of DESIGN §2 as data: what every other module hands to the next.
+//!
+//! Data in: nothing. Data out: plain, owned, serialisable values.
+//! Invariants: no I/O, no async, no clock, no environment; everything that is stored in a
+//! record is defined here, so live and stored forms cannot drift apart.
+
+pub mod cell;
+pub mod conversation;
+pub mod decoded;
+pub mod expectation;
+pub mod facts;
+pub mod fingerprint;
+pub mod generate;
+pub mod grammar;
+pub mod hash;
+pub mod matcher;
+pub mod outcome;
+pub mod protocol;
+pub mod suite;
+pub mod tool;
+pub mod trial;
+pub mod violation;
+
+pub use cell::{CellKey, Constraint, DialectName, Leniency, ToolChoice, Variant};
+pub use conversation::{Message, Role};
+pub use decoded::{Decoded, Reading, Repair};
+pub use facts::{Mechanism, ModelFacts, Route, Wire};
+pub use generate::{
+    GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason, Timing, Usage,
+};
+pub use grammar::{Grammar, Node};
+pub use hash::{ContentHash, canonical_json};
+pub use outcome::Outcome;
+pub use suite::{Case, Suite};
+pub use tool::{ToolCall, ToolDefinition, ToolResult, WireNames};
+pub use trial::{AttemptRecord, CallRecord, TrialRecord, TrialTime};
+pub use violation::{Class, Code, Stage, Violation};

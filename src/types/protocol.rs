@@ -1,0 +1,93 @@
+//! The engine protocol: JSON Lines on stdio between toolbench and a process that serves one model.
+//!
+//! `toolbench engine` speaks it, and so may any other backend. One JSON object a line, no line
+//! breaks inside. The parent writes `ToEngine`, the child answers `FromEngine` with the same `id`;
+//! several requests may be in flight. The child ends when its standard input ends. Everything the
+//! child wants a person to read goes to standard error.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::ModelFacts;
+use super::generate::{GenerateReply, GenerateRequest, ProviderError};
+
+/// Version of the protocol; a child that answers another major version is refused.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Parent to child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum ToEngine {
+    /// Load a model. Answered by `Loaded` or `Error`. Exactly once, first.
+    Load {
+        /// Request id.
+        id: u64,
+        /// What to load and how.
+        settings: EngineSettings,
+    },
+    /// Generate one reply. Answered by `Reply` or `Error`.
+    Generate {
+        /// Request id.
+        id: u64,
+        /// The request.
+        request: Box<GenerateRequest>,
+    },
+    /// Stop the named request; it is answered with `stop_reason: cancelled`.
+    Cancel {
+        /// Id of the `Generate` to stop.
+        id: u64,
+    },
+}
+
+/// Child to parent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromEngine {
+    /// The model is ready.
+    Loaded {
+        /// Id of the `Load`.
+        id: u64,
+        /// [`PROTOCOL_VERSION`] of the child.
+        protocol: u32,
+        /// What was loaded.
+        facts: Box<ModelFacts>,
+    },
+    /// A reply.
+    Reply {
+        /// Id of the `Generate`.
+        id: u64,
+        /// The reply.
+        reply: Box<GenerateReply>,
+    },
+    /// The request with this id failed; the child goes on.
+    Error {
+        /// Id of the request.
+        id: u64,
+        /// Why.
+        error: ProviderError,
+    },
+}
+
+/// How a model is loaded. What an engine does not know it refuses by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Path of the GGUF file.
+    pub path: String,
+    /// Context window in tokens.
+    pub context_tokens: u32,
+    /// Threads; 0 lets the engine choose the physical cores.
+    #[serde(default)]
+    pub threads: u32,
+    /// Layers on the GPU; 0 is none, `None` lets the engine put there what fits.
+    #[serde(default)]
+    pub gpu_layers: Option<u32>,
+    /// Flash attention: `None` lets the engine choose.
+    #[serde(default)]
+    pub flash_attention: Option<bool>,
+    /// Type of the key and value cache: `f16`, `f32`, `q8_0`, `q4_0`, `q4_1`, `q5_0`, `q5_1`, `bf16`.
+    #[serde(default)]
+    pub kv_cache_type: Option<String>,
+    /// Load even when the estimate says that memory does not suffice.
+    #[serde(default)]
+    pub ignore_memory_check: bool,
+}

@@ -1,0 +1,238 @@
+//! Suites, cases and mocks as people write them.
+//!
+//! Data in: YAML or JSON with exactly these keys. Data out: the same as data; `suite` (the module
+//! that reads files) checks what types alone cannot.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::conversation::Message;
+use super::expectation::Expectation;
+use super::hash::ContentHash;
+use super::matcher::Matcher;
+use super::tool::ToolDefinition;
+
+/// A named set of cases and what they share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Suite {
+    /// Name, as used with `--suite`: lower case, digits, `-`.
+    pub suite: String,
+    /// One paragraph for people: what it measures.
+    pub description: String,
+    /// System prompt of every case, unless the case has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Tools of the mock. A suite on a real server has none: its tools are listed by the server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolDefinition>,
+    /// How the mock answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mock: Option<Mock>,
+    /// A real MCP server instead of a mock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// Worked examples for `--few-shot`; never cases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Example>,
+    /// The cases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<Case>,
+    /// For a pinned set such as `quick`: case ids of other suites, by suite name. Excludes
+    /// everything above but `suite` and `description`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub include: BTreeMap<String, Vec<String>>,
+}
+
+/// One task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Case {
+    /// Stable id, unique in the suite: lower case, digits, `-`.
+    pub id: String,
+    /// Category, for `--by category` and selection.
+    pub category: String,
+    /// `easy`, `medium` or `hard`.
+    pub difficulty: Difficulty,
+    /// Why the case is there: what it tells apart.
+    pub why: String,
+    /// Free labels for `--tag`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// System prompt instead of the suite's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Names of the suite's tools offered here; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+    /// Merged into the mock's state before the case (RFC 7396).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Value>,
+    /// Messages before the first round, such as an earlier call and its result.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Message>,
+    /// What the person says (short for a single round).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What is expected (short for a single round).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
+    /// Several scripted messages, each with its own expectation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<Round>,
+    /// When a round is over.
+    pub ends: Ends,
+    /// All calls must come in one reply: only where parallel calls are the point.
+    pub same_turn: bool,
+}
+
+/// One scripted user message and what must follow.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Round {
+    /// What the person says.
+    pub user: String,
+    /// What is expected.
+    pub expect: Expectation,
+    /// Names of the tools offered from this round on, when they change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+}
+
+/// When a round is over.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Ends {
+    /// At the first complete set of calls.
+    #[default]
+    Calls,
+    /// At the final answer.
+    Answer,
+}
+
+/// How hard a case is meant to be.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Difficulty {
+    /// One obvious call.
+    #[default]
+    Easy,
+    /// A choice, a conversion or a rule.
+    Medium,
+    /// Several of these at once.
+    Hard,
+}
+
+/// A worked example: a person's request and the right reaction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Example {
+    /// What the person says.
+    pub user: String,
+    /// A short thought, used by `react`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thought: Option<String>,
+    /// The calls made; none when the right reaction is an answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<super::tool::ToolCall>,
+    /// What the tools answered, one per call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<String>,
+    /// The final answer.
+    pub answer: String,
+}
+
+/// A mock's state and rules.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mock {
+    /// Initial state.
+    pub state: Value,
+    /// The first rule whose tool and conditions fit answers the call.
+    pub rules: Vec<MockRule>,
+}
+
+/// How one kind of call is answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MockRule {
+    /// The tool.
+    pub tool: String,
+    /// Conditions on arguments; an absent argument fails its condition.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub when: BTreeMap<String, Matcher>,
+    /// A minijinja expression over `args` and `state` that must be true.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Names for templates below, computed in order; `counter('name')` counts up from 1.
+    #[serde(rename = "let", skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<Binding>,
+    /// The reply: a minijinja template for text, or JSON whose strings are templates.
+    pub reply: Value,
+    /// The reply is a tool error, scripted: scored by how the model recovers.
+    pub error: bool,
+    /// JSON Patch on the state; strings (paths too) are templates. A string value of the form
+    /// `{{ … | tojson }}` is parsed as JSON.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub patch: Vec<Value>,
+}
+
+/// A name and the template of its value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Binding {
+    /// The name.
+    pub name: String,
+    /// The template.
+    pub value: String,
+}
+
+/// A real MCP server over stdio, run in a sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The package that set-up installs, `name@version` for npm.
+    pub npm: String,
+    /// Program of the package, relative to its folder.
+    pub entry: String,
+    /// Arguments; `{sandbox}` is the sandbox's path.
+    pub arguments: Vec<String>,
+    /// Tools offered and callable; everything else is hidden and refused.
+    pub allow: Vec<String>,
+    /// Files of the sandbox: relative path to content.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Case {
+    /// The rounds, also for the short form.
+    pub fn all_rounds(&self) -> Vec<Round> {
+        if self.rounds.is_empty() {
+            vec![Round {
+                user: self.user.clone().unwrap_or_default(),
+                expect: self.expect.clone().unwrap_or_default(),
+                tools: None,
+            }]
+        } else {
+            self.rounds.clone()
+        }
+    }
+
+    /// Nothing should be called in any round.
+    pub fn is_abstention(&self) -> bool {
+        self.all_rounds().iter().all(|round| round.expect.no_call)
+    }
+
+    /// Hash of what is asked and expected, apart from what is offered.
+    pub fn case_hash(&self) -> ContentHash {
+        ContentHash::of_value(&serde_json::json!({
+            "history": self.history, "rounds": self.all_rounds(), "state": self.state,
+            "ends": self.ends, "same_turn": self.same_turn,
+        }))
+    }
+}

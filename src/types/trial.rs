@@ -1,0 +1,172 @@
+//! What is stored of a trial: the record line, self-contained but for content by hash.
+//!
+//! Invariants: every number on a screen is a function of these lines and the run's header; the
+//! same struct travels in live events and on disk. Fields that read a clock end in `_ms` or `_at`
+//! and are left out of the canonical summary.
+
+use serde::{Deserialize, Serialize};
+
+use super::cell::{CellKey, Constraint};
+use super::decoded::Reading;
+use super::generate::{StopReason, Timing, Usage};
+use super::hash::ContentHash;
+use super::outcome::Outcome;
+use super::suite::Difficulty;
+use super::tool::ToolCall;
+use super::violation::Violation;
+
+/// One finished trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// Stable id: hash of cell, case and trial index.
+    pub id: String,
+    /// Position in the plan: reports order by it, not by completion.
+    pub position: usize,
+    /// The cell.
+    pub cell: CellKey,
+    /// [`CellKey::id`].
+    pub cell_id: String,
+    /// Case id.
+    pub case: String,
+    /// The case's category.
+    pub category: String,
+    /// The case's difficulty.
+    pub difficulty: Difficulty,
+    /// Nothing should be called in this case.
+    pub abstention: bool,
+    /// Trial index from 0.
+    pub trial: u32,
+    /// Sampler seed; equal for all models and dialects of this case and trial.
+    pub seed: u64,
+    /// Hash of what is asked and expected.
+    pub case_hash: ContentHash,
+    /// Hash of what is offered: tools, system prompt, few-shot, template.
+    pub offer_hash: ContentHash,
+    /// Constraint asked for.
+    pub constraint_asked: Constraint,
+    /// Constraint in force: `off` when the grammar was refused.
+    pub constraint_effective: Constraint,
+    /// Why the grammar was refused, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraint_refused: Option<String>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Right with no correction anywhere in the trial. Differs from the outcome only when recovered.
+    pub first_attempt_success: bool,
+    /// Findings of the whole trial, primary first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Violation>,
+    /// Every attempt in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// Every call that went to the tool host, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallRecord>,
+    /// Corrections sent.
+    pub corrections: u32,
+    /// The final answer, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Hash of the tool host's state at the end, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_state: Option<ContentHash>,
+    /// Where time went.
+    pub time: TrialTime,
+    /// When it began (RFC 3339).
+    pub started_at: String,
+    /// The machine was busy with something else (load or steal over the limit) meanwhile.
+    #[serde(default)]
+    pub noisy: bool,
+}
+
+/// One reply to one turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Round from 0.
+    pub round: u32,
+    /// Turn of the trial from 0.
+    pub turn: u32,
+    /// Attempt of the turn from 1; later ones follow a correction.
+    pub attempt: u32,
+    /// Which route answered.
+    pub leg: String,
+    /// Prompt as sent, in the content store.
+    pub prompt: ContentHash,
+    /// Grammar in force, in the content store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grammar: Option<ContentHash>,
+    /// Tools offered, in the content store.
+    pub tools: ContentHash,
+    /// Raw reply, in the content store; absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<ContentHash>,
+    /// Why the reply ended; absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<StopReason>,
+    /// The reading that is the dialect's exact form; tool names mapped back.
+    pub strict: Reading,
+    /// The reading with repairs.
+    pub lenient: Reading,
+    /// A call was attempted in any form.
+    pub attempted_call: bool,
+    /// Calls in the steering reading that name an offered tool and satisfy its schema.
+    pub valid_calls: u32,
+    /// Findings of this attempt, parse to schema.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Violation>,
+    /// Tokens.
+    pub usage: Usage,
+    /// Times.
+    pub timing: Timing,
+    /// Time from request to reply as the runner saw it.
+    pub wall_ms: f64,
+    /// Peak resident memory of the serving process by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    /// The correction that follows this attempt, in the content store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<ContentHash>,
+    /// Adjustments a template forced (system folded into user, and the like).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<String>,
+}
+
+/// One executed call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// Round from 0.
+    pub round: u32,
+    /// Turn of the trial from 0.
+    pub turn: u32,
+    /// The call.
+    pub call: ToolCall,
+    /// Result text, in the content store; absent when the host failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ContentHash>,
+    /// The tool said that it failed.
+    #[serde(default)]
+    pub is_error: bool,
+    /// That failure is part of the case.
+    #[serde(default)]
+    pub scripted_error: bool,
+    /// Time in the tool host.
+    pub tool_ms: f64,
+}
+
+/// Where a trial's time went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrialTime {
+    /// First request to the end of judging.
+    pub total_ms: f64,
+    /// In models, first attempts of turns only.
+    pub model_ms: f64,
+    /// In models, attempts after a correction.
+    pub correction_ms: f64,
+    /// In tool hosts.
+    pub tool_ms: f64,
+    /// First request to the first schema-valid call, corrections included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_valid_call_ms: Option<f64>,
+    /// First request to the first generated token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_first_token_ms: Option<f64>,
+}
