@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
 
+pub mod scripted;
+
 /// Whatever generates. Implementations: the engine child, scripted replies.
 pub trait Provider: Send + Sync {
     /// Loads or contacts the model and says what it is. Called once, before any request.

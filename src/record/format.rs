@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::types::Setting;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::suite::Suite;
 use crate::types::{CellKey, ContentHash, ModelFacts, Route, Variant};
@@ -61,17 +62,6 @@ pub struct Header {
     pub shard: Option<(u32, u32)>,
     /// The machine.
     pub fingerprint: Fingerprint,
-}
-
-/// One setting in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setting {
-    /// Name, as the long flag without dashes.
-    pub name: String,
-    /// Value as text.
-    pub value: String,
-    /// Where it comes from: `flag`, `environment NAME`, `profile NAME`, a file's path, `built-in`.
-    pub origin: String,
 }
 
 /// One model of a run.

@@ -1,6 +1,28 @@
 //! Runs on disk: events to a run directory, and back.
 //!
-//! Invariants: a trial exists if and only if its line does; content lines come before the trial
-//! that refers to them; a truncated tail still reads.
+//! Data in: a [`Header`](format::Header) and events. Data out: `header.json`, `trials.jsonl`,
+//! `content.jsonl`, `executions.jsonl`, and the same read back as a [`Run`].
+//! Invariants: a trial exists if and only if its line does (one write and flush a trial); content
+//! lines come before the trial that refers to them; a truncated tail still reads; a failed write
+//! leaves no half line behind and ends the run.
 
 pub mod format;
+mod reader;
+mod writer;
+
+pub use reader::{ReadError, Run, find_run, list_runs};
+pub use writer::{RunWriter, WriteError};
+
+/// File names of a run directory.
+pub mod files {
+    /// The header.
+    pub const HEADER: &str = "header.json";
+    /// One line per finished trial.
+    pub const TRIALS: &str = "trials.jsonl";
+    /// Messages, tools, grammars and raw text by hash.
+    pub const CONTENT: &str = "content.jsonl";
+    /// One line per start or resume.
+    pub const EXECUTIONS: &str = "executions.jsonl";
+    /// Held while a process writes.
+    pub const LOCK: &str = "lock";
+}

@@ -110,6 +110,8 @@ pub struct RequestContext {
     pub turn: u32,
     /// Attempt in the turn, from 1.
     pub attempt: u32,
+    /// Requests made before in this trial.
+    pub request: u32,
 }
 
 /// Why a reply ended.

@@ -1,0 +1,217 @@
+//! `toolbench.toml`: settings, model aliases, variants, profiles, MCP servers.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::Value;
+
+use super::layers::Layer;
+use super::{ConfigError, KEYS};
+use crate::types::{Variant, did_you_mean};
+
+/// A configuration file as read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConfigFile {
+    /// Top-level settings.
+    pub settings: Layer,
+    /// Settings by profile.
+    pub profiles: BTreeMap<String, Layer>,
+    /// Model aliases.
+    pub models: BTreeMap<String, ModelAlias>,
+    /// Variants: only what they change.
+    pub variants: BTreeMap<String, VariantPatch>,
+    /// MCP servers known by name.
+    pub mcp: BTreeMap<String, McpServer>,
+}
+
+/// A model under a name of one's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelAlias {
+    /// What it stands for: any model name that the command line takes.
+    pub source: String,
+}
+
+/// An MCP server over stdio.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct McpServer {
+    /// Program.
+    pub command: String,
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Tools that may be called although they are not marked read-only.
+    pub allow: Vec<String>,
+}
+
+/// What a variant changes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct VariantPatch {
+    /// System prompt instead of the suite's.
+    pub system: Option<String>,
+    /// See `--few-shot`.
+    pub few_shot: Option<u32>,
+    /// See `--correction`.
+    pub correction: Option<String>,
+    /// See `--distractors`.
+    pub distractors: Option<u32>,
+    /// See `--reasoning`.
+    pub reasoning: Option<String>,
+    /// See `--context`.
+    pub context: Option<u32>,
+    /// See `--temperature`.
+    pub temperature: Option<f32>,
+    /// See `--top-p`.
+    pub top_p: Option<f32>,
+    /// See `--top-k`.
+    pub top_k: Option<u32>,
+    /// See `--min-p`.
+    pub min_p: Option<f32>,
+    /// See `--repeat-penalty`.
+    pub repeat_penalty: Option<f32>,
+}
+
+impl VariantPatch {
+    /// The variant: the run's own settings with these changes.
+    pub fn apply(&self, name: &str, base: &Variant) -> Result<Variant, ConfigError> {
+        let mut variant = base.clone();
+        name.clone_into(&mut variant.name);
+        if self.system.is_some() {
+            variant.system.clone_from(&self.system);
+        }
+        set(&mut variant.few_shot, self.few_shot);
+        set(&mut variant.correction, self.correction.clone());
+        set(&mut variant.distractors, self.distractors);
+        set(&mut variant.context_tokens, self.context);
+        set(&mut variant.sampling.temperature, self.temperature);
+        set(&mut variant.sampling.top_p, self.top_p);
+        set(&mut variant.sampling.top_k, self.top_k);
+        set(&mut variant.sampling.min_p, self.min_p);
+        set(&mut variant.sampling.repeat_penalty, self.repeat_penalty);
+        if let Some(text) = &self.reasoning {
+            variant.reasoning = text.parse().map_err(|message| ConfigError {
+                message,
+                origin: Some(format!("variant `{name}`")),
+                hint: None,
+            })?;
+        }
+        Ok(variant)
+    }
+}
+
+fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+const TABLES: [&str; 4] = ["models", "variants", "profiles", "mcp"];
+
+/// Reads a file's text; `label` is its path as shown.
+pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
+    let syntax = |error: toml::de::Error| ConfigError {
+        message: error.message().to_owned(),
+        origin: Some(match error.span() {
+            Some(span) => position(label, text, span.start),
+            None => label.to_owned(),
+        }),
+        hint: None,
+    };
+    let top: BTreeMap<Spanned<String>, Spanned<Value>> = toml::from_str(text).map_err(syntax)?;
+    let mut file = ConfigFile::default();
+    for (name, value) in top {
+        let at = position(label, text, name.span().start);
+        let table = |value: Spanned<Value>| value.into_inner();
+        match name.get_ref().as_str() {
+            "models" => file.models = typed(table(value), &at)?,
+            "variants" => file.variants = typed(table(value), &at)?,
+            "mcp" => file.mcp = typed(table(value), &at)?,
+            "profiles" => {
+                let profiles: BTreeMap<String, BTreeMap<String, Value>> = typed(table(value), &at)?;
+                for (profile, values) in profiles {
+                    let mut layer = Layer::default();
+                    for (key, value) in values {
+                        insert(
+                            &mut layer,
+                            &key,
+                            value,
+                            &format!("profile {profile} ({label})"),
+                        )?;
+                    }
+                    file.profiles.insert(profile, layer);
+                }
+            }
+            key => insert(&mut file.settings, key, table(value), &at)?,
+        }
+    }
+    Ok(file)
+}
+
+fn insert(layer: &mut Layer, name: &str, value: Value, origin: &str) -> Result<(), ConfigError> {
+    let text = |value: Value| match value {
+        Value::String(text) => Ok(text),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        Value::Boolean(switch) => Ok(switch.to_string()),
+        other => Err(ConfigError {
+            message: format!("setting `{name}` cannot be a {}", other.type_str()),
+            origin: Some(origin.to_owned()),
+            hint: did_you_mean(name, KEYS.iter().map(|key| key.name).chain(TABLES)),
+        }),
+    };
+    let values = match value {
+        Value::Array(items) => items.into_iter().map(text).collect::<Result<_, _>>()?,
+        single => vec![text(single)?],
+    };
+    layer.insert(name, values, origin)
+}
+
+fn typed<T: for<'de> Deserialize<'de>>(value: Value, origin: &str) -> Result<T, ConfigError> {
+    value
+        .try_into()
+        .map_err(|error: toml::de::Error| ConfigError {
+            message: error.message().to_owned(),
+            origin: Some(origin.to_owned()),
+            hint: None,
+        })
+}
+
+fn position(label: &str, text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    format!("{label}:{line}:{column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_carry_their_line() {
+        let file = parse_file(
+            "toolbench.toml",
+            "seed = 7\ndialect = [\"json\", \"react\"]\n[profiles.ci]\ntrials = 3\n\
+             [variants.terse]\nfew-shot = 2\n[models.mine]\nsource = \"/m.gguf\"\n",
+        )
+        .unwrap();
+        assert_eq!(file.settings.origins["dialect"], "toolbench.toml:2:1");
+        assert_eq!(file.settings.values["dialect"], ["json", "react"]);
+        assert_eq!(file.profiles["ci"].values["trials"], ["3"]);
+        assert_eq!(file.variants["terse"].few_shot, Some(2));
+        assert_eq!(file.models["mine"].source, "/m.gguf");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_a_hint() {
+        let error = parse_file("t.toml", "\nsede = 7\n").unwrap_err();
+        assert_eq!(error.origin.as_deref(), Some("t.toml:2:1"));
+        assert_eq!(error.hint.as_deref(), Some("did you mean `seed`?"));
+        let error = parse_file("t.toml", "[variants.a]\nfew-shots = 2\n").unwrap_err();
+        assert!(error.message.contains("few-shots"), "{error}");
+        let error = parse_file("t.toml", "seed = \n").unwrap_err();
+        assert!(error.origin.unwrap().starts_with("t.toml:1"));
+    }
+}

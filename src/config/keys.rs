@@ -1,0 +1,410 @@
+//! The one table of settings.
+
+/// What a setting holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Several values, by comma or repetition.
+    List,
+    /// One text.
+    Text,
+    /// A whole number from 0.
+    Count,
+    /// A number.
+    Number,
+    /// Yes or no; a flag without value.
+    Switch,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Name: the long flag, the key in files, and `TOOLBENCH_NAME` as a variable.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Built-in value; none when absent means something of its own.
+    pub default: Option<&'static str>,
+    /// Placeholder in help.
+    pub value_name: &'static str,
+    /// Group in help.
+    pub heading: &'static str,
+    /// Help text.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("TOOLBENCH_{}", self.name.replace('-', "_").to_uppercase())
+    }
+}
+
+const WHAT: &str = "What to run";
+const HOW: &str = "How tools are offered";
+const SAMPLING: &str = "Sampling";
+const LIMITS: &str = "Limits";
+const ENGINE: &str = "Engine";
+const OUTPUT: &str = "Record and output";
+
+const fn new(
+    heading: &'static str,
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    value_name: &'static str,
+    help: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        default,
+        value_name,
+        heading,
+        help,
+    }
+}
+
+/// Every setting of a run.
+pub const KEYS: &[Key] = &[
+    new(
+        WHAT,
+        "suite",
+        Kind::List,
+        Some("quick"),
+        "NAME|FILE",
+        "Suites to run: names (`toolbench suite list`) or files",
+    ),
+    new(
+        WHAT,
+        "case",
+        Kind::List,
+        None,
+        "ID",
+        "Only these cases; `*` stands for any text",
+    ),
+    new(
+        WHAT,
+        "tag",
+        Kind::List,
+        None,
+        "TAG",
+        "Only cases of these categories, difficulties or tags",
+    ),
+    new(
+        WHAT,
+        "limit",
+        Kind::Count,
+        None,
+        "N",
+        "At most N cases of each suite",
+    ),
+    new(
+        WHAT,
+        "shard",
+        Kind::Text,
+        None,
+        "I/N",
+        "Run only part I of N; all cells of a case stay together",
+    ),
+    new(
+        WHAT,
+        "trials",
+        Kind::Count,
+        Some("1"),
+        "N",
+        "Trials per case; more than 1 needs a temperature above 0",
+    ),
+    new(
+        HOW,
+        "dialect",
+        Kind::List,
+        Some("json"),
+        "NAME",
+        "How tools are offered and calls read: native, react, json, fenced",
+    ),
+    new(
+        HOW,
+        "constraint",
+        Kind::List,
+        Some("off,grammar"),
+        "NAME",
+        "off: free decoding; grammar: held to the dialect's grammar and the tools' schemas",
+    ),
+    new(
+        HOW,
+        "tool-choice",
+        Kind::Text,
+        Some("auto"),
+        "CHOICE",
+        "auto, required or none",
+    ),
+    new(
+        HOW,
+        "variant",
+        Kind::List,
+        None,
+        "NAME",
+        "Variants from the configuration file to compare",
+    ),
+    new(
+        HOW,
+        "distractors",
+        Kind::Count,
+        Some("0"),
+        "N",
+        "Offer N further tools that no case needs",
+    ),
+    new(
+        HOW,
+        "few-shot",
+        Kind::Count,
+        Some("0"),
+        "N",
+        "Worked examples from the suite's own example section",
+    ),
+    new(
+        HOW,
+        "reasoning",
+        Kind::Text,
+        Some("off"),
+        "off|on|TOKENS",
+        "A bounded thought before a call; its tokens and time are shown apart",
+    ),
+    new(
+        HOW,
+        "max-corrections",
+        Kind::Count,
+        Some("2"),
+        "N",
+        "Corrections allowed in a trial",
+    ),
+    new(
+        HOW,
+        "correction",
+        Kind::Text,
+        Some("located"),
+        "STYLE|FILE",
+        "plain, located, nudge (only with --tool-choice required), or a template file",
+    ),
+    new(
+        HOW,
+        "leniency",
+        Kind::Text,
+        Some("strict"),
+        "READING",
+        "Which reading steers: strict or lenient (the lenient one is always shown beside it)",
+    ),
+    new(
+        SAMPLING,
+        "temperature",
+        Kind::Number,
+        Some("0"),
+        "T",
+        "0 is greedy: one trial is all there is",
+    ),
+    new(
+        SAMPLING,
+        "top-p",
+        Kind::Number,
+        Some("1"),
+        "P",
+        "Nucleus mass; 1 is off",
+    ),
+    new(
+        SAMPLING,
+        "top-k",
+        Kind::Count,
+        Some("0"),
+        "K",
+        "Candidates kept; 0 is off",
+    ),
+    new(
+        SAMPLING,
+        "min-p",
+        Kind::Number,
+        Some("0"),
+        "P",
+        "Smallest probability relative to the best; 0 is off",
+    ),
+    new(
+        SAMPLING,
+        "repeat-penalty",
+        Kind::Number,
+        Some("1"),
+        "R",
+        "Penalty on recently used tokens; 1 is off",
+    ),
+    new(
+        SAMPLING,
+        "seed",
+        Kind::Count,
+        Some("20261120"),
+        "N",
+        "Seed of the run; each case and trial gets its own from it, the same for every model",
+    ),
+    new(
+        LIMITS,
+        "max-turns",
+        Kind::Count,
+        Some("8"),
+        "N",
+        "Turns allowed in a trial",
+    ),
+    new(
+        LIMITS,
+        "max-tokens",
+        Kind::Count,
+        Some("256"),
+        "N",
+        "Tokens allowed in a reply",
+    ),
+    new(
+        LIMITS,
+        "timeout",
+        Kind::Number,
+        Some("60"),
+        "SECONDS",
+        "Limit of one reply; a slower one counts as a failure",
+    ),
+    new(
+        LIMITS,
+        "tool-timeout",
+        Kind::Number,
+        Some("30"),
+        "SECONDS",
+        "Limit of one tool call",
+    ),
+    new(
+        LIMITS,
+        "concurrency",
+        Kind::Count,
+        Some("1"),
+        "N",
+        "Trials at once; more than 1 disturbs latency on one machine",
+    ),
+    new(
+        ENGINE,
+        "context",
+        Kind::Count,
+        Some("4096"),
+        "TOKENS",
+        "Context window",
+    ),
+    new(
+        ENGINE,
+        "threads",
+        Kind::Count,
+        Some("0"),
+        "N",
+        "Threads; 0 uses the physical cores",
+    ),
+    new(
+        ENGINE,
+        "gpu-layers",
+        Kind::Count,
+        None,
+        "N",
+        "Layers on the GPU; without it, what fits",
+    ),
+    new(
+        ENGINE,
+        "flash-attention",
+        Kind::Text,
+        None,
+        "on|off",
+        "Flash attention; without it the engine chooses",
+    ),
+    new(
+        ENGINE,
+        "kv-cache-type",
+        Kind::Text,
+        None,
+        "TYPE",
+        "Type of the key and value cache: f16, q8_0, q4_0, …",
+    ),
+    new(
+        ENGINE,
+        "ignore-memory-check",
+        Kind::Switch,
+        None,
+        "",
+        "Load a model even when the estimate says that memory does not suffice",
+    ),
+    new(
+        ENGINE,
+        "pull",
+        Kind::Switch,
+        None,
+        "",
+        "Download models of the catalogue without asking",
+    ),
+    new(
+        OUTPUT,
+        "out",
+        Kind::Text,
+        Some("reports"),
+        "DIR",
+        "Folder in which run directories are made",
+    ),
+    new(
+        OUTPUT,
+        "by",
+        Kind::Text,
+        None,
+        "KEY",
+        "Split rows by suite, category or difficulty",
+    ),
+    new(
+        OUTPUT,
+        "margin",
+        Kind::Number,
+        Some("5"),
+        "POINTS",
+        "Two success rates are tied when their whole 95 % interval lies within this many points",
+    ),
+    new(
+        OUTPUT,
+        "format",
+        Kind::Text,
+        Some("terminal"),
+        "FORMAT",
+        "terminal, json, jsonl (the trials), csv or markdown",
+    ),
+    new(
+        OUTPUT,
+        "data",
+        Kind::Text,
+        None,
+        "DIR",
+        "Folder whose suites/, grammars/ and catalogue/ override the built-in ones",
+    ),
+    new(
+        OUTPUT,
+        "cache",
+        Kind::Text,
+        None,
+        "DIR",
+        "Folder of downloaded models and installed tool servers",
+    ),
+];
+
+/// The key with this name.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_defaults_parse() {
+        for (index, one) in KEYS.iter().enumerate() {
+            assert!(
+                KEYS[..index].iter().all(|other| other.name != one.name),
+                "{}",
+                one.name
+            );
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Typed settings of a run, from resolved values.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::ConfigError;
+use super::file::VariantPatch;
+use super::layers::Resolved;
+use crate::suite::Selection;
+use crate::types::{Constraint, DialectName, Sampling, TrialRules, Variant, did_you_mean};
+
+/// Everything a run needs to know beside its models.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Suites by name or path.
+    pub suites: Vec<String>,
+    /// Case filters.
+    pub cases: Vec<String>,
+    /// Tag filters.
+    pub tags: Vec<String>,
+    /// Cases per suite.
+    pub limit: Option<usize>,
+    /// Part of the cases.
+    pub shard: Option<(u32, u32)>,
+    /// Trials per case.
+    pub trials: u32,
+    /// Dialects.
+    pub dialects: Vec<DialectName>,
+    /// Constraints.
+    pub constraints: Vec<Constraint>,
+    /// Variants, at least one.
+    pub variants: Vec<Variant>,
+    /// Rules of every trial.
+    pub rules: TrialRules,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Limit of a tool call in milliseconds.
+    pub tool_limit_ms: u64,
+    /// Trials at once.
+    pub concurrency: usize,
+    /// Threads; 0 lets the engine choose.
+    pub threads: u32,
+    /// Layers on the GPU.
+    pub gpu_layers: Option<u32>,
+    /// Flash attention.
+    pub flash_attention: Option<bool>,
+    /// Type of the key and value cache.
+    pub kv_cache_type: Option<String>,
+    /// Load whatever the estimate says.
+    pub ignore_memory_check: bool,
+    /// Download without asking.
+    pub pull: bool,
+    /// Folder of run directories.
+    pub out: PathBuf,
+    /// How rows are split.
+    pub by: Option<String>,
+    /// Width of `tied` in points.
+    pub margin_points: f64,
+    /// Output format.
+    pub format: String,
+}
+
+impl Settings {
+    /// The case selection.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            cases: self.cases.clone(),
+            tags: self.tags.clone(),
+            limit: self.limit,
+        }
+    }
+
+    /// Types the resolved values; every mistake names the setting and its origin.
+    pub fn from_resolved(
+        resolved: &Resolved,
+        variants: &BTreeMap<String, VariantPatch>,
+    ) -> Result<Self, ConfigError> {
+        let base = Variant {
+            name: "default".to_owned(),
+            system: None,
+            few_shot: count(resolved, "few-shot")?,
+            correction: resolved.text("correction").unwrap_or("located").to_owned(),
+            sampling: Sampling {
+                temperature: number(resolved, "temperature"),
+                top_p: number(resolved, "top-p"),
+                top_k: count(resolved, "top-k")?,
+                min_p: number(resolved, "min-p"),
+                repeat_penalty: number(resolved, "repeat-penalty"),
+            },
+            context_tokens: count(resolved, "context")?,
+            distractors: count(resolved, "distractors")?,
+            reasoning: parsed(resolved, "reasoning")?,
+        };
+        let settings = Self {
+            suites: resolved.list("suite"),
+            cases: resolved.list("case"),
+            tags: resolved.list("tag"),
+            limit: resolved.count("limit").map(|limit| limit as usize),
+            shard: resolved
+                .text("shard")
+                .map(|text| shard(text, resolved))
+                .transpose()?,
+            trials: count(resolved, "trials")?,
+            dialects: parsed_list(resolved, "dialect")?,
+            constraints: parsed_list(resolved, "constraint")?,
+            variants: named_variants(resolved, variants, &base)?,
+            rules: TrialRules {
+                tool_choice: parsed(resolved, "tool-choice")?,
+                max_corrections: count(resolved, "max-corrections")?,
+                max_turns: count(resolved, "max-turns")?,
+                max_tokens: count(resolved, "max-tokens")?,
+                attempt_limit_ms: milliseconds(resolved, "timeout"),
+                leniency: parsed(resolved, "leniency")?,
+            },
+            seed: resolved.count("seed").unwrap_or_default(),
+            tool_limit_ms: milliseconds(resolved, "tool-timeout"),
+            concurrency: count(resolved, "concurrency")?.max(1) as usize,
+            threads: count(resolved, "threads")?,
+            gpu_layers: resolved.count("gpu-layers").map(|n| n as u32),
+            flash_attention: on_or_off(resolved, "flash-attention")?,
+            kv_cache_type: resolved.text("kv-cache-type").map(str::to_owned),
+            ignore_memory_check: resolved.switch("ignore-memory-check"),
+            pull: resolved.switch("pull"),
+            out: PathBuf::from(resolved.text("out").unwrap_or("reports")),
+            by: one_of(resolved, "by", &["suite", "category", "difficulty"])?,
+            margin_points: resolved.number("margin").unwrap_or_default(),
+            format: one_of(
+                resolved,
+                "format",
+                &["terminal", "json", "jsonl", "csv", "markdown"],
+            )?
+            .unwrap_or_default(),
+        };
+        settings.check(resolved)?;
+        Ok(settings)
+    }
+
+    /// Settings that are fine alone and wrong together.
+    fn check(&self, resolved: &Resolved) -> Result<(), ConfigError> {
+        for (name, value) in [
+            ("trials", self.trials),
+            ("max-turns", self.rules.max_turns),
+            ("max-tokens", self.rules.max_tokens),
+        ] {
+            if value == 0 {
+                return Err(wrong(
+                    resolved,
+                    name,
+                    format!("`{name}` must be at least 1"),
+                ));
+            }
+        }
+        let nudge = self
+            .variants
+            .iter()
+            .any(|variant| variant.correction == "nudge");
+        if nudge && self.rules.tool_choice != crate::types::ToolChoice::Required {
+            return Err(ConfigError {
+                message: "correction `nudge` tells the model to make a call, which gives the answer away when it may also abstain".to_owned(),
+                origin: resolved.origin("correction").map(str::to_owned),
+                hint: Some("add `--tool-choice required`, or use `--correction located`".to_owned()),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn wrong(resolved: &Resolved, name: &str, message: String) -> ConfigError {
+    ConfigError {
+        message,
+        origin: resolved.origin(name).map(str::to_owned),
+        hint: None,
+    }
+}
+
+fn count(resolved: &Resolved, name: &str) -> Result<u32, ConfigError> {
+    let value = resolved.count(name).unwrap_or_default();
+    u32::try_from(value)
+        .map_err(|_| wrong(resolved, name, format!("`{name}` is too large: {value}")))
+}
+
+fn number(resolved: &Resolved, name: &str) -> f32 {
+    resolved.number(name).unwrap_or_default() as f32
+}
+
+fn milliseconds(resolved: &Resolved, name: &str) -> u64 {
+    (resolved.number(name).unwrap_or_default() * 1000.0) as u64
+}
+
+fn parsed<T: FromStr<Err = String>>(resolved: &Resolved, name: &str) -> Result<T, ConfigError> {
+    resolved
+        .text(name)
+        .unwrap_or_default()
+        .parse()
+        .map_err(|message| wrong(resolved, name, format!("{message} (setting `{name}`)")))
+}
+
+fn parsed_list<T: FromStr<Err = String> + PartialEq>(
+    resolved: &Resolved,
+    name: &str,
+) -> Result<Vec<T>, ConfigError> {
+    let mut values = Vec::new();
+    for text in resolved.list(name) {
+        let value = text
+            .parse()
+            .map_err(|message| wrong(resolved, name, format!("{message} (setting `{name}`)")))?;
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Ok(values)
+}
+
+fn on_or_off(resolved: &Resolved, name: &str) -> Result<Option<bool>, ConfigError> {
+    Ok(one_of(resolved, name, &["on", "off"])?.map(|text| text == "on"))
+}
+
+fn one_of(
+    resolved: &Resolved,
+    name: &str,
+    choices: &[&str],
+) -> Result<Option<String>, ConfigError> {
+    let Some(text) = resolved.text(name) else {
+        return Ok(None);
+    };
+    if choices.contains(&text) {
+        return Ok(Some(text.to_owned()));
+    }
+    Err(ConfigError {
+        message: format!(
+            "`{text}` is not one of {} (setting `{name}`)",
+            choices.join(", ")
+        ),
+        origin: resolved.origin(name).map(str::to_owned),
+        hint: did_you_mean(text, choices.iter().copied()),
+    })
+}
+
+fn shard(text: &str, resolved: &Resolved) -> Result<(u32, u32), ConfigError> {
+    text.split_once('/')
+        .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)))
+        .filter(|(index, count)| (1..=*count).contains(index))
+        .ok_or_else(|| {
+            wrong(
+                resolved,
+                "shard",
+                format!("`{text}` is not I/N with I from 1 to N (setting `shard`)"),
+            )
+        })
+}
+
+fn named_variants(
+    resolved: &Resolved,
+    patches: &BTreeMap<String, VariantPatch>,
+    base: &Variant,
+) -> Result<Vec<Variant>, ConfigError> {
+    let names = resolved.list("variant");
+    if names.is_empty() {
+        return Ok(vec![base.clone()]);
+    }
+    names
+        .iter()
+        .map(|name| match patches.get(name) {
+            Some(patch) => patch.apply(name, base),
+            None if name == "default" => Ok(base.clone()),
+            None => Err(ConfigError {
+                message: format!("unknown variant `{name}`"),
+                origin: resolved.origin("variant").map(str::to_owned),
+                hint: did_you_mean(name, patches.keys().map(String::as_str).chain(["default"]))
+                    .or_else(|| {
+                        Some("define it in toolbench.toml: [variants.NAME] few-shot = 2".to_owned())
+                    }),
+            }),
+        })
+        .collect()
+}

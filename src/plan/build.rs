@@ -1,0 +1,308 @@
+//! Cells and trials from models, suites and settings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::hash::trial_seed;
+use crate::types::{CellKey, Constraint, ContentHash, DialectName, Suite, TrialRules, Variant};
+
+/// Everything a plan is made of. `model_identity` is what the weights or the server are known by,
+/// so that a changed file is a changed plan.
+#[derive(Clone, Debug)]
+pub struct PlanInput {
+    /// Models in the order given: name and identity.
+    pub models: Vec<(String, String)>,
+    /// Dialects.
+    pub dialects: Vec<DialectName>,
+    /// Constraints.
+    pub constraints: Vec<Constraint>,
+    /// Variants.
+    pub variants: Vec<Variant>,
+    /// Suites with the selected cases.
+    pub suites: Vec<Suite>,
+    /// Trials per case.
+    pub trials: u32,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Rules of every trial.
+    pub rules: TrialRules,
+    /// Hardware tier.
+    pub tier: String,
+    /// `i/n`, from 1.
+    pub shard: Option<(u32, u32)>,
+    /// Further identities that shape replies: engine build, distractor pool, correction texts.
+    pub identities: BTreeMap<String, String>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCell {
+    /// The key.
+    pub key: CellKey,
+    /// [`CellKey::id`].
+    pub id: String,
+    /// Index of the model.
+    pub model: usize,
+    /// Index of the variant.
+    pub variant: usize,
+    /// Index of the suite.
+    pub suite: usize,
+}
+
+/// One trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTrial {
+    /// Stable id: hash of cell, case and trial index.
+    pub id: String,
+    /// Position in the plan.
+    pub position: usize,
+    /// Index of the cell.
+    pub cell: usize,
+    /// Index of the case in its suite.
+    pub case: usize,
+    /// Trial index from 0.
+    pub trial: u32,
+    /// Sampler seed.
+    pub seed: u64,
+}
+
+/// What is to be run, in order: model by model, cell by cell, case by case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Hash of everything that decides replies and verdicts.
+    pub hash: ContentHash,
+    /// Cells in order.
+    pub cells: Vec<PlannedCell>,
+    /// Trials in order.
+    pub trials: Vec<PlannedTrial>,
+    /// Suites with the selected cases, this shard's only.
+    pub suites: Vec<Suite>,
+    /// Variants.
+    pub variants: Vec<Variant>,
+    /// Rules of every trial.
+    pub rules: TrialRules,
+}
+
+/// The settings contradict themselves.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Repeating a greedy trial gives the same reply.
+    #[error(
+        "{trials} trials at temperature 0 would repeat one reply {trials} times (variant `{variant}`)"
+    )]
+    GreedyRepeats {
+        /// As asked.
+        trials: u32,
+        /// The variant that is greedy.
+        variant: String,
+    },
+    /// Nothing to run.
+    #[error("no case is selected")]
+    NothingSelected,
+}
+
+/// Makes the plan.
+pub fn build(input: &PlanInput) -> Result<Plan, PlanError> {
+    if let Some(greedy) = input
+        .variants
+        .iter()
+        .find(|variant| input.trials > 1 && variant.sampling.is_greedy())
+    {
+        return Err(PlanError::GreedyRepeats {
+            trials: input.trials,
+            variant: greedy.name.clone(),
+        });
+    }
+    let suites = shard(&input.suites, input.shard);
+    let cells = cells(input, &suites);
+    let trials = trials(input, &suites, &cells);
+    if trials.is_empty() {
+        return Err(PlanError::NothingSelected);
+    }
+    let hash = ContentHash::of_value(&serde_json::json!({
+        "models": input.models, "variants": input.variants, "suites": suites,
+        "rules": input.rules, "seed": input.seed, "trials": input.trials,
+        "identities": input.identities,
+        "cells": cells.iter().map(|cell| &cell.key).collect::<Vec<_>>(),
+    }));
+    Ok(Plan {
+        hash,
+        cells,
+        trials,
+        suites,
+        variants: input.variants.clone(),
+        rules: input.rules.clone(),
+    })
+}
+
+/// This shard's cases: every n-th over all suites, so that a case keeps all its cells together.
+fn shard(suites: &[Suite], shard: Option<(u32, u32)>) -> Vec<Suite> {
+    let Some((index, count)) = shard else {
+        return suites.to_vec();
+    };
+    let mut position = 0_u32;
+    suites
+        .iter()
+        .map(|suite| {
+            let mut part = suite.clone();
+            part.cases.retain(|_| {
+                let mine = position % count == index - 1;
+                position += 1;
+                mine
+            });
+            part
+        })
+        .filter(|suite| !suite.cases.is_empty())
+        .collect()
+}
+
+fn cells(input: &PlanInput, suites: &[Suite]) -> Vec<PlannedCell> {
+    let settings: BTreeMap<String, String> = [
+        ("tool_choice", input.rules.tool_choice.to_string()),
+        ("max_corrections", input.rules.max_corrections.to_string()),
+        ("leniency", input.rules.leniency.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    let mut cells = Vec::new();
+    for (model, (name, _)) in input.models.iter().enumerate() {
+        for (suite, suite_value) in suites.iter().enumerate() {
+            for &dialect in &input.dialects {
+                for &constraint in &input.constraints {
+                    for (variant, variant_value) in input.variants.iter().enumerate() {
+                        let key = CellKey {
+                            model: name.clone(),
+                            dialect,
+                            constraint,
+                            variant: variant_value.name.clone(),
+                            suite: suite_value.suite.clone(),
+                            tier: input.tier.clone(),
+                            settings: settings.clone(),
+                        };
+                        cells.push(PlannedCell {
+                            id: key.id(),
+                            key,
+                            model,
+                            variant,
+                            suite,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    cells
+}
+
+fn trials(input: &PlanInput, suites: &[Suite], cells: &[PlannedCell]) -> Vec<PlannedTrial> {
+    let mut trials = Vec::new();
+    for (cell_index, cell) in cells.iter().enumerate() {
+        let suite = &suites[cell.suite];
+        for (case_index, case) in suite.cases.iter().enumerate() {
+            for trial in 0..input.trials {
+                let id = ContentHash::of_value(&(&cell.id, &case.id, trial)).0[..16].to_owned();
+                trials.push(PlannedTrial {
+                    id,
+                    position: trials.len(),
+                    cell: cell_index,
+                    case: case_index,
+                    trial,
+                    seed: trial_seed(input.seed, &suite.suite, &case.id, trial),
+                });
+            }
+        }
+    }
+    trials
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Case, Leniency, ToolChoice};
+
+    fn input() -> PlanInput {
+        let case = |id: &str| Case {
+            id: id.to_owned(),
+            ..Case::default()
+        };
+        PlanInput {
+            models: vec![("a".into(), "1".into()), ("b".into(), "2".into())],
+            dialects: vec![DialectName::Json, DialectName::React],
+            constraints: vec![Constraint::Off],
+            variants: vec![Variant::default()],
+            suites: vec![Suite {
+                suite: "s".into(),
+                cases: vec![case("x"), case("y"), case("z")],
+                ..Suite::default()
+            }],
+            trials: 1,
+            seed: 1,
+            rules: TrialRules {
+                tool_choice: ToolChoice::Auto,
+                max_corrections: 2,
+                max_turns: 8,
+                max_tokens: 256,
+                attempt_limit_ms: 60_000,
+                leniency: Leniency::Strict,
+            },
+            tier: "t".into(),
+            shard: None,
+            identities: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn ids_and_seeds_ignore_the_order_of_inputs() {
+        let forward = build(&input()).unwrap();
+        let mut reversed = input();
+        reversed.models.reverse();
+        reversed.dialects.reverse();
+        reversed.suites[0].cases.reverse();
+        let reversed = build(&reversed).unwrap();
+        let ids = |plan: &Plan| {
+            let mut ids: Vec<_> = plan.trials.iter().map(|t| (t.id.clone(), t.seed)).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(&forward), ids(&reversed));
+        assert_eq!(forward.trials.len(), 12);
+    }
+
+    #[test]
+    fn shards_partition_the_cases() {
+        let whole = build(&input()).unwrap();
+        let mut seen = Vec::new();
+        for index in 1..=2 {
+            let part = PlanInput {
+                shard: Some((index, 2)),
+                ..input()
+            };
+            seen.extend(build(&part).unwrap().trials.into_iter().map(|t| t.id));
+        }
+        seen.sort();
+        let mut all: Vec<_> = whole.trials.into_iter().map(|t| t.id).collect();
+        all.sort();
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn greedy_repeats_are_refused() {
+        let repeated = PlanInput {
+            trials: 3,
+            ..input()
+        };
+        assert!(matches!(
+            build(&repeated),
+            Err(PlanError::GreedyRepeats { trials: 3, .. })
+        ));
+    }
+
+    #[test]
+    fn a_changed_case_changes_the_hash() {
+        let mut changed = input();
+        changed.suites[0].cases[0].user = Some("else".into());
+        assert_ne!(build(&input()).unwrap().hash, build(&changed).unwrap().hash);
+    }
+}

@@ -1,0 +1,209 @@
+//! A run directory back to values.
+#![expect(clippy::disallowed_methods, reason = "the home of record files")]
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::files;
+use super::format::{ContentLine, Execution, Header, RECORD_VERSION};
+use crate::types::{ContentHash, TrialRecord};
+
+/// A run could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No such run.
+    #[error("no run `{name}` in {folder}")]
+    NotFound {
+        /// As given.
+        name: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// Written by a later version.
+    #[error(
+        "{path} was written in record format {found:?}; this toolbench reads up to {}.x (use toolbench {writer})",
+        RECORD_VERSION.0
+    )]
+    TooNew {
+        /// The header.
+        path: PathBuf,
+        /// Its version.
+        found: (u32, u32),
+        /// Version of the toolbench that wrote it.
+        writer: String,
+    },
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A whole line is not what it should be.
+    #[error("{path}:{line}: not a record line: {source}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// A run as read.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// The header.
+    pub header: Header,
+    /// Trials in the order written; of several lines with one id the last counts.
+    pub trials: Vec<TrialRecord>,
+    /// Starts and resumes.
+    pub executions: Vec<Execution>,
+    /// A half line was found at the end of a file and left out.
+    pub truncated: bool,
+}
+
+impl Run {
+    /// Reads everything but the content.
+    pub fn open(directory: &Path) -> Result<Self, ReadError> {
+        let path = directory.join(files::HEADER);
+        let text = read_text(&path)?;
+        let version: Value = serde_json::from_str(&text).map_err(|source| ReadError::Line {
+            path: path.clone(),
+            line: 1,
+            source,
+        })?;
+        let found: (u32, u32) =
+            serde_json::from_value(version["record_version"].clone()).unwrap_or((0, 0));
+        if found.0 > RECORD_VERSION.0 {
+            return Err(ReadError::TooNew {
+                path,
+                found,
+                writer: version["toolbench_version"]
+                    .as_str()
+                    .unwrap_or("?")
+                    .to_owned(),
+            });
+        }
+        let header = serde_json::from_str(&text).map_err(|source| ReadError::Line {
+            line: source.line(),
+            path,
+            source,
+        })?;
+        let (trials, cut_trials) = read_lines(&directory.join(files::TRIALS))?;
+        let (executions, cut_executions) = read_lines(&directory.join(files::EXECUTIONS))?;
+        Ok(Self {
+            directory: directory.to_path_buf(),
+            header,
+            trials,
+            executions,
+            truncated: cut_trials || cut_executions,
+        })
+    }
+
+    /// Content by hash.
+    pub fn content(&self) -> Result<HashMap<ContentHash, ContentLine>, ReadError> {
+        let (lines, _) = read_lines::<ContentLine>(&self.directory.join(files::CONTENT))?;
+        Ok(lines
+            .into_iter()
+            .map(|line| (line.hash.clone(), line))
+            .collect())
+    }
+
+    /// Ids of trials that need not run again.
+    pub fn finished(&self) -> HashSet<String> {
+        let mut last: HashMap<&str, bool> = HashMap::new();
+        for trial in &self.trials {
+            last.insert(&trial.id, !trial.outcome.is_rerun_on_resume());
+        }
+        last.into_iter()
+            .filter_map(|(id, finished)| finished.then(|| id.to_owned()))
+            .collect()
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ReadError> {
+    fs::read_to_string(path).map_err(|source| ReadError::Io {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// All whole lines, and whether a half one was left out. A missing file has no lines.
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, bool), ReadError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => {
+            return Err(ReadError::Io {
+                path: path.to_path_buf(),
+                source,
+            });
+        }
+    };
+    let mut values = Vec::new();
+    let mut truncated = false;
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let whole = line.ends_with(b"\n");
+        match serde_json::from_slice(line) {
+            Ok(value) if whole => values.push(value),
+            _ if !whole => truncated = true,
+            Err(source) => {
+                return Err(ReadError::Line {
+                    path: path.to_path_buf(),
+                    line: index + 1,
+                    source,
+                });
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok((values, truncated))
+}
+
+/// The directory of a run named by path, by name, by a unique beginning, or as `latest`.
+pub fn find_run(folder: &Path, name: &str) -> Result<PathBuf, ReadError> {
+    let direct = Path::new(name);
+    if direct.join(files::HEADER).exists() {
+        return Ok(direct.to_path_buf());
+    }
+    let runs = list_runs(folder);
+    let found = if name == "latest" {
+        runs.last().cloned()
+    } else {
+        let mut hits = runs.iter().filter(|path| {
+            path.file_name()
+                .is_some_and(|file| file.to_string_lossy().starts_with(name))
+        });
+        match (hits.next(), hits.next()) {
+            (Some(hit), None) => Some(hit.clone()),
+            _ => None,
+        }
+    };
+    found.ok_or_else(|| ReadError::NotFound {
+        name: name.to_owned(),
+        folder: folder.to_path_buf(),
+    })
+}
+
+/// Run directories of a folder, oldest first by name.
+pub fn list_runs(folder: &Path) -> Vec<PathBuf> {
+    let mut runs: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join(files::HEADER).exists())
+        .collect();
+    runs.sort();
+    runs
+}

@@ -1,0 +1,340 @@
+//! What types alone cannot hold: ids, references, expectations that make sense.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::types::expectation::{CallExpectation, Expectation};
+use crate::types::suite::{Case, Ends};
+use crate::types::{Suite, ToolDefinition, did_you_mean};
+
+/// One thing wrong with a suite file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// Line and column from 1, where known.
+    pub at: Option<(usize, usize)>,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(file: &str, at: Option<(usize, usize)>, message: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            at,
+            message: message.into(),
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.at {
+            Some((line, column)) => {
+                write!(
+                    formatter,
+                    "{}\n  {}:{line}:{column}",
+                    self.message, self.file
+                )
+            }
+            None => write!(formatter, "{}\n  {}", self.message, self.file),
+        }
+    }
+}
+
+/// Every problem of a suite; `text` is only used to find lines.
+pub fn check(file: &str, text: &str, suite: &Suite) -> Vec<Problem> {
+    let mut checker = Checker {
+        file,
+        text,
+        suite,
+        problems: Vec::new(),
+    };
+    checker.run();
+    checker.problems
+}
+
+struct Checker<'a> {
+    file: &'a str,
+    text: &'a str,
+    suite: &'a Suite,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn report(&mut self, anchors: &[&str], message: String) {
+        let at = locate(self.text, anchors);
+        self.problems.push(Problem::new(self.file, at, message));
+    }
+
+    fn run(&mut self) {
+        let suite = self.suite;
+        if !is_name(&suite.suite) {
+            self.report(
+                &["suite:"],
+                format!(
+                    "suite name `{}` must be lower case letters, digits and `-`",
+                    suite.suite
+                ),
+            );
+        }
+        let own = !suite.cases.is_empty() || !suite.tools.is_empty() || suite.server.is_some();
+        if !suite.include.is_empty() {
+            if own {
+                self.report(
+                    &["include:"],
+                    "a suite with `include` has no tools and cases of its own".to_owned(),
+                );
+            }
+            return;
+        }
+        if suite.suite == "distractors" {
+            return;
+        }
+        if suite.cases.is_empty() {
+            self.report(&["suite:"], format!("suite `{}` has no cases", suite.suite));
+        }
+        if suite.server.is_none() && suite.mock.is_none() {
+            self.report(
+                &["suite:"],
+                format!("suite `{}` has neither `mock` nor `server`", suite.suite),
+            );
+        }
+        self.check_unique(
+            "tool",
+            &suite
+                .tools
+                .iter()
+                .map(|tool| tool.name.as_str())
+                .collect::<Vec<_>>(),
+        );
+        self.check_unique(
+            "case",
+            &suite
+                .cases
+                .iter()
+                .map(|case| case.id.as_str())
+                .collect::<Vec<_>>(),
+        );
+        if let Some(mock) = &suite.mock {
+            for rule in &mock.rules {
+                self.check_tool(&["mock:", &rule.tool], "a mock rule", &rule.tool);
+            }
+        }
+        for example in &suite.examples {
+            for call in &example.calls {
+                self.check_tool(&["examples:", &call.name], "an example", &call.name);
+            }
+            if example.results.len() != example.calls.len() {
+                self.report(
+                    &["examples:", &example.user],
+                    format!("the example `{}` needs one result per call", example.user),
+                );
+            }
+        }
+        for case in &suite.cases {
+            self.check_case(case);
+        }
+    }
+
+    fn check_unique(&mut self, what: &str, names: &[&str]) {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(*name) {
+                self.report(&[name], format!("{what} `{name}` is there twice"));
+            }
+        }
+    }
+
+    fn check_case(&mut self, case: &Case) {
+        let id = case.id.as_str();
+        if !is_name(id) {
+            self.report(
+                &[id],
+                format!("case id `{id}` must be lower case letters, digits and `-`"),
+            );
+        }
+        if case.category.is_empty() || case.why.is_empty() {
+            self.report(&[id], format!("case `{id}` needs `category` and `why`"));
+        }
+        let short = case.user.is_some() || case.expect.is_some();
+        if short == !case.rounds.is_empty() {
+            self.report(
+                &[id],
+                format!("case `{id}` needs either `user` and `expect`, or `rounds`"),
+            );
+        }
+        for tool in case.tools.iter().flatten() {
+            self.check_tool(&[id, tool], &format!("case `{id}`"), tool);
+        }
+        for round in case.all_rounds() {
+            if round.user.trim().is_empty() {
+                self.report(
+                    &[id],
+                    format!("case `{id}` has a round in which nobody says anything"),
+                );
+            }
+            for tool in round.tools.iter().flatten() {
+                self.check_tool(&[id, tool], &format!("case `{id}`"), tool);
+            }
+            self.check_expectation(case, &round.expect);
+        }
+    }
+
+    fn check_expectation(&mut self, case: &Case, expect: &Expectation) {
+        let id = case.id.as_str();
+        if expect.no_call && expect.wants_calls() {
+            self.report(
+                &[id],
+                format!("case `{id}` expects calls and `no_call` at once"),
+            );
+        }
+        if *expect == Expectation::default() {
+            self.report(
+                &[id],
+                format!("case `{id}` expects nothing, so every reply would pass"),
+            );
+        }
+        if expect.answer.is_some() && case.ends == Ends::Calls && !expect.no_call {
+            self.report(&[id], format!("case `{id}` expects an answer but `ends: calls` stops before it; add `ends: answer`"));
+        }
+        for call in expect
+            .calls
+            .iter()
+            .chain(expect.alternatives.iter().flatten())
+        {
+            self.check_call(id, call);
+        }
+        for tool in expect.free.iter().chain(&expect.forbidden) {
+            self.check_tool(&[id, tool], &format!("case `{id}`"), tool);
+        }
+    }
+
+    fn check_call(&mut self, id: &str, call: &CallExpectation) {
+        if !self.check_tool(&[id, &call.tool], &format!("case `{id}`"), &call.tool) {
+            return;
+        }
+        let Some(tool) = self.suite.tools.iter().find(|tool| tool.name == call.tool) else {
+            return; // A real server's tools are known only when it runs.
+        };
+        let declared = declared_arguments(tool);
+        let open = tool.input_schema.get("additionalProperties") == Some(&Value::Bool(true));
+        for name in call.arguments.keys().chain(call.optional.keys()) {
+            if !open && !declared.contains(&name.as_str()) {
+                let hint = did_you_mean(name, declared.iter().copied())
+                    .unwrap_or_else(|| format!("it has {}", declared.join(", ")));
+                self.report(
+                    &[id, name],
+                    format!("case `{id}` expects argument `{name}`, which tool `{}` does not have; {hint}", call.tool),
+                );
+            }
+        }
+    }
+
+    /// Whether the tool may be looked up; reports when it cannot exist.
+    fn check_tool(&mut self, anchors: &[&str], who: &str, tool: &str) -> bool {
+        let suite = self.suite;
+        let names: Vec<&str> = match &suite.server {
+            Some(server) => server.allow.iter().map(String::as_str).collect(),
+            None => suite.tools.iter().map(|tool| tool.name.as_str()).collect(),
+        };
+        if names.contains(&tool) {
+            return true;
+        }
+        let hint = did_you_mean(tool, names.iter().copied())
+            .unwrap_or_else(|| format!("this suite offers {}", names.join(", ")));
+        self.report(
+            anchors,
+            format!("{who} names unknown tool `{tool}`; {hint}"),
+        );
+        false
+    }
+}
+
+/// Names of the arguments a tool's schema declares.
+fn declared_arguments(tool: &ToolDefinition) -> Vec<&str> {
+    tool.input_schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .map(|properties| properties.keys().map(String::as_str).collect())
+        .unwrap_or_default()
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Line and column (from 1) of the last anchor, each searched after the one before it.
+fn locate(text: &str, anchors: &[&str]) -> Option<(usize, usize)> {
+    let mut offset = 0;
+    let mut found = None;
+    for anchor in anchors.iter().filter(|anchor| !anchor.is_empty()) {
+        let at = offset + text.get(offset..)?.find(anchor)?;
+        found = Some(at);
+        offset = at + anchor.len();
+    }
+    let at = found?;
+    let before = &text[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    Some((line, column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+
+    const GOOD: &str = "suite: tiny
+description: a test
+tools:
+  - name: get_time
+    inputSchema: {type: object, properties: {zone: {type: string}}, required: [zone]}
+mock: {state: {}, rules: [{tool: get_time, reply: noon}]}
+cases:
+  - id: t-1
+    category: simple
+    why: one call
+    user: what time is it in UTC?
+    expect: {calls: [{tool: get_time, arguments: {zone: UTC}}]}
+";
+
+    fn error_of(text: &str) -> String {
+        parse("tiny.yaml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_sound_suite_passes() {
+        assert_eq!(parse("tiny.yaml", GOOD).unwrap().cases.len(), 1);
+    }
+
+    #[test]
+    fn mistakes_are_located_and_named() {
+        let typo = GOOD.replace("calls: [{tool: get_time,", "calls: [{tool: get_tme,");
+        let message = error_of(&typo);
+        assert!(
+            message.contains("unknown tool `get_tme`; did you mean `get_time`?"),
+            "{message}"
+        );
+        assert!(message.contains("tiny.yaml:12:29"), "{message}");
+
+        let message = error_of(&GOOD.replace("{zone: UTC}", "{zon: UTC}"));
+        assert!(message.contains("argument `zon`"), "{message}");
+
+        let message = error_of(&GOOD.replace("    why: one call\n", "    wyh: one call\n"));
+        assert!(
+            message.contains("wyh") && message.contains("tiny.yaml:10"),
+            "{message}"
+        );
+
+        let message = error_of(&GOOD.replace(
+            "expect: {calls: [{tool: get_time, arguments: {zone: UTC}}]}",
+            "expect: {}",
+        ));
+        assert!(message.contains("every reply would pass"), "{message}");
+    }
+}

@@ -1,0 +1,33 @@
+//! Settings as they are stored and as the runner takes them.
+
+use serde::{Deserialize, Serialize};
+
+use super::cell::{Leniency, ToolChoice};
+
+/// One setting in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Setting {
+    /// Name, as the long flag without dashes.
+    pub name: String,
+    /// Value as text.
+    pub value: String,
+    /// Where it comes from: `flag`, `environment NAME`, `profile NAME`, a file's path, `built-in`.
+    pub origin: String,
+}
+
+/// What holds for every trial of a run, beside the cell's own settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRules {
+    /// Whether a call may, must or must not be made.
+    pub tool_choice: ToolChoice,
+    /// Corrections allowed in a trial.
+    pub max_corrections: u32,
+    /// Turns allowed in a trial.
+    pub max_turns: u32,
+    /// Tokens allowed in a reply.
+    pub max_tokens: u32,
+    /// Wall-clock limit of an attempt.
+    pub attempt_limit_ms: u64,
+    /// Which reading steers.
+    pub leniency: Leniency,
+}
