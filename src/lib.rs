@@ -6,13 +6,23 @@
 //! ```
 //! Imports point only down this ladder; `tests/it/tidy.rs` holds it.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dialect;
+#[cfg(feature = "llama")]
+pub mod engine;
 pub mod event;
+pub mod host;
+pub mod metrics;
 pub mod model;
 pub mod plan;
 pub mod record;
+pub mod report;
+pub mod runner;
+pub mod store;
 pub mod suite;
 pub mod tools;
 pub mod types;
+pub mod validate;
+pub mod weights;

@@ -1,2 +1,5 @@
-//! The toolbench command.
-fn main() {}
+//! The `toolbench` command: process arguments in, exit code out.
+
+fn main() -> std::process::ExitCode {
+    toolbench::cli::main()
+}

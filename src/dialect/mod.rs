@@ -5,6 +5,33 @@
 //! Invariants: knows only `types`; `encode` and `decode` never fail and never panic on any text;
 //! decoding is strict, and the lenient reading stands beside it.
 
+pub mod chat;
+pub mod closed_schema;
+pub mod envelope;
+pub mod fenced;
+#[cfg(test)]
+mod grammar_tests;
+pub mod json;
+pub mod lenient;
+pub mod native;
+pub mod native_form;
+pub mod prompt_text;
+pub mod python_json;
+pub mod react;
+pub mod reading;
+#[cfg(test)]
+mod reading_tests;
+pub mod relaxed_json;
+pub mod template;
+#[cfg(test)]
+mod template_tests;
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
+
+pub use template::{Template, TemplateError, TemplateTraits};
+
 use serde::{Deserialize, Serialize};
 
 use crate::types::cell::Reasoning;
@@ -33,6 +60,24 @@ pub struct Offer {
     pub facts: ModelFacts,
 }
 
+/// The built-in prompt texts.
+const PROMPTS: [&str; 4] = [
+    include_str!("prompts/native.txt"),
+    include_str!("prompts/react.txt"),
+    include_str!("prompts/json.txt"),
+    include_str!("prompts/fenced.txt"),
+];
+
+/// Hash of everything built in that shapes prompts and grammars: part of every plan.
+pub fn forms_hash() -> crate::types::ContentHash {
+    let forms: Vec<&str> = DialectName::ALL
+        .iter()
+        .map(|name| envelope::embedded(*name))
+        .chain(PROMPTS)
+        .collect();
+    crate::types::ContentHash::of_value(&forms)
+}
+
 /// One turn's prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Encoded {
@@ -57,4 +102,14 @@ pub trait Dialect: Send + Sync {
 
     /// Both readings of a reply.
     fn decode(&self, offer: &Offer, reply: &GenerateReply) -> Decoded;
+}
+
+/// The dialect of a name.
+pub fn dialect(name: DialectName) -> &'static dyn Dialect {
+    match name {
+        DialectName::Native => &native::Native,
+        DialectName::React => &react::React,
+        DialectName::Json => &json::Json,
+        DialectName::Fenced => &fenced::Fenced,
+    }
 }

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
 
+#[cfg(feature = "llama")]
+pub mod engine;
 pub mod scripted;
 
 /// Whatever generates. Implementations: the engine child, scripted replies.

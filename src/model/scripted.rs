@@ -75,7 +75,6 @@ impl ScriptedProvider {
     /// Reads a script file.
     pub fn open(path: &Path) -> Result<Self, ProviderError> {
         let fail = |detail: String| ProviderError::Load { detail };
-        #[expect(clippy::disallowed_methods, reason = "the home of script files")]
         let text = std::fs::read_to_string(path)
             .map_err(|error| fail(format!("cannot read script {}: {error}", path.display())))?;
         let script = serde_saphyr::from_str(&text)

@@ -1,5 +1,4 @@
 //! A run directory back to values.
-#![expect(clippy::disallowed_methods, reason = "the home of record files")]
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -126,7 +125,8 @@ impl Run {
             last.insert(&trial.id, !trial.outcome.is_rerun_on_resume());
         }
         last.into_iter()
-            .filter_map(|(id, finished)| finished.then(|| id.to_owned()))
+            .filter(|(_, finished)| *finished)
+            .map(|(id, _)| id.to_owned())
             .collect()
     }
 }

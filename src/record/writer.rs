@@ -1,5 +1,4 @@
 //! Events to a run directory.
-#![expect(clippy::disallowed_methods, reason = "the home of record files")]
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};

@@ -160,7 +160,7 @@ impl Checker<'_> {
             self.report(&[id], format!("case `{id}` needs `category` and `why`"));
         }
         let short = case.user.is_some() || case.expect.is_some();
-        if short == !case.rounds.is_empty() {
+        if short != case.rounds.is_empty() {
             self.report(
                 &[id],
                 format!("case `{id}` needs either `user` and `expect`, or `rounds`"),

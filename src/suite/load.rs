@@ -62,7 +62,6 @@ impl Library {
             .map(|name| (name, "built in".to_owned()))
             .collect();
         if let Some(folder) = &self.folder {
-            #[expect(clippy::disallowed_methods, reason = "the home of suite files")]
             let entries = std::fs::read_dir(folder);
             for entry in entries.into_iter().flatten().flatten() {
                 if let Some(name) = yaml_stem(&entry.path()) {
@@ -105,6 +104,11 @@ impl Library {
         Ok(resolved)
     }
 
+    /// What a suite says of itself.
+    pub fn description(&self, name: &str) -> Result<String, LoadError> {
+        Ok(self.read(name)?.description)
+    }
+
     /// The pool of distractor tools.
     pub fn distractors(&self) -> Result<Vec<crate::types::ToolDefinition>, LoadError> {
         Ok(self.read("distractors")?.tools)
@@ -133,7 +137,6 @@ impl Library {
                 .collect()
         };
         if let Some(path) = candidates.first() {
-            #[expect(clippy::disallowed_methods, reason = "the home of suite files")]
             let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
                 path: path.clone(),
                 source,

@@ -4,6 +4,11 @@
 //! Invariants: knows only `types`; a host's failure carries a code of class `tool`, a tool that
 //! answers with an error is a result.
 
+pub mod mcp;
+pub mod mock;
+pub mod sandbox;
+pub mod server;
+
 use futures::future::BoxFuture;
 use serde_json::Value;
 

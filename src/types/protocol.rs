@@ -90,4 +90,21 @@ pub struct EngineSettings {
     /// Load even when the estimate says that memory does not suffice.
     #[serde(default)]
     pub ignore_memory_check: bool,
+    /// What to do with text that a grammar leaves no choice about.
+    #[serde(default)]
+    pub forced_tokens: ForcedTokens,
+}
+
+/// What to do with text that a grammar leaves no choice about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForcedTokens {
+    /// Spell it with the model's tokenizer and decode it in one batch.
+    #[default]
+    Batch,
+    /// The same tokens, decoded one by one: proves that the batch changes nothing but the speed.
+    Single,
+    /// Let the model choose among all tokens that spell it. It may then spell it in other tokens
+    /// than its tokenizer would, and go on differently from there.
+    Chosen,
 }

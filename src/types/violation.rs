@@ -65,7 +65,7 @@ macro_rules! codes {
         /// Every code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum Code { $( #[doc = $meaning] $variant, )* }
+        pub enum Code { $( #[doc = $meaning] #[serde(rename = $name)] $variant, )* }
 
         impl Code {
             /// All codes in stage order.

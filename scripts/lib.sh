@@ -1,0 +1,104 @@
+# Shared by first-run, test and .ci/run. Sourced, never run. Each function says what it does and
+# runs again at no cost.
+
+say() { printf '== %s\n' "$*" >&2; }
+note() { printf '   %s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Folder for what can be had again: models, tool servers, build output.
+cache_folder() { printf '%s/toolbench' "${XDG_CACHE_HOME:-$HOME/.cache}"; }
+
+check_system() {
+  case "$(uname -s)" in
+    Linux) ;;
+    *) note "this set-up is tested on Debian only; on $(uname -s) it is untested" ;;
+  esac
+  have cargo || { note "cargo is missing: install Rust (1.95 or later) with rustup, then run this again"; exit 2; }
+  have git || note "git is missing: the build's revision will be unknown"
+}
+
+# A libclang that bindgen can load.
+have_libclang() {
+  [ -n "${LIBCLANG_PATH:-}" ] && return 0
+  have llvm-config && return 0
+  ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib/libclang*.so* >/dev/null 2>&1
+}
+
+# cmake, a C++ compiler and libclang for llama.cpp: apt as root or with sudo, else PyPI wheels.
+install_build_tools() {
+  local packages=() sudo=""
+  have cmake || packages+=(cmake)
+  have_libclang || packages+=(libclang-dev)
+  { have c++ && have make; } || packages+=(build-essential)
+  if [ ${#packages[@]} -eq 0 ]; then
+    note "cmake, C++ compiler and libclang are there"
+    return 0
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    if have sudo && sudo -n true 2>/dev/null; then sudo="sudo -n"; else sudo="none"; fi
+  fi
+  if have apt-get && [ "$sudo" != none ]; then
+    say "installing ${packages[*]} with apt"
+    $sudo apt-get update -q >&2 && $sudo env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends "${packages[@]}" >&2 && return 0
+    note "apt failed; trying PyPI wheels"
+  fi
+  install_build_wheels
+}
+
+install_build_wheels() {
+  have python3 || { note "python3 is missing, and without it neither cmake nor libclang can be had here"; exit 2; }
+  have c++ || { note "a C++ compiler is missing and needs an administrator: apt-get install build-essential"; exit 2; }
+  local folder
+  folder="$(cache_folder)/build-tools"
+  if [ ! -x "$folder/bin/cmake" ] || ! ls "$folder"/clang/native/libclang* >/dev/null 2>&1; then
+    say "installing cmake and libclang from PyPI into $folder"
+    python3 -m pip install -q --upgrade --target "$folder" cmake libclang >&2
+    mkdir -p "$folder/bin"
+    printf '#!/bin/sh\nPYTHONPATH="%s" exec python3 -c "import sys, cmake; sys.exit(cmake.cmake())" "$@"\n' "$folder" >"$folder/bin/cmake"
+    chmod +x "$folder/bin/cmake"
+  fi
+  export PATH="$folder/bin:$PATH"
+  LIBCLANG_PATH="$(dirname "$(ls "$folder"/clang/native/libclang* | head -1)")"
+  export LIBCLANG_PATH
+  # The wheel has no compiler headers of its own: bindgen takes the C compiler's.
+  export BINDGEN_EXTRA_CLANG_ARGS="-I$(cc -print-file-name=include)"
+}
+
+# Build output lives outside the clone when there is a cache folder, keyed by compiler and by what
+# `native` means here, since llama.cpp is built for this processor.
+choose_target_folder() {
+  if [ -z "${CARGO_TARGET_DIR:-}" ] && [ -d "${XDG_CACHE_HOME:-$HOME/.cache}" ]; then
+    local key
+    key="$( { rustc -vV; rustc --print cfg -C target-cpu=native; } | sha256sum | cut -c1-12)"
+    CARGO_TARGET_DIR="$(cache_folder)/build/$key"
+    export CARGO_TARGET_DIR
+  fi
+  note "build output: ${CARGO_TARGET_DIR:-target}"
+}
+
+build() {
+  say "building (the first time takes 5 to 10 minutes on 2 cores, most of it llama.cpp)"
+  cargo build --release --locked
+  TOOLBENCH="${CARGO_TARGET_DIR:-target}/release/toolbench"
+  ln -sfn "$(cd "$(dirname "$TOOLBENCH")" && pwd)/toolbench" toolbench
+  note "./toolbench -> $TOOLBENCH"
+}
+
+pull_models() {
+  say "models: $*"
+  local missing=0 model
+  for model in "$@"; do
+    ./toolbench model pull "$model" || { note "could not pull $model"; missing=1; }
+  done
+  return $missing
+}
+
+install_tool_servers() {
+  if ! have node || ! have npm; then
+    note "Node is missing: suite filesystem (a real tool server) will be skipped; apt-get install nodejs npm"
+    return 0
+  fi
+  say "tool server of suite filesystem"
+  ./toolbench suite install filesystem || note "could not install it: suite filesystem will be skipped"
+}

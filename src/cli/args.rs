@@ -1,0 +1,275 @@
+//! The command line as data. Nothing is resolved here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::flags::SettingFlags;
+
+/// Measures how reliably language models call tools.
+#[derive(Debug, Parser)]
+#[command(
+    name = "toolbench",
+    version,
+    about = "Measures how reliably language models call tools: success, correction and latency,\nper model, dialect, constraint and hardware tier",
+    after_help = "Start with `toolbench doctor`, then `toolbench compare smollm2 qwen2.5-coder:0.5b`.",
+    arg_required_else_help = true,
+    propagate_version = true
+)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Say less: no progress, no notices
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Say more: -v each trial, -vv prompts and raw replies
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Configuration file instead of ./toolbench.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Profile of the configuration file
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run several models (or variants of one) on the same cases and say which is better
+    #[command(
+        after_help = "Examples:\n  toolbench compare smollm2 qwen2.5-coder:0.5b\n  toolbench compare phi3.5 gemma2 --suite weather --dialect react,json --constraint off,grammar\n  toolbench compare smollm2 --variant default,terse"
+    )]
+    Compare(RunArgs),
+    /// Run one or more models and print their tables
+    #[command(
+        after_help = "Examples:\n  toolbench run smollm2 --suite weather --tag easy\n  toolbench run ./model.gguf --dialect native --context 8192\n  toolbench run --resume latest"
+    )]
+    Run(RunArgs),
+    /// Print the tables of a stored run again, in any format
+    Report(ReportArgs),
+    /// Explain a failure code or a column of the tables
+    Explain {
+        /// A code such as `wrong_value`, or a column such as `recovered`; without it, all
+        name: Option<String>,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// List, show, check and install suites
+    #[command(subcommand)]
+    Suite(SuiteCommand),
+    /// List, download, inspect and remove models
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Show the grammar of a dialect, or time grammars on a real model
+    #[command(subcommand)]
+    Grammar(GrammarCommand),
+    /// Write a commented toolbench.toml from what this machine has
+    Init {
+        /// Overwrite an existing file
+        #[arg(long)]
+        force: bool,
+    },
+    /// Check engine, machine, models, servers and tools, and say how to fix what is missing
+    Doctor {
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// Settings in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Serve one model over JSON Lines on standard input and output
+    #[command(hide = true)]
+    Engine,
+    /// Print the published JSON Schemas
+    #[command(hide = true)]
+    Schema {
+        /// suite, summary or trial
+        name: String,
+    },
+}
+
+/// Arguments of `run` and `compare`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Models: names of `toolbench model list`, a `.gguf` file, `hf:owner/repo[:quant]`, or `scripted:FILE`
+    #[arg(value_name = "MODEL")]
+    pub(super) models: Vec<String>,
+    /// Go on with a run: its directory, name, or `latest`
+    #[arg(long, value_name = "RUN", help_heading = "Record and output")]
+    pub(super) resume: Option<String>,
+    /// Say what would be run, and stop
+    #[arg(long, help_heading = "Record and output")]
+    pub(super) dry_run: bool,
+    /// All settings.
+    #[command(flatten)]
+    pub(super) settings: SettingFlags,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Runs: directories, names, unique beginnings, or `latest`
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub(super) runs: Vec<String>,
+    /// Output format: terminal, json, jsonl (the trials), csv, markdown
+    #[arg(long, default_value = "terminal", value_name = "FORMAT")]
+    pub(super) format: String,
+    /// Split rows by suite, category or difficulty
+    #[arg(long, value_name = "KEY")]
+    pub(super) by: Option<String>,
+    /// Width of `tied` in points; the run's own without it
+    #[arg(long, value_name = "POINTS")]
+    pub(super) margin: Option<f64>,
+    /// Folder of runs
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// The summary without any clock reading, for comparing two runs byte by byte
+    #[arg(long)]
+    pub(super) canonical: bool,
+}
+
+/// Commands on suites.
+#[derive(Debug, Subcommand)]
+pub(super) enum SuiteCommand {
+    /// List suites
+    List {
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// Show a suite's tools and cases
+    Show {
+        /// Name or file
+        name: String,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// Check suites: form, references, schemas, mocks, and that each case can be passed
+    Check {
+        /// Names or files
+        names: Vec<String>,
+        /// Every suite
+        #[arg(long)]
+        all: bool,
+    },
+    /// Install the real tool server that a suite needs
+    Install {
+        /// Name or file
+        name: String,
+    },
+}
+
+/// Commands on models.
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelCommand {
+    /// List the catalogue and what is in the cache
+    List {
+        /// Only what is in the cache
+        #[arg(long)]
+        cached: bool,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// Download models
+    Pull {
+        /// Names of the catalogue, `hf:owner/repo[:quant]`, or URLs of GGUF files
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Quantisation, where there is a choice
+        #[arg(long)]
+        quant: Option<String>,
+        /// Name to keep a URL or Hub file under
+        #[arg(long, value_name = "NAME")]
+        alias: Option<String>,
+        /// Expected SHA-256
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+    },
+    /// Show a model: GGUF metadata, template, memory needed
+    Show {
+        /// Name or file
+        name: String,
+        /// Context to estimate memory for
+        #[arg(long, default_value_t = 4096, value_name = "TOKENS")]
+        context: u32,
+        /// Type of the key and value cache
+        #[arg(long, value_name = "TYPE")]
+        kv_cache_type: Option<String>,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// Remove models from the cache
+    Rm {
+        /// Names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// Commands on grammars.
+#[derive(Debug, Subcommand)]
+pub(super) enum GrammarCommand {
+    /// Print the grammar that constrained decoding is held to
+    Show {
+        /// Suite whose tools go in
+        #[arg(long, default_value = "weather")]
+        suite: String,
+        /// native, react, json or fenced
+        #[arg(long, default_value = "json")]
+        dialect: String,
+        /// auto, required or none
+        #[arg(long, default_value = "auto")]
+        tool_choice: String,
+        /// off, on or a number of tokens
+        #[arg(long, default_value = "off")]
+        reasoning: String,
+        /// Model whose template decides the form of `native`
+        #[arg(long)]
+        model: Option<String>,
+        /// lark: as text; json: as structure
+        #[arg(long, default_value = "lark")]
+        format: String,
+    },
+    /// Time one call unconstrained, constrained, and with llama.cpp's own grammar sampler
+    Bench {
+        /// Model: a cached name or a GGUF file
+        model: String,
+        /// Repetitions of each
+        #[arg(long, default_value_t = 5)]
+        repeats: u32,
+    },
+}
+
+/// Commands on the configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print each setting with its value and where it comes from
+    Show {
+        /// Settings to try as flags
+        #[command(flatten)]
+        settings: Box<SettingFlags>,
+    },
+}
+
+/// Formats of listings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// For people
+    Terminal,
+    /// For programs
+    Json,
+}

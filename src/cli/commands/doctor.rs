@@ -1,0 +1,82 @@
+//! `toolbench doctor`: what is ready, what is missing, and the command that fixes it.
+
+use super::{App, CliError, Status, print, print_json};
+use crate::cli::args::ListFormat;
+use crate::cli::flags::SettingFlags;
+use crate::cli::servers;
+use crate::cli::store_access::{Store, block_on, tool_settings};
+use crate::host::doctor::{Check, DoctorInputs, EngineInfo, Status as CheckStatus, checks};
+use crate::host::servers::usual_endpoints;
+use crate::store::disk::RealDisk;
+
+/// Checks everything and prints a line each.
+pub(super) fn doctor(app: &App, format: ListFormat) -> Result<Status, CliError> {
+    let resolved = app.resolve(&SettingFlags::default())?;
+    let store = Store::open(app, &resolved)?;
+    let fingerprint = crate::host::fingerprint();
+    let tools = tool_settings(app);
+    let engine = engine_info();
+    let endpoints = usual_endpoints();
+    let installed = servers::folder(app, &resolved);
+    let found = block_on(checks(&DoctorInputs {
+        fingerprint: &fingerprint,
+        engine: engine.as_ref(),
+        cache: &store.cache,
+        disk: &RealDisk,
+        tools: &tools,
+        mcp_servers: Some(installed.as_path()),
+        mcp_install_command: "toolbench suite install filesystem",
+        ollama_base: &store.ollama_base,
+        endpoints: &endpoints,
+    }))?;
+    if format == ListFormat::Json {
+        print_json(&serde_json::json!({"checks": found, "fingerprint": fingerprint}))?;
+    } else {
+        print(&text(&found))?;
+    }
+    Ok(Status::Complete)
+}
+
+fn text(found: &[Check]) -> String {
+    let width = found
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or_default();
+    let mut out = String::new();
+    for check in found {
+        let mark = match check.status {
+            CheckStatus::Ok => "ok     ",
+            CheckStatus::Warn => "warning",
+            CheckStatus::Missing => "missing",
+        };
+        out.push_str(&format!(
+            "{mark}  {:width$}  {}\n",
+            check.name, check.detail
+        ));
+        if let Some(fix) = &check.fix {
+            out.push_str(&format!("{:9}{:width$}  fix: {fix}\n", "", ""));
+        }
+    }
+    out
+}
+
+#[cfg(feature = "llama")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a build without the engine has none"
+)]
+fn engine_info() -> Option<EngineInfo> {
+    let (build, system) = crate::engine::about();
+    Some(EngineInfo {
+        build,
+        system,
+        dispatches_at_run_time: false,
+        has_gpu_backend: cfg!(any(feature = "cuda", feature = "metal", feature = "vulkan")),
+    })
+}
+
+#[cfg(not(feature = "llama"))]
+fn engine_info() -> Option<EngineInfo> {
+    None
+}

@@ -1,0 +1,104 @@
+//! `toolbench report`, and the end of every run: a stored run to tables.
+
+use super::{App, CliError, Status, print, print_json, print_with};
+use crate::cli::args::ReportArgs;
+use crate::cli::ui::Verbosity;
+use crate::metrics::{Summary, SummaryOptions, canonical_summary, summarise};
+use crate::record::{Run, find_run};
+use crate::report::{Csv, Json, Markdown, Reporter, Terminal};
+use crate::types::did_you_mean;
+
+/// The formats that reports can take.
+const FORMATS: [&str; 5] = ["terminal", "json", "jsonl", "csv", "markdown"];
+
+/// Prints stored runs.
+pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
+    if !FORMATS.contains(&args.format.as_str()) {
+        let error = CliError::usage(format!(
+            "`{}` is not one of {}",
+            args.format,
+            FORMATS.join(", ")
+        ));
+        return Err(match did_you_mean(&args.format, FORMATS) {
+            Some(near) => error.hint(near),
+            None => error,
+        });
+    }
+    let mut status = Status::Complete;
+    for name in &args.runs {
+        let run = Run::open(&find_run(&args.out, name)?)?;
+        if args.canonical {
+            print_json(&canonical_summary(&run.header, &run.trials))?;
+            continue;
+        }
+        let summary = print_run(&run, &args.format, args.by.as_deref(), args.margin, app)?;
+        if status == Status::Complete {
+            status = status_of(&summary);
+        }
+    }
+    Ok(status)
+}
+
+/// Prints one run and gives its summary.
+pub(super) fn print_run(
+    run: &Run,
+    format: &str,
+    by: Option<&str>,
+    margin_points: Option<f64>,
+    app: &App,
+) -> Result<Summary, CliError> {
+    if run.truncated {
+        app.ui
+            .say("note: the record ends in a half line, which is left out");
+    }
+    let by = by
+        .map(str::parse)
+        .transpose()
+        .map_err(|message: String| CliError::usage(message))?;
+    let summary = summarise(
+        &run.header,
+        &run.trials,
+        &SummaryOptions { by, margin_points },
+    );
+    if format == "jsonl" {
+        let mut lines = String::new();
+        for trial in &run.trials {
+            lines.push_str(&serde_json::to_string(trial).unwrap_or_default());
+            lines.push('\n');
+        }
+        print(&lines)?;
+    } else if let Some(reporter) = reporter(format, app) {
+        print_with(|out| reporter.write(&summary, out))?;
+    }
+    Ok(summary)
+}
+
+/// The exit status a complete run ends with.
+pub(super) fn status_of(summary: &Summary) -> Status {
+    let undecidable = summary.totals.iter().any(|row| !row.decidable)
+        || summary.cells.iter().any(|row| !row.decidable)
+        || summary
+            .excluded
+            .iter()
+            .any(|excluded| excluded.model.is_empty())
+        || !summary.header.undecidable.is_empty();
+    if undecidable {
+        Status::Undecidable
+    } else {
+        Status::Complete
+    }
+}
+
+fn reporter(format: &str, app: &App) -> Option<Box<dyn Reporter>> {
+    Some(match format {
+        "terminal" => Box::new(Terminal {
+            color: app.env.stdout_terminal && app.env.variable("NO_COLOR").is_none(),
+            detailed: app.ui.verbosity > Verbosity::Normal,
+            ..Terminal::default()
+        }),
+        "json" => Box::new(Json),
+        "csv" => Box::new(Csv),
+        "markdown" => Box::new(Markdown),
+        _ => return None,
+    })
+}

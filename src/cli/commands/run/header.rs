@@ -1,0 +1,163 @@
+//! Routes of all cells, and the header of a new run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::models::RunModel;
+use super::suites::{RunSuites, SkippedSuite};
+use crate::clock::now_rfc3339;
+use crate::config::{Resolved, Settings};
+use crate::plan::{Plan, PlannedCell, route};
+use crate::record::format::{
+    CellHeader, ExcludedCell, Header, METRICS_VERSION, ModelHeader, RECORD_VERSION, SCORER_VERSION,
+};
+use crate::runner::Prepared;
+use crate::types::fingerprint::Fingerprint;
+use crate::types::violation::TAXONOMY_VERSION;
+use crate::types::{DialectName, ModelFacts, Route};
+
+/// Which cells run, how, and why the others do not.
+pub(super) struct Routing {
+    /// By cell; `None` for excluded ones.
+    pub(super) routes: Vec<Option<Route>>,
+    pub(super) excluded: Vec<ExcludedCell>,
+}
+
+impl Routing {
+    pub(super) fn of(plan: &Plan, prepared: &Prepared, skipped: &[SkippedSuite]) -> Self {
+        let mut routing = Self {
+            routes: Vec::new(),
+            excluded: Vec::new(),
+        };
+        for suite in skipped {
+            routing.excluded.push(ExcludedCell {
+                model: String::new(),
+                labels: BTreeMap::from([("suite".to_owned(), suite.suite.clone())]),
+                cases: suite.cases,
+                reason: suite.reason.clone(),
+            });
+        }
+        for cell in &plan.cells {
+            let found = cell_route(cell, prepared);
+            if let Err(reason) = &found {
+                routing.exclude(plan, cell, reason);
+            }
+            routing.routes.push(found.ok());
+        }
+        routing
+    }
+
+    fn exclude(&mut self, plan: &Plan, cell: &PlannedCell, reason: &str) {
+        let key = &cell.key;
+        let labels = [
+            ("dialect", key.dialect.to_string()),
+            ("constraint", key.constraint.to_string()),
+            ("suite", key.suite.clone()),
+            ("variant", key.variant.clone()),
+        ];
+        self.excluded.push(ExcludedCell {
+            model: key.model.clone(),
+            labels: labels
+                .into_iter()
+                .filter(|(name, value)| *name != "variant" || value != "default")
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            cases: plan.suites[cell.suite].cases.len(),
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+fn cell_route(cell: &PlannedCell, prepared: &Prepared) -> Result<Route, String> {
+    let model = prepared.models[cell.model]
+        .as_ref()
+        .map_err(ToString::to_string)?;
+    prepared.hosts[cell.suite].as_ref().map_err(Clone::clone)?;
+    if let (DialectName::Native, Some(problem)) = (cell.key.dialect, &model.template_problem) {
+        return Err(problem.clone());
+    }
+    route(
+        cell.key.dialect,
+        cell.key.constraint,
+        &model.facts,
+        model.template_has_tools,
+    )
+    .map_err(|unsupported| unsupported.to_string())
+}
+
+/// What a header is made of.
+pub(super) struct HeaderParts<'a> {
+    pub(super) directory: &'a Path,
+    pub(super) command: &'a str,
+    pub(super) settings: &'a Settings,
+    pub(super) resolved: &'a Resolved,
+    pub(super) plan: &'a Plan,
+    pub(super) models: &'a [RunModel],
+    pub(super) suites: &'a RunSuites,
+    pub(super) prepared: &'a Prepared,
+    pub(super) routing: &'a Routing,
+    pub(super) fingerprint: &'a Fingerprint,
+}
+
+/// The header of a new run.
+pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
+    let plan = parts.plan;
+    let cells: Vec<CellHeader> = plan
+        .cells
+        .iter()
+        .enumerate()
+        .filter_map(|(index, cell)| {
+            let route = parts.routing.routes[index].clone()?;
+            Some(CellHeader {
+                key: cell.key.clone(),
+                id: cell.id.clone(),
+                routes: vec![route],
+                cases: plan.suites[cell.suite].cases.len(),
+                trials: plan
+                    .trials
+                    .iter()
+                    .filter(|trial| trial.cell == index)
+                    .count(),
+            })
+        })
+        .collect();
+    Header {
+        record_version: RECORD_VERSION,
+        scorer_version: SCORER_VERSION,
+        metrics_version: METRICS_VERSION,
+        taxonomy_version: TAXONOMY_VERSION,
+        toolbench_version: env!("CARGO_PKG_VERSION").to_owned(),
+        toolbench_revision: env!("TOOLBENCH_REVISION").to_owned(),
+        run: parts
+            .directory
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+        created_at: now_rfc3339(),
+        command: parts.command.to_owned(),
+        plan_hash: plan.hash.clone(),
+        selection: parts.suites.selection.clone(),
+        suites: plan.suites.clone(),
+        settings: parts.resolved.settings.clone(),
+        variants: plan.variants.clone(),
+        models: parts
+            .models
+            .iter()
+            .enumerate()
+            .map(|(index, model)| ModelHeader {
+                name: model.name.clone(),
+                resolution: model.resolution.clone(),
+                weights_sha256: model.sha256.clone(),
+                facts: parts.prepared.models[index]
+                    .as_ref()
+                    .map_or_else(|_| ModelFacts::default(), |model| model.facts.clone()),
+            })
+            .collect(),
+        planned_trials: cells.iter().map(|cell| cell.trials).sum(),
+        cells,
+        excluded: parts.routing.excluded.clone(),
+        margin_points: parts.settings.margin_points,
+        shard: parts.settings.shard,
+        fingerprint: parts.fingerprint.clone(),
+    }
+}

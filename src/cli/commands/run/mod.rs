@@ -1,0 +1,396 @@
+//! `toolbench run` and `toolbench compare`: settings to a plan, the plan to a record, the record
+//! to the same report that `toolbench report` prints.
+
+mod header;
+mod models;
+mod resume;
+mod suites;
+
+pub(in crate::cli) use suites::mock;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::report::{print_run, status_of};
+use super::{App, CliError, Status};
+use crate::cli::args::RunArgs;
+use crate::cli::ui::RunProgress;
+use crate::clock::{now_compact, now_rfc3339};
+use crate::config::Settings;
+use crate::event::{Event, EventSink, Tee};
+use crate::host::noise::{NoiseLimits, NoiseMonitor};
+use crate::plan::{Plan, PlanInput, build};
+use crate::record::format::{Execution, Header};
+use crate::record::{Run, RunWriter};
+use crate::runner::{Cancel, CorrectionStyle, Ports, RunError, execute, prepare};
+use crate::types::fingerprint::Fingerprint;
+use header::{HeaderParts, Routing};
+use models::RunModel;
+use resume::Resumed;
+use suites::RunSuites;
+
+/// Runs, records, reports.
+pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<Status, CliError> {
+    let resumed = args
+        .resume
+        .as_deref()
+        .map(|name| Resumed::open(app, args, name))
+        .transpose()?;
+    let resolved = match &resumed {
+        Some(resumed) => app.resolve(&resumed.flags)?,
+        None => app.resolve(&args.settings)?,
+    };
+    let settings = app.settings(&resolved)?;
+    let names = match &resumed {
+        Some(resumed) if args.models.is_empty() => resumed.models(),
+        _ => args.models.clone(),
+    };
+    check_names(&names, command, &settings)?;
+    let fingerprint = crate::host::fingerprint();
+    let suites = suites::load(app, &resolved, &settings)?;
+    let models = models::resolve(app, &resolved, &settings, &names)?;
+    let corrections = suites::corrections(&settings)?;
+    let plan = build(&plan_input(
+        &settings,
+        &suites,
+        &models,
+        &corrections,
+        &fingerprint,
+    ))?;
+    if let Some(resumed) = &resumed {
+        resumed.check(&plan, &settings, &fingerprint)?;
+    }
+    if args.dry_run {
+        return dry_run(app, &plan, &suites);
+    }
+    let prepared_run = RunParts {
+        app,
+        command,
+        settings: &settings,
+        resolved: &resolved,
+        plan: &plan,
+        models: &models,
+        suites: &suites,
+        fingerprint: &fingerprint,
+        resumed: resumed.as_ref(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
+    let ports = ports(&settings, &models, &suites, corrections);
+    let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
+    finish(app, &settings, &directory, interrupted)
+}
+
+/// What a run is made of once everything is known but the models' own facts.
+struct RunParts<'a> {
+    app: &'a App,
+    command: &'a str,
+    settings: &'a Settings,
+    resolved: &'a crate::config::Resolved,
+    plan: &'a Plan,
+    models: &'a [RunModel],
+    suites: &'a RunSuites,
+    fingerprint: &'a Fingerprint,
+    resumed: Option<&'a Resumed>,
+}
+
+impl RunParts<'_> {
+    /// Prepares, records and executes; gives the run's directory and whether it was interrupted.
+    async fn drive(&self, ports: &Ports) -> Result<(PathBuf, bool), CliError> {
+        let cancel = Cancel::default();
+        watch_interrupts(cancel.clone(), self.app.ui.clone());
+        let prepared = prepare(ports).await;
+        let routing = Routing::of(self.plan, &prepared, &self.suites.skipped);
+        self.require_something(&prepared, &routing)?;
+        let (mut writer, finished) = self.writer(&prepared, &routing)?;
+        let directory = writer.directory().to_path_buf();
+        self.app.ui.say(&format!("record: {}", directory.display()));
+        let mut progress = RunProgress::new(&self.app.ui);
+        for excluded in &routing.excluded {
+            let model = if excluded.model.is_empty() {
+                "all models"
+            } else {
+                &excluded.model
+            };
+            let labels: Vec<&str> = excluded.labels.values().map(String::as_str).collect();
+            progress.on_event(&Event::Notice {
+                message: format!(
+                    "not run: {model} {} ({} cases): {}",
+                    labels.join(" "),
+                    excluded.cases,
+                    excluded.reason
+                ),
+            })?;
+        }
+        let result = {
+            let mut tee = Tee(vec![&mut writer, &mut progress]);
+            execute(
+                self.plan,
+                &prepared,
+                &routing.routes,
+                ports,
+                &finished,
+                &mut tee,
+                &cancel,
+            )
+            .await
+        };
+        for host in &ports.hosts {
+            host.close().await;
+        }
+        for provider in &ports.providers {
+            provider.close().await;
+        }
+        match result {
+            Ok(totals) => Ok((directory, totals.interrupted)),
+            Err(RunError::Sink(error)) => Err(error.into()),
+            Err(error) => Err(CliError::usage(error.to_string())),
+        }
+    }
+
+    /// Fails early when no model could be loaded, with the first reason.
+    fn require_something(
+        &self,
+        prepared: &crate::runner::Prepared,
+        routing: &Routing,
+    ) -> Result<(), CliError> {
+        if let Some((index, error)) = prepared
+            .models
+            .iter()
+            .enumerate()
+            .find_map(|(index, model)| Some((index, model.as_ref().err()?)))
+            && prepared.models.iter().all(Result::is_err)
+        {
+            return Err(CliError::usage(format!(
+                "model `{}` cannot be used: {error}",
+                self.models[index].name
+            ))
+            .kind("model", Status::Usage)
+            .hint("`toolbench model show NAME` inspects a file, `toolbench doctor` the machine"));
+        }
+        if routing.routes.iter().any(Option::is_some) {
+            return Ok(());
+        }
+        let reasons: Vec<&str> = routing
+            .excluded
+            .iter()
+            .map(|excluded| excluded.reason.as_str())
+            .collect();
+        Err(
+            CliError::usage(format!("nothing can be run: {}", reasons.join("; ")))
+                .kind("undecidable", Status::Undecidable)
+                .hint("try another `--dialect`, `--constraint` or `--suite`"),
+        )
+    }
+
+    /// A new record, or the resumed one with what it already holds.
+    fn writer(
+        &self,
+        prepared: &crate::runner::Prepared,
+        routing: &Routing,
+    ) -> Result<(RunWriter, HashSet<String>), CliError> {
+        let execution = |done| Execution {
+            started_at: now_rfc3339(),
+            process: std::process::id(),
+            done,
+            fingerprint: self.fingerprint.clone(),
+        };
+        if let Some(resumed) = self.resumed {
+            let finished = resumed.run.finished();
+            let known = resumed.run.content()?.into_keys().collect();
+            let writer =
+                RunWriter::resume(&resumed.run.directory, &execution(finished.len()), known)?;
+            return Ok((writer, finished));
+        }
+        let name = format!(
+            "{}-{}",
+            now_compact(),
+            self.plan.hash.short().get(..6).unwrap_or("")
+        );
+        let directory = free_directory(&self.settings.out, &name);
+        let header: Header = header::header(&HeaderParts {
+            directory: &directory,
+            command: self.command,
+            settings: self.settings,
+            resolved: self.resolved,
+            plan: self.plan,
+            models: self.models,
+            suites: self.suites,
+            prepared,
+            routing,
+            fingerprint: self.fingerprint,
+        });
+        let writer = RunWriter::create(&directory, &header, &execution(0))?;
+        Ok((writer, HashSet::new()))
+    }
+}
+
+/// Reads the record back and prints it as `report` would.
+fn finish(
+    app: &App,
+    settings: &Settings,
+    directory: &Path,
+    interrupted: bool,
+) -> Result<Status, CliError> {
+    let run = Run::open(directory)?;
+    let summary = print_run(
+        &run,
+        &settings.format,
+        settings.by.as_deref(),
+        Some(settings.margin_points),
+        app,
+    )?;
+    if interrupted {
+        app.ui.say(&format!(
+            "interrupted; go on with: toolbench {} --resume {}",
+            run.header.command,
+            directory.display()
+        ));
+        return Ok(Status::Interrupted);
+    }
+    Ok(status_of(&summary))
+}
+
+fn check_names(names: &[String], command: &str, settings: &Settings) -> Result<(), CliError> {
+    if names.is_empty() {
+        return Err(CliError::usage(format!("`toolbench {command}` needs at least one model"))
+            .hint("`toolbench model list` shows which there are, e.g. `toolbench compare smollm2 qwen2.5-coder:0.5b`"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        if names[..index].contains(name) {
+            return Err(CliError::usage(format!("model `{name}` is named twice"))
+                .hint("to compare a model with itself, name variants: `--variant default,mine`"));
+        }
+    }
+    let cells = names.len()
+        * settings.variants.len()
+        * settings.dialects.len()
+        * settings.constraints.len();
+    if command == "compare" && cells < 2 {
+        return Err(CliError::usage("there is only one thing to compare").hint(
+            "name two models, or several of `--variant`, `--dialect` or `--constraint`; `toolbench run` takes one",
+        ));
+    }
+    Ok(())
+}
+
+fn plan_input(
+    settings: &Settings,
+    suites: &RunSuites,
+    models: &[RunModel],
+    corrections: &std::collections::BTreeMap<String, CorrectionStyle>,
+    fingerprint: &Fingerprint,
+) -> PlanInput {
+    let mut identities: std::collections::BTreeMap<String, String> = corrections
+        .iter()
+        .map(|(name, style)| (format!("correction {name}"), style.hash.0.clone()))
+        .collect();
+    identities.insert("toolbench".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    identities.insert("grammars".to_owned(), crate::dialect::forms_hash().0);
+    identities.insert("distractors".to_owned(), suites.distractors_hash());
+    for (name, value) in [
+        ("threads", settings.threads.to_string()),
+        ("gpu-layers", format!("{:?}", settings.gpu_layers)),
+        ("flash-attention", format!("{:?}", settings.flash_attention)),
+        ("kv-cache-type", format!("{:?}", settings.kv_cache_type)),
+    ] {
+        identities.insert(name.to_owned(), value);
+    }
+    PlanInput {
+        models: models
+            .iter()
+            .map(|model| (model.name.clone(), model.identity.clone()))
+            .collect(),
+        dialects: settings.dialects.clone(),
+        constraints: settings.constraints.clone(),
+        variants: settings.variants.clone(),
+        suites: suites.suites.clone(),
+        trials: settings.trials,
+        seed: settings.seed,
+        rules: settings.rules.clone(),
+        tier: fingerprint.tier.clone(),
+        shard: settings.shard,
+        identities,
+    }
+}
+
+fn ports(
+    settings: &Settings,
+    models: &[RunModel],
+    suites: &RunSuites,
+    corrections: std::collections::BTreeMap<String, CorrectionStyle>,
+) -> Ports {
+    let noise = Mutex::new(NoiseMonitor::start(NoiseLimits::default()));
+    Ports {
+        providers: models
+            .iter()
+            .map(|model| Arc::clone(&model.provider))
+            .collect(),
+        hosts: suites.hosts.clone(),
+        distractors: suites.distractors.clone(),
+        corrections,
+        concurrency: settings.concurrency,
+        noise: Box::new(move || {
+            let mut monitor = noise.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_busy = monitor.is_noisy();
+            monitor.restart();
+            was_busy
+        }),
+    }
+}
+
+/// First Ctrl-C stops scheduling, the second gives up what is in flight.
+fn watch_interrupts(cancel: Cancel, ui: crate::cli::ui::Ui) {
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            ui.say("stopping after the trial in progress (Ctrl-C again to give it up)");
+            cancel.stop.cancel();
+        }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            cancel.abort.cancel();
+        }
+    });
+}
+
+/// The first of `name`, `name-2`, … that is not there yet.
+fn free_directory(folder: &Path, name: &str) -> PathBuf {
+    let mut directory = folder.join(name);
+    let mut number = 2;
+    while directory.exists() {
+        directory = folder.join(format!("{name}-{number}"));
+        number += 1;
+    }
+    directory
+}
+
+/// What would be run.
+fn dry_run(app: &App, plan: &Plan, suites: &RunSuites) -> Result<Status, CliError> {
+    let mut out = format!(
+        "{} trials in {} cells:\n",
+        plan.trials.len(),
+        plan.cells.len()
+    );
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let trials = plan
+            .trials
+            .iter()
+            .filter(|trial| trial.cell == index)
+            .count();
+        out.push_str(&format!(
+            "  {} · {} · {} · {} · {}: {trials}\n",
+            cell.key.model, cell.key.dialect, cell.key.constraint, cell.key.variant, cell.key.suite
+        ));
+    }
+    for skipped in &suites.skipped {
+        out.push_str(&format!(
+            "  not run: {} ({} cases): {}\n",
+            skipped.suite, skipped.cases, skipped.reason
+        ));
+    }
+    super::print(&out)?;
+    app.ui.say("nothing was run or recorded (--dry-run)");
+    Ok(Status::Complete)
+}

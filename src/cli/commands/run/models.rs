@@ -1,0 +1,223 @@
+//! Model names to providers: resolved, downloaded where needed, known by a hash.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::super::{App, CliError, Status};
+use crate::cli::store_access::{LOCAL_LIMIT, Store, block_on, pull_error};
+use crate::config::{Resolved, Settings};
+use crate::model::Provider;
+use crate::model::scripted::ScriptedProvider;
+use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
+use crate::store::{PullTarget, Resolution, ollama};
+use crate::types::ContentHash;
+
+/// One model of a run.
+pub(super) struct RunModel {
+    /// As named.
+    pub(super) name: String,
+    /// How it was resolved, in words.
+    pub(super) resolution: String,
+    /// What it is known by: part of the plan.
+    pub(super) identity: String,
+    /// SHA-256 of the weights.
+    pub(super) sha256: Option<String>,
+    /// Serves it.
+    pub(super) provider: Arc<dyn Provider>,
+}
+
+/// Resolves every name in order; prints how.
+pub(super) fn resolve(
+    app: &App,
+    resolved: &Resolved,
+    settings: &Settings,
+    names: &[String],
+) -> Result<Vec<RunModel>, CliError> {
+    let store = Store::open(app, resolved)?;
+    let aliases: BTreeMap<String, String> = app
+        .user
+        .models
+        .iter()
+        .chain(&app.project.models)
+        .map(|(name, alias)| (name.clone(), alias.source.clone()))
+        .collect();
+    block_on(async {
+        let mut models = Vec::new();
+        for name in names {
+            let inputs = ResolveInputs {
+                aliases: &aliases,
+                catalogue: &store.catalogue,
+                cache: &store.cache,
+                ollama_base: Some(&store.ollama_base),
+                working_directory: &app.env.directory,
+            };
+            let found = resolve_name(name, &inputs).await.map_err(|error| {
+                CliError::usage(error.to_string())
+                    .kind("model", Status::Usage)
+                    .hint(error.hint())
+            })?;
+            app.ui.say(&format!("model {}", found.sentence));
+            models.push(model(app, settings, &store, found).await?);
+        }
+        Ok(models)
+    })?
+}
+
+async fn model(
+    app: &App,
+    settings: &Settings,
+    store: &Store,
+    found: crate::store::Resolved,
+) -> Result<RunModel, CliError> {
+    match found.resolution {
+        Resolution::Scripted { path } => scripted(found.name, found.sentence, &path),
+        Resolution::GgufFile { path, .. } => {
+            local(app, settings, store, found.name, found.sentence, &path)
+        }
+        Resolution::Ollama { tag, base } => {
+            let Some(path) = ollama::blob(&base, &tag, LOCAL_LIMIT).await else {
+                return Err(CliError::usage(format!(
+                    "`{tag}` is served by the Ollama at {base}, whose weights cannot be read from here"
+                ))
+                .kind("model", Status::Usage)
+                .hint(format!("`toolbench model pull {tag}` fetches a copy where the catalogue has it")));
+            };
+            let sentence = format!("{}; its weights are used in place", found.sentence);
+            local(app, settings, store, found.name, sentence, &path)
+        }
+        Resolution::NeedsPull { entry } => {
+            let target = PullTarget::Entry(entry);
+            pulled(app, settings, store, found.name, found.sentence, &target).await
+        }
+        Resolution::NeedsHub { repo, quant } => {
+            let target = PullTarget::Hub { repo, quant };
+            pulled(app, settings, store, found.name, found.sentence, &target).await
+        }
+        Resolution::OpenAi { .. } | Resolution::Command { .. } => Err(CliError::usage(format!(
+            "this version of toolbench drives linked-in llama.cpp and scripted models only, not `{}`",
+            found.name
+        ))
+        .kind("model", Status::Usage)
+        .hint("name a GGUF file, a model of `toolbench model list`, or `hf:owner/repo:quant`")),
+    }
+}
+
+/// Asks before downloading, unless `--pull` says so.
+async fn pulled(
+    app: &App,
+    settings: &Settings,
+    store: &Store,
+    name: String,
+    sentence: String,
+    target: &PullTarget,
+) -> Result<RunModel, CliError> {
+    let wanted = settings.pull
+        || (app.ui.can_ask()
+            && app
+                .ui
+                .ask(&format!("`{name}` is not on this machine. Download it?")));
+    if !wanted {
+        return Err(
+            CliError::usage(format!("model `{name}` is not on this machine"))
+                .kind("model", Status::Usage)
+                .hint(format!(
+                    "`toolbench model pull {name}`, or the same command with `--pull`"
+                )),
+        );
+    }
+    let pulled = store.pull(target).await?;
+    let sentence = format!("{sentence}; downloaded from {}", pulled.model.source);
+    local(app, settings, store, name, sentence, &pulled.model.path)
+}
+
+fn scripted(name: String, resolution: String, path: &Path) -> Result<RunModel, CliError> {
+    let text = std::fs::read(path).map_err(|error| {
+        CliError::usage(format!("cannot read script {}: {error}", path.display()))
+    })?;
+    let provider = ScriptedProvider::open(path)
+        .map_err(|error| CliError::usage(error.to_string()).kind("model", Status::Usage))?;
+    Ok(RunModel {
+        name,
+        resolution,
+        identity: ContentHash::of_bytes(&text).0,
+        sha256: None,
+        provider: Arc::new(provider),
+    })
+}
+
+fn local(
+    app: &App,
+    settings: &Settings,
+    store: &Store,
+    name: String,
+    resolution: String,
+    path: &Path,
+) -> Result<RunModel, CliError> {
+    crate::weights::gguf::read_header(path).map_err(|error| {
+        CliError::usage(format!("model `{name}` cannot be read: {error}"))
+            .kind("model", Status::Usage)
+            .hint("pull it again: `toolbench model rm NAME`, then `toolbench model pull NAME`")
+    })?;
+    let sha256 = store
+        .cache
+        .weights_sha256(path, &CancellationToken::new())
+        .map_err(pull_error)?;
+    Ok(RunModel {
+        provider: engine(app, settings, path)?,
+        name,
+        resolution,
+        identity: sha256.clone(),
+        sha256: Some(sha256),
+    })
+}
+
+/// The engine child for one file. The context is the largest that any variant asks for.
+#[cfg(feature = "llama")]
+fn engine(app: &App, settings: &Settings, path: &Path) -> Result<Arc<dyn Provider>, CliError> {
+    use crate::model::engine::{EngineCommand, EngineProvider};
+    use crate::types::protocol::{EngineSettings, ForcedTokens};
+
+    let context_tokens = settings
+        .variants
+        .iter()
+        .map(|variant| variant.context_tokens)
+        .max()
+        .unwrap_or_default();
+    if settings
+        .variants
+        .iter()
+        .any(|variant| variant.context_tokens != context_tokens)
+    {
+        return Err(
+            CliError::usage("variants of one run cannot differ in `context`")
+                .hint("run once for each context"),
+        );
+    }
+    Ok(Arc::new(EngineProvider::new(
+        EngineCommand::own(
+            &app.env.executable,
+            app.env
+                .variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        ),
+        EngineSettings {
+            path: path.display().to_string(),
+            context_tokens,
+            threads: settings.threads,
+            gpu_layers: settings.gpu_layers,
+            flash_attention: settings.flash_attention,
+            kv_cache_type: settings.kv_cache_type.clone(),
+            ignore_memory_check: settings.ignore_memory_check,
+            forced_tokens: ForcedTokens::Batch,
+        },
+    )))
+}
+
+#[cfg(not(feature = "llama"))]
+fn engine(_app: &App, _settings: &Settings, _path: &Path) -> Result<Arc<dyn Provider>, CliError> {
+    Err(super::super::no_engine())
+}

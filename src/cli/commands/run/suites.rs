@@ -1,0 +1,181 @@
+//! Suite names to suites with hosts; suites that cannot run here are skipped with their reason.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{App, CliError, Status};
+use crate::cli::servers;
+use crate::config::{Resolved, Settings};
+use crate::runner::CorrectionStyle;
+use crate::suite::select;
+use crate::tools::ToolHost;
+use crate::tools::mock::MockHost;
+use crate::types::{ContentHash, Suite, ToolDefinition};
+use crate::validate::ToolSchemas;
+
+/// A named suite that cannot run on this machine.
+pub(super) struct SkippedSuite {
+    pub(super) suite: String,
+    pub(super) cases: usize,
+    pub(super) reason: String,
+}
+
+/// The suites of a run.
+pub(super) struct RunSuites {
+    /// As named.
+    pub(super) selection: Vec<String>,
+    /// With the selected cases.
+    pub(super) suites: Vec<Suite>,
+    /// One host per suite.
+    pub(super) hosts: Vec<Arc<dyn ToolHost>>,
+    /// The pool for `--distractors`; empty when none are asked for.
+    pub(super) distractors: Vec<ToolDefinition>,
+    pub(super) skipped: Vec<SkippedSuite>,
+}
+
+impl RunSuites {
+    pub(super) fn distractors_hash(&self) -> String {
+        ContentHash::of_value(&self.distractors).0
+    }
+}
+
+/// Loads, selects, checks and gives each suite its host.
+pub(super) fn load(
+    app: &App,
+    resolved: &Resolved,
+    settings: &Settings,
+) -> Result<RunSuites, CliError> {
+    let library = app.library(resolved);
+    let mut loaded = Vec::new();
+    for name in &settings.suites {
+        for suite in library.load(name)? {
+            if loaded
+                .iter()
+                .all(|other: &Suite| other.suite != suite.suite)
+            {
+                loaded.push(suite);
+            }
+        }
+    }
+    let (selected, unused) = select(loaded, &settings.selection());
+    if let Some(filter) = unused.first() {
+        return Err(CliError::usage(format!(
+            "`{filter}` selects no case of {}",
+            settings.suites.join(", ")
+        ))
+        .kind("nothing_selected", Status::NothingSelected)
+        .hint("`toolbench suite show NAME` lists a suite's cases, categories and tags"));
+    }
+    let wants_distractors = settings
+        .variants
+        .iter()
+        .any(|variant| variant.distractors > 0);
+    let mut run = RunSuites {
+        selection: settings.suites.clone(),
+        suites: Vec::new(),
+        hosts: Vec::new(),
+        distractors: if wants_distractors {
+            library.distractors()?
+        } else {
+            Vec::new()
+        },
+        skipped: Vec::new(),
+    };
+    check_distractors(settings, &run.distractors)?;
+    for suite in selected {
+        run.add(app, resolved, settings, suite)?;
+    }
+    if run.suites.is_empty() && !run.skipped.is_empty() {
+        return Err(
+            CliError::usage(format!("no suite can run here: {}", run.skipped[0].reason))
+                .kind("undecidable", Status::Undecidable),
+        );
+    }
+    Ok(run)
+}
+
+impl RunSuites {
+    fn add(
+        &mut self,
+        app: &App,
+        resolved: &Resolved,
+        settings: &Settings,
+        suite: Suite,
+    ) -> Result<(), CliError> {
+        let limit = Duration::from_millis(settings.tool_limit_ms);
+        if suite.server.is_some() {
+            match servers::host(app, resolved, &suite, limit) {
+                Ok((suite, host)) => {
+                    self.suites.push(suite);
+                    self.hosts.push(Arc::new(host));
+                }
+                Err(reason) => self.skipped.push(SkippedSuite {
+                    cases: suite.cases.len(),
+                    suite: suite.suite,
+                    reason,
+                }),
+            }
+            return Ok(());
+        }
+        self.hosts.push(Arc::new(mock(&suite)?));
+        self.suites.push(suite);
+        Ok(())
+    }
+}
+
+/// The mock of a suite, with its tools' schemas checked.
+pub(in crate::cli) fn mock(suite: &Suite) -> Result<MockHost, CliError> {
+    ToolSchemas::compile(&suite.tools).map_err(|error| {
+        CliError::usage(format!("suite `{}`: {error}", suite.suite))
+            .kind("suite", Status::Usage)
+            .hint("`toolbench suite check` checks every schema of a suite")
+    })?;
+    let mock = suite.mock.clone().unwrap_or_default();
+    MockHost::new(&suite.suite, suite.tools.clone(), mock).map_err(|error| {
+        CliError::usage(format!("suite `{}`: {error}", suite.suite)).kind("suite", Status::Usage)
+    })
+}
+
+fn check_distractors(settings: &Settings, pool: &[ToolDefinition]) -> Result<(), CliError> {
+    match settings
+        .variants
+        .iter()
+        .find(|variant| variant.distractors as usize > pool.len())
+    {
+        Some(variant) => Err(CliError::usage(format!(
+            "{} distractors are asked for, there are {}",
+            variant.distractors,
+            pool.len()
+        ))
+        .hint(format!("use `--distractors {}` at most", pool.len()))),
+        None => Ok(()),
+    }
+}
+
+/// The correction styles that the variants name: built in, or files.
+pub(super) fn corrections(
+    settings: &Settings,
+) -> Result<BTreeMap<String, CorrectionStyle>, CliError> {
+    let mut styles = BTreeMap::new();
+    for variant in &settings.variants {
+        let name = &variant.correction;
+        let built_in = crate::runner::BUILT_IN_CORRECTIONS
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, text)| (*text).to_owned());
+        let text = match built_in {
+            Some(text) => text,
+            None => std::fs::read_to_string(name).map_err(|error| {
+                CliError::usage(format!(
+                    "correction `{name}` is no style and cannot be read: {error}"
+                ))
+                .hint("the styles are plain, located and nudge; anything else is a template file")
+            })?,
+        };
+        let style = CorrectionStyle::compile(name, &text)
+            .map_err(|error| CliError::usage(error.to_string()))?;
+        styles.insert(name.clone(), style);
+    }
+    Ok(styles)
+}

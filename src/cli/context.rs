@@ -1,0 +1,170 @@
+//! What every command starts from: environment, configuration files, folders, output.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::args::Cli;
+use super::env::Env;
+use super::error::CliError;
+use super::exit_code::Status;
+use super::flags::SettingFlags;
+use super::ui::Ui;
+use crate::config::{ConfigFile, KEYS, Layer, Resolved, Settings, parse_file, resolve};
+use crate::suite::Library;
+
+/// Name of the project file.
+pub(super) const PROJECT_FILE: &str = "toolbench.toml";
+
+/// The application of one process.
+pub(super) struct App {
+    pub(super) env: Env,
+    pub(super) ui: Ui,
+    /// Project file, if there is one.
+    pub(super) project: ConfigFile,
+    /// The user's own file, if there is one.
+    pub(super) user: ConfigFile,
+    profile: Option<String>,
+}
+
+impl App {
+    pub(super) fn new(env: Env, ui: Ui, cli: &Cli) -> Result<Self, CliError> {
+        let named = cli
+            .config
+            .clone()
+            .or_else(|| env.variable("TOOLBENCH_CONFIG").map(PathBuf::from));
+        let project = match &named {
+            Some(path) => read_config(path, true)?,
+            None => read_config(Path::new(PROJECT_FILE), false)?,
+        };
+        let user = read_config(&env.user_folder().join("config.toml"), false)?;
+        let profile = cli
+            .profile
+            .clone()
+            .or_else(|| env.variable("TOOLBENCH_PROFILE").map(str::to_owned));
+        Ok(Self {
+            env,
+            ui,
+            project,
+            user,
+            profile,
+        })
+    }
+
+    /// Settings in force for these flags: flag > variable > profile > project > user > built-in.
+    pub(super) fn resolve(&self, flags: &SettingFlags) -> Result<Resolved, CliError> {
+        if let Some(problem) = &flags.problem {
+            return Err(problem.clone().into());
+        }
+        let mut layers = vec![flags.layer.clone(), self.variables()?];
+        if let Some(name) = &self.profile {
+            layers.push(self.profile_layer(name)?);
+        }
+        layers.push(self.project.settings.clone());
+        layers.push(self.user.settings.clone());
+        Ok(resolve(&layers))
+    }
+
+    /// The typed settings.
+    pub(super) fn settings(&self, resolved: &Resolved) -> Result<Settings, CliError> {
+        let mut variants = self.user.variants.clone();
+        variants.extend(self.project.variants.clone());
+        Ok(Settings::from_resolved(resolved, &variants)?)
+    }
+
+    fn variables(&self) -> Result<Layer, CliError> {
+        let mut layer = Layer::default();
+        for key in KEYS {
+            let name = key.variable();
+            if let Some(value) = self.env.variable(&name) {
+                layer.insert(
+                    key.name,
+                    vec![value.to_owned()],
+                    &format!("environment {name}"),
+                )?;
+            }
+        }
+        Ok(layer)
+    }
+
+    fn profile_layer(&self, name: &str) -> Result<Layer, CliError> {
+        let known = |file: &ConfigFile| file.profiles.get(name).cloned();
+        known(&self.project)
+            .or_else(|| known(&self.user))
+            .ok_or_else(|| {
+                let names: Vec<&String> = self
+                    .project
+                    .profiles
+                    .keys()
+                    .chain(self.user.profiles.keys())
+                    .collect();
+                let list = names
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                CliError::usage(format!("unknown profile `{name}`")).hint(if names.is_empty() {
+                    format!("define it in {PROJECT_FILE}: [profiles.{name}]")
+                } else {
+                    format!("the profiles are {list}")
+                })
+            })
+    }
+
+    /// Folder of the user's suites, grammars and catalogue.
+    pub(super) fn data_folder(&self, resolved: &Resolved) -> PathBuf {
+        resolved
+            .text("data")
+            .map_or_else(|| self.env.user_folder(), PathBuf::from)
+    }
+
+    /// Folder of what can be had again.
+    pub(super) fn cache_folder(&self, resolved: &Resolved) -> PathBuf {
+        resolved
+            .text("cache")
+            .map_or_else(|| self.env.cache_folder(), PathBuf::from)
+    }
+
+    /// The suite library of these settings.
+    pub(super) fn library(&self, resolved: &Resolved) -> Library {
+        Library::new(Some(self.data_folder(resolved).join("suites")))
+    }
+}
+
+fn read_config(path: &Path, required: bool) -> Result<ConfigFile, CliError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(parse_file(&path.display().to_string(), &text)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {
+            Ok(ConfigFile::default())
+        }
+        Err(error) => Err(CliError::usage(format!(
+            "cannot read configuration file {}: {error}",
+            path.display()
+        ))
+        .hint("`toolbench init` writes one")),
+    }
+}
+
+/// Writes data to standard output. A closed pipe is a clean end, anything else is not.
+pub(super) fn print(text: &str) -> Result<(), CliError> {
+    print_with(|out| out.write_all(text.as_bytes()))
+}
+
+/// Like [`print`], for what writes itself.
+pub(super) fn print_with(
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), CliError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::usage(format!(
+            "cannot write to standard output: {error}"
+        ))
+        .kind("output", Status::NotWritten)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as indented JSON.
+pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,98 @@
+//! The process as toolbench sees it, read once.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the only reader of the environment"
+)]
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+/// Variables of toolbench's own that are no settings (those are `TOOLBENCH_` and the name).
+pub const OWN_VARIABLES: &[(&str, &str)] = &[
+    (
+        "TOOLBENCH_PROFILE",
+        "profile of toolbench.toml to use, as `--profile`",
+    ),
+    (
+        "TOOLBENCH_CONFIG",
+        "configuration file instead of ./toolbench.toml, as `--config`",
+    ),
+];
+
+/// Variables of others that toolbench heeds.
+pub const HEEDED_VARIABLES: &[(&str, &str)] = &[
+    ("NO_COLOR", "no colours on the terminal"),
+    (
+        "HF_TOKEN",
+        "token for gated repositories of the Hugging Face Hub",
+    ),
+    ("HF_HOME", "the Hub's own cache"),
+    ("HF_ENDPOINT", "another Hub"),
+    ("OLLAMA_HOST", "address of a local Ollama"),
+    ("XDG_CACHE_HOME", "where caches live"),
+    ("XDG_CONFIG_HOME", "where the user's configuration lives"),
+];
+
+/// A snapshot of the process environment.
+#[derive(Clone, Debug, Default)]
+pub struct Env {
+    /// All variables that are valid Unicode.
+    pub variables: BTreeMap<String, String>,
+    /// Standard output is a terminal.
+    pub stdout_terminal: bool,
+    /// Standard error is a terminal.
+    pub stderr_terminal: bool,
+    /// Standard input is a terminal.
+    pub stdin_terminal: bool,
+    /// Working directory.
+    pub directory: PathBuf,
+    /// This binary.
+    pub executable: PathBuf,
+}
+
+impl Env {
+    /// Reads the process.
+    pub fn capture() -> Self {
+        Self {
+            variables: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            stdout_terminal: std::io::stdout().is_terminal(),
+            stderr_terminal: std::io::stderr().is_terminal(),
+            stdin_terminal: std::io::stdin().is_terminal(),
+            directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            executable: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("toolbench")),
+        }
+    }
+
+    /// A variable that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The user's home.
+    pub fn home(&self) -> PathBuf {
+        self.variable("HOME")
+            .map_or_else(|| PathBuf::from("."), PathBuf::from)
+    }
+
+    /// Folder for what can be had again: models, installed tool servers.
+    pub fn cache_folder(&self) -> PathBuf {
+        self.variable("XDG_CACHE_HOME")
+            .map_or_else(|| self.home().join(".cache"), PathBuf::from)
+            .join("toolbench")
+    }
+
+    /// Folder of the user's own configuration, suites, grammars and catalogue.
+    pub fn user_folder(&self) -> PathBuf {
+        self.variable("XDG_CONFIG_HOME")
+            .map_or_else(|| self.home().join(".config"), PathBuf::from)
+            .join("toolbench")
+    }
+}

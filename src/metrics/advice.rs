@@ -1,0 +1,253 @@
+//! One plain sentence that follows from verdicts and rates.
+//!
+//! Data in: rows without split and comparisons. Data out: the sentence. Invariants: never stronger
+//! than the verdict it rests on; costs are named as measured, not judged.
+
+use super::compare::{Comparison, Family, Side};
+use super::summary::Row;
+use super::verdict::Verdict;
+
+/// The sentence.
+pub(super) fn advice(rows: &[Row], comparisons: &[Comparison]) -> String {
+    let decidable = rows
+        .iter()
+        .filter(|row| row.decidable && row.success.rate.is_some());
+    let Some(leader) = decidable.reduce(|best, row| {
+        if row.success.rate > best.success.rate {
+            row
+        } else {
+            best
+        }
+    }) else {
+        return nothing_to_say(rows);
+    };
+    let mut clauses: Vec<String> = model_clauses(leader, rows, comparisons);
+    clauses.extend(constraint_clause(leader, rows, comparisons));
+    if clauses.is_empty() {
+        clauses.push(rate_clause(leader));
+    }
+    clauses.join("; ")
+}
+
+fn nothing_to_say(rows: &[Row]) -> String {
+    match rows.iter().find(|row| !row.decidable) {
+        Some(row) => format!(
+            "no conclusion can be drawn: {}: {}; `--resume` the run",
+            name(row),
+            row.undecidable.join(", ")
+        ),
+        None => "no trial is on record".to_owned(),
+    }
+}
+
+fn name(row: &Row) -> String {
+    format!("{} ({}, {})", row.model, row.dialect, row.constraint)
+}
+
+fn rate_clause(row: &Row) -> String {
+    let percent = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), in_percent);
+    format!(
+        "{} succeeds on {} % of cases like these [{}, {}]",
+        name(row),
+        percent(row.success.rate),
+        percent(row.success.low),
+        percent(row.success.high)
+    )
+}
+
+fn in_percent(share: f64) -> String {
+    format!("{:.1}", share * 100.0)
+}
+
+/// What the leading row's model is worth against each other model, in the leader's own setting.
+fn model_clauses(leader: &Row, rows: &[Row], comparisons: &[Comparison]) -> Vec<String> {
+    let views: Vec<View<'_>> = comparisons
+        .iter()
+        .filter(|comparison| comparison.family == Family::Model)
+        .filter_map(|comparison| View::from(leader, comparison))
+        .collect();
+    let with = format!("with {}, {}", leader.dialect, leader.constraint);
+    let mut clauses: Vec<String> = Vec::new();
+    let better: Vec<&View<'_>> = views
+        .iter()
+        .filter(|view| view.verdict == Verdict::Better)
+        .collect();
+    if !better.is_empty() {
+        let others: Vec<String> = better
+            .iter()
+            .map(|view| format!("{} ({})", view.other.model, view.gain()))
+            .collect();
+        let lead = if better.len() == views.len() {
+            format!("use {}: {with} it", leader.model)
+        } else {
+            format!("{with}, {}", leader.model)
+        };
+        clauses.push(format!("{lead} succeeds more often than {}", join(&others)));
+    }
+    for view in &views {
+        match view.verdict {
+            Verdict::Better => {}
+            Verdict::Worse => clauses.push(format!(
+                "{} succeeds less often than {} ({})",
+                leader.model,
+                view.other.model,
+                view.gain()
+            )),
+            Verdict::Tied => clauses.push(format!(
+                "{with}, {} and {} are tied within ±{} points{}",
+                leader.model,
+                view.other.model,
+                view.comparison.margin_points,
+                speeds(leader, find(rows, view.other))
+            )),
+            Verdict::NotEnoughData => clauses.push(format!(
+                "not enough data to tell {} from {} {with}: {}",
+                leader.model,
+                view.other.model,
+                view.open_question()
+            )),
+        }
+    }
+    clauses
+}
+
+/// Whether the grammar helps the leading row's model in its dialect and variant.
+fn constraint_clause(leader: &Row, rows: &[Row], comparisons: &[Comparison]) -> Option<String> {
+    let comparison = comparisons.iter().find(|comparison| {
+        let candidate = &comparison.candidate;
+        comparison.family == Family::Constraint
+            && candidate.model == leader.model
+            && candidate.dialect == leader.dialect
+            && candidate.variant == leader.variant
+            && candidate.tier == leader.tier
+            && candidate.settings == leader.settings
+    })?;
+    let view = View {
+        comparison,
+        other: &comparison.baseline,
+        verdict: comparison.verdict,
+        sign: 1.0,
+    };
+    let constrained = find(rows, &comparison.candidate);
+    let cost = constrained.map_or_else(String::new, |row| {
+        speeds(row, find(rows, &comparison.baseline))
+    });
+    let model = &leader.model;
+    Some(match comparison.verdict {
+        Verdict::Better => format!(
+            "`--constraint grammar` helps {model} ({}){cost}",
+            view.gain()
+        ),
+        Verdict::Worse => format!(
+            "`--constraint grammar` makes {model} worse ({}){cost}",
+            view.gain()
+        ),
+        Verdict::Tied => format!(
+            "grammar or not, {model} is tied within ±{} points{cost}",
+            comparison.margin_points
+        ),
+        Verdict::NotEnoughData => format!(
+            "not enough data to tell whether grammar helps {model}: {}",
+            view.open_question()
+        ),
+    })
+}
+
+/// A comparison as seen from one side.
+struct View<'a> {
+    comparison: &'a Comparison,
+    other: &'a Side,
+    verdict: Verdict,
+    sign: f64,
+}
+
+impl<'a> View<'a> {
+    /// `None` when the row is on neither side.
+    fn from(row: &Row, comparison: &'a Comparison) -> Option<Self> {
+        if is_side(row, &comparison.candidate) {
+            return Some(Self {
+                comparison,
+                other: &comparison.baseline,
+                verdict: comparison.verdict,
+                sign: 1.0,
+            });
+        }
+        is_side(row, &comparison.baseline).then(|| Self {
+            comparison,
+            other: &comparison.candidate,
+            verdict: match comparison.verdict {
+                Verdict::Better => Verdict::Worse,
+                Verdict::Worse => Verdict::Better,
+                same => same,
+            },
+            sign: -1.0,
+        })
+    }
+
+    /// `+12.0 points [3.1, 20.9]`.
+    fn gain(&self) -> String {
+        let found = self.comparison;
+        let (Some(difference), Some(low), Some(high)) = (found.difference, found.low, found.high)
+        else {
+            return "no case in common".to_owned();
+        };
+        let points = |share: f64| share * 100.0 * self.sign;
+        let (low, high) = if self.sign > 0.0 {
+            (low, high)
+        } else {
+            (high, low)
+        };
+        format!(
+            "{:+.1} points [{:+.1}, {:+.1}]",
+            points(difference) + 0.0,
+            points(low) + 0.0,
+            points(high) + 0.0
+        )
+    }
+
+    fn open_question(&self) -> String {
+        let found = self.comparison;
+        let Some(decide) = &found.decide else {
+            return format!("{}; {}", self.gain(), found.reason);
+        };
+        let minutes = decide.time_in_words().map_or_else(String::new, |time| {
+            format!(", {time} more at the measured pace")
+        });
+        format!(
+            "{} over {} cases, and about {} cases like these would decide it{minutes}",
+            self.gain(),
+            found.cases,
+            decide.cases
+        )
+    }
+}
+
+fn is_side(row: &Row, side: &Side) -> bool {
+    row.model == side.model
+        && row.dialect == side.dialect
+        && row.constraint == side.constraint
+        && row.variant == side.variant
+        && row.tier == side.tier
+        && row.settings == side.settings
+}
+
+fn find<'a>(rows: &'a [Row], side: &Side) -> Option<&'a Row> {
+    rows.iter().find(|row| is_side(row, side))
+}
+
+/// `, median task 812 against 1540 ms`.
+fn speeds(row: &Row, other: Option<&Row>) -> String {
+    let median = |row: &Row| row.latency.task_ms.p50;
+    match median(row).zip(other.and_then(median)) {
+        Some((own, theirs)) => format!(", median task {own:.0} against {theirs:.0} ms"),
+        None => String::new(),
+    }
+}
+
+fn join(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

@@ -1,0 +1,197 @@
+//! Numbers: header and trial lines in, summary out.
+//!
+//! Data in: [`Header`] and [`TrialRecord`]s as read from a run directory. Data out: [`Summary`],
+//! and the canonical summary without clock readings. Invariants: pure and synchronous; equal input
+//! gives equal output, bootstrap included; every rate carries its n, interval and method; the last
+//! line of a trial id counts.
+
+mod advice;
+pub mod bootstrap;
+mod canonical;
+pub mod compare;
+pub mod interval;
+pub mod latency;
+pub mod rates;
+pub mod repeats;
+mod rows;
+pub mod summary;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod verdict;
+
+pub use bootstrap::DRAWS;
+pub use canonical::canonical_summary;
+pub use compare::{Comparison, Family};
+pub use rows::MOST_EXCLUDED;
+pub use summary::{Row, SplitBy, Summary, summary_schema};
+pub use verdict::Verdict;
+
+use compare::Contender;
+use rows::{Latest, groups, latest, row};
+use summary::{
+    ESTIMAND, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA, SettingInForce,
+};
+
+use crate::record::format::{Header, METRICS_VERSION, ModelHeader};
+use crate::types::{Code, TrialRecord};
+
+/// What a summary may be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SummaryOptions {
+    /// Splits `totals`.
+    pub by: Option<SplitBy>,
+    /// Width of `tied` in points; the run's own when absent.
+    pub margin_points: Option<f64>,
+}
+
+/// Everything reports show, from what a run directory holds. `trials` in file order.
+pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptions) -> Summary {
+    let margin_points = options.margin_points.unwrap_or(header.margin_points);
+    let latest = latest(trials);
+    let rows_by = |by| -> Vec<Row> {
+        groups(&header.cells, &latest, by)
+            .iter()
+            .map(|group| row(group, header))
+            .collect()
+    };
+    let whole_groups = groups(&header.cells, &latest, None);
+    let whole: Vec<Row> = whole_groups
+        .iter()
+        .map(|group| row(group, header))
+        .collect();
+    let contenders: Vec<Contender<'_>> = whole
+        .iter()
+        .zip(&whole_groups)
+        .map(|(row, group)| Contender { row, group })
+        .collect();
+    let comparisons = compare::comparisons(&contenders, margin_points);
+    Summary {
+        schema: SUMMARY_SCHEMA.to_owned(),
+        header: run_header(header, &latest, &whole, margin_points),
+        by: options.by,
+        cells: rows_by(Some(SplitBy::Suite)),
+        comparisons: comparisons.clone(),
+        excluded: excluded(header),
+        advice: advice::advice(&whole, &comparisons),
+        failures: failures(&latest),
+        estimand: ESTIMAND.to_owned(),
+        totals: match options.by {
+            None => whole,
+            by => rows_by(by),
+        },
+    }
+}
+
+fn run_header(header: &Header, latest: &Latest<'_>, rows: &[Row], margin_points: f64) -> RunHeader {
+    let (major, minor) = header.record_version;
+    let undecidable = rows.iter().filter(|row| !row.decidable).map(|row| {
+        let why = row.undecidable.join("; ");
+        format!("{} ({}, {}): {why}", row.model, row.dialect, row.constraint)
+    });
+    RunHeader {
+        run: header.run.clone(),
+        created_at: header.created_at.clone(),
+        command: header.command.clone(),
+        toolbench_version: header.toolbench_version.clone(),
+        toolbench_revision: header.toolbench_revision.clone(),
+        record_version: format!("{major}.{minor}"),
+        scorer_version: header.scorer_version,
+        metrics_version: METRICS_VERSION,
+        taxonomy_version: header.taxonomy_version,
+        plan_hash: header.plan_hash.to_string(),
+        selection: header.selection.clone(),
+        settings: header
+            .settings
+            .iter()
+            .map(|setting| SettingInForce {
+                name: setting.name.clone(),
+                value: setting.value.clone(),
+                origin: setting.origin.clone(),
+            })
+            .collect(),
+        models: header
+            .models
+            .iter()
+            .map(|model| model_summary(model, latest))
+            .collect(),
+        machine: machine(header),
+        margin_points,
+        shard: header.shard.map(|(index, of)| format!("{index}/{of}")),
+        planned_trials: header.planned_trials,
+        trials: latest.trials.len(),
+        superseded_trials: latest.superseded.values().sum(),
+        noisy_trials: latest.trials.iter().filter(|trial| trial.noisy).count(),
+        undecidable: undecidable.collect(),
+    }
+}
+
+fn model_summary(model: &ModelHeader, latest: &Latest<'_>) -> ModelSummary {
+    let own = latest
+        .trials
+        .iter()
+        .copied()
+        .filter(|trial| trial.cell.model == model.name);
+    ModelSummary {
+        name: model.name.clone(),
+        resolution: model.resolution.clone(),
+        weights_sha256: model.weights_sha256.clone(),
+        reported_name: model.facts.reported_name.clone(),
+        quantisation: model.facts.quantisation.clone(),
+        context_tokens: model.facts.context_tokens,
+        engine_build: model.facts.engine_build.clone(),
+        load_ms: model.facts.load_ms,
+        grammar_setup_ms: model.facts.grammar_setup_ms,
+        peak_memory_bytes: latency::peak_memory_bytes(own).max(model.facts.peak_memory_bytes),
+    }
+}
+
+fn machine(header: &Header) -> Machine {
+    let found = &header.fingerprint;
+    Machine {
+        tier: found.tier.clone(),
+        cpu: found.cpu.clone(),
+        physical_cores: found.physical_cores,
+        logical_cores: found.logical_cores,
+        memory_bytes: found.memory_bytes,
+        memory_bandwidth_bytes_per_second: found.memory_bandwidth_bytes_per_second,
+        gpus: found.gpus.iter().map(|gpu| gpu.name.clone()).collect(),
+        os: found.os.clone(),
+    }
+}
+
+fn excluded(header: &Header) -> Vec<Excluded> {
+    header
+        .excluded
+        .iter()
+        .map(|cell| Excluded {
+            model: cell.model.clone(),
+            labels: cell.labels.clone(),
+            cases: cell.cases,
+            reason: cell.reason.clone(),
+        })
+        .collect()
+}
+
+fn failures(latest: &Latest<'_>) -> Vec<Failure> {
+    let codes = latest
+        .trials
+        .iter()
+        .filter(|trial| trial.outcome.is_scored())
+        .filter_map(|trial| trial.outcome.code());
+    rows::count_codes(codes)
+        .into_iter()
+        .filter_map(|count| {
+            let code: Code = count.code.parse().ok()?;
+            Some(Failure {
+                code: count.code,
+                trials: count.trials,
+                share: count.share,
+                meaning: code.meaning().to_owned(),
+                help: code.help().to_owned(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! One line per cell for spreadsheets and scripts.
+//!
+//! Data in: [`Summary`]. Data out: CSV with a header line. Invariants: one line per cell (not per
+//! total), units in names, rates as fractions, an empty field where there is no number.
+
+use std::io::{self, Write};
+
+use super::Reporter;
+use crate::metrics::rates::Rate;
+use crate::metrics::{Row, Summary};
+
+/// CSV of the cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Csv;
+
+impl Reporter for Csv {
+    fn write(&self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(out);
+        for (index, row) in summary.cells.iter().enumerate() {
+            let fields = fields(row);
+            if index == 0 {
+                writer.write_record(fields.iter().map(|(name, _)| name.as_str()))?;
+            }
+            writer.write_record(fields.iter().map(|(_, value)| value.as_str()))?;
+        }
+        writer.flush()
+    }
+}
+
+/// Name and value of every field, in order.
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn text(&mut self, name: &str, value: &dyn ToString) {
+        self.0.push((name.to_owned(), value.to_string()));
+    }
+
+    fn number<T: ToString>(&mut self, name: &str, value: Option<T>) {
+        let value = value.map_or_else(String::new, |value| value.to_string());
+        self.0.push((name.to_owned(), value));
+    }
+
+    fn rate(&mut self, name: &str, rate: &Rate) {
+        self.number(&format!("{name}_rate"), rate.rate);
+        self.number(&format!("{name}_low"), rate.low);
+        self.number(&format!("{name}_high"), rate.high);
+        self.text(&format!("{name}_method"), &rate.method.as_str());
+        self.text(&format!("{name}_n"), &rate.n);
+    }
+}
+
+fn fields(row: &Row) -> Vec<(String, String)> {
+    let mut fields = Fields(Vec::new());
+    labels(row, &mut fields);
+    quality(row, &mut fields);
+    times(row, &mut fields);
+    fields.0
+}
+
+fn labels(row: &Row, fields: &mut Fields) {
+    fields.text("model", &row.model);
+    fields.text("dialect", &row.dialect);
+    fields.text("constraint", &row.constraint);
+    fields.text("variant", &row.variant);
+    fields.number("suite", row.suite.as_ref());
+    fields.text("tier", &row.tier);
+    let settings: Vec<String> = row
+        .settings
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    fields.text("settings", &settings.join(";"));
+    fields.text("cases", &row.cases);
+    fields.text("trials", &row.trials);
+    fields.text("scored_trials", &row.scored_trials);
+    fields.number("planned_trials", row.planned_trials);
+    fields.text("superseded_trials", &row.superseded_trials);
+}
+
+fn quality(row: &Row, fields: &mut Fields) {
+    fields.rate("success", &row.success);
+    fields.rate("first_attempt", &row.first_attempt);
+    fields.rate("recovered", &row.recovered);
+    fields.rate("as_deployed", &row.as_deployed);
+    fields.rate("valid_call", &row.calls.valid_call);
+    fields.rate("parsed", &row.calls.parsed);
+    fields.rate("parsed_leniently", &row.calls.parsed_leniently);
+    fields.rate("offered_tool", &row.calls.offered_tool);
+    fields.rate("schema_valid", &row.calls.schema_valid);
+    fields.rate("abstention", &row.abstention);
+    fields.number("trigger_precision", row.trigger.precision);
+    fields.number("trigger_recall", row.trigger.recall);
+    fields.number("trigger_f1", row.trigger.f1);
+    fields.text("excluded_trials", &row.excluded.trials);
+    fields.text("excluded_infra", &row.excluded.infra);
+    fields.text("excluded_serving", &row.excluded.serving);
+    fields.text("excluded_tool", &row.excluded.tool);
+    fields.text("excluded_harness", &row.excluded.harness);
+    fields.text("decidable", &row.decidable);
+    let grammar = row.grammar.as_ref();
+    fields.number("grammar_asked_trials", grammar.map(|g| g.asked_trials));
+    fields.number(
+        "grammar_effective_trials",
+        grammar.map(|g| g.effective_trials),
+    );
+    let repeats = row.repeats.as_ref();
+    fields.number("k", repeats.map(|r| r.k));
+    fields.number("pass_at_k", repeats.map(|r| r.pass_at_k));
+    fields.number("pass_hat_k", repeats.map(|r| r.pass_hat_k));
+    fields.number("flaky_cases", repeats.map(|r| r.flaky_cases));
+    fields.number("corrections_mean", row.corrections.mean);
+    fields.rate("recovery", &row.corrections.recovery);
+    fields.number("correction_overhead_ms", row.corrections.overhead_ms);
+    fields.number(
+        "correction_overhead_tokens",
+        row.corrections.overhead_tokens,
+    );
+}
+
+fn times(row: &Row, fields: &mut Fields) {
+    let times = &row.latency;
+    for (name, quantiles) in [
+        ("first_token", &times.first_token_ms),
+        ("valid_call", &times.valid_call_ms),
+        ("task", &times.task_ms),
+    ] {
+        fields.text(&format!("{name}_time_n"), &quantiles.n);
+        fields.number(&format!("{name}_p50_ms"), quantiles.p50);
+        fields.number(&format!("{name}_p90_ms"), quantiles.p90);
+        fields.number(&format!("{name}_p95_ms"), quantiles.p95);
+        fields.number(&format!("{name}_p99_ms"), quantiles.p99);
+    }
+    fields.number("task_mean_ms", times.task_mean_ms);
+    fields.number("model_mean_ms", times.model_mean_ms);
+    fields.number("tool_mean_ms", times.tool_mean_ms);
+    fields.number("correction_mean_ms", times.correction_mean_ms);
+    fields.text("noisy_trials", &times.noisy_trials);
+    fields.number(
+        "decode_tokens_per_second",
+        row.speed.decode_tokens_per_second,
+    );
+    fields.number(
+        "prefill_tokens_per_second",
+        row.speed.prefill_tokens_per_second,
+    );
+    fields.number("per_success_tokens", row.tokens.per_success_tokens);
+    fields.text("prompt_tokens", &row.tokens.prompt_tokens);
+    fields.text("output_tokens", &row.tokens.output_tokens);
+    fields.number("peak_memory_bytes", row.peak_memory_bytes);
+}

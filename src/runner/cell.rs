@@ -1,0 +1,180 @@
+//! What all trials of a cell share: dialect, host, and the offer of each set of tools.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::correction::CorrectionStyle;
+use super::prepare::{PreparedHost, PreparedModel};
+use crate::dialect::{Dialect, Offer};
+use crate::model::Provider;
+use crate::plan::PlannedCell;
+use crate::tools::ToolHost;
+use crate::types::{
+    Case, ContentHash, Route, Suite, ToolDefinition, TrialRules, Variant, Wire, WireNames,
+};
+use crate::validate::ToolSchemas;
+
+/// The context of one cell.
+pub(super) struct CellContext<'a> {
+    pub(super) planned: &'a PlannedCell,
+    pub(super) suite: &'a Suite,
+    pub(super) variant: &'a Variant,
+    pub(super) rules: &'a TrialRules,
+    pub(super) route: Route,
+    pub(super) dialect: &'static dyn Dialect,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) host: Arc<dyn ToolHost>,
+    pub(super) correction: CorrectionStyle,
+    pub(super) noise: &'a (dyn Fn() -> bool + Send + Sync),
+    model: PreparedModel,
+    tools: Vec<ToolDefinition>,
+    distractors: Vec<ToolDefinition>,
+    offers: Mutex<HashMap<ContentHash, Arc<PreparedOffer>>>,
+}
+
+/// An offer with what follows from it once.
+pub(super) struct PreparedOffer {
+    /// As the dialect takes it: wire names.
+    pub(super) offer: Offer,
+    /// Compiled schemas of the tools, by own name.
+    pub(super) schemas: ToolSchemas,
+    /// Own names to wire names.
+    pub(super) names: WireNames,
+    /// The constraint as text, when the cell asks for one.
+    pub(super) grammar: Option<String>,
+    /// Hash of what is offered: tools, system prompt, few-shot, template.
+    pub(super) hash: ContentHash,
+}
+
+/// What a cell's context is made of.
+pub(super) struct CellParts<'a> {
+    pub(super) planned: &'a PlannedCell,
+    pub(super) suite: &'a Suite,
+    pub(super) variant: &'a Variant,
+    pub(super) rules: &'a TrialRules,
+    pub(super) route: Route,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) host: Arc<dyn ToolHost>,
+    pub(super) correction: CorrectionStyle,
+    pub(super) noise: &'a (dyn Fn() -> bool + Send + Sync),
+    pub(super) model: PreparedModel,
+    pub(super) prepared_host: &'a PreparedHost,
+    pub(super) distractors: &'a [ToolDefinition],
+}
+
+impl<'a> CellContext<'a> {
+    pub(super) fn new(parts: CellParts<'a>) -> Self {
+        let dialect = crate::dialect::dialect(parts.planned.key.dialect);
+        Self {
+            distractors: choose_distractors(
+                parts.distractors,
+                parts.variant.distractors as usize,
+                &parts.suite.suite,
+            ),
+            tools: parts.prepared_host.tools.clone(),
+            planned: parts.planned,
+            suite: parts.suite,
+            variant: parts.variant,
+            rules: parts.rules,
+            route: parts.route,
+            dialect,
+            provider: parts.provider,
+            host: parts.host,
+            correction: parts.correction,
+            noise: parts.noise,
+            model: parts.model,
+            offers: Mutex::default(),
+        }
+    }
+
+    /// The offer for a case whose tools are `names` (all when absent).
+    pub(super) fn offer(
+        &self,
+        case: &Case,
+        names: Option<&[String]>,
+    ) -> Result<Arc<PreparedOffer>, String> {
+        let system = self
+            .variant
+            .system
+            .clone()
+            .or_else(|| case.system.clone())
+            .or_else(|| self.suite.system.clone());
+        let key = ContentHash::of_value(&(&system, names));
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(offer) = offers.get(&key) {
+            return Ok(Arc::clone(offer));
+        }
+        let offer = Arc::new(self.prepare_offer(system, names)?);
+        offers.insert(key, Arc::clone(&offer));
+        Ok(offer)
+    }
+
+    fn prepare_offer(
+        &self,
+        system: Option<String>,
+        names: Option<&[String]>,
+    ) -> Result<PreparedOffer, String> {
+        let mut tools: Vec<ToolDefinition> = self
+            .tools
+            .iter()
+            .filter(|tool| names.is_none_or(|names| names.contains(&tool.name)))
+            .cloned()
+            .collect();
+        if !self.distractors.is_empty() {
+            tools.extend(self.distractors.iter().cloned());
+            // Mixed by a stable order, so that the needed tools do not stand first.
+            tools.sort_by_key(|tool| ContentHash::of_bytes(tool.name.as_bytes()));
+        }
+        let schemas = ToolSchemas::compile(&tools).map_err(|error| error.to_string())?;
+        let wire_names = match self.route.wire {
+            Wire::RawText | Wire::Chat => WireNames::identity(),
+            Wire::ChatWithTools => {
+                WireNames::restricted(tools.iter().map(|tool| tool.name.as_str()))
+            }
+        };
+        let mut examples = self.suite.examples.clone();
+        examples.truncate(self.variant.few_shot as usize);
+        for call in examples.iter_mut().flat_map(|example| &mut example.calls) {
+            call.name = wire_names.wire(&call.name).to_owned();
+        }
+        let offer = Offer {
+            system,
+            tools: tools
+                .iter()
+                .map(|tool| ToolDefinition {
+                    name: wire_names.wire(&tool.name).to_owned(),
+                    ..tool.clone()
+                })
+                .collect(),
+            examples,
+            tool_choice: self.rules.tool_choice,
+            reasoning: self.variant.reasoning,
+            route: self.route.clone(),
+            facts: self.model.facts.clone(),
+        };
+        let grammar = self
+            .route
+            .mechanism
+            .map(|_| self.dialect.grammar(&offer).to_lark());
+        let hash = ContentHash::of_value(&serde_json::json!({
+            "tools": offer.tools, "system": offer.system, "examples": offer.examples,
+            "dialect": self.dialect.name(), "template": offer.facts.chat_template,
+            "tool_choice": offer.tool_choice, "reasoning": offer.reasoning,
+        }));
+        Ok(PreparedOffer {
+            offer,
+            schemas,
+            names: wire_names,
+            grammar,
+            hash,
+        })
+    }
+}
+
+/// The same distractors for every case and model of a suite, in an order that no one chose.
+fn choose_distractors(pool: &[ToolDefinition], count: usize, suite: &str) -> Vec<ToolDefinition> {
+    let mut pool = pool.to_vec();
+    pool.sort_by_key(|tool| ContentHash::of_bytes(format!("{suite}\u{0}{}", tool.name).as_bytes()));
+    pool.truncate(count);
+    pool
+}

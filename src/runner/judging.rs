@@ -1,0 +1,157 @@
+//! Keeps what the judge needs while a trial goes on, and asks it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::cell::PreparedOffer;
+use crate::types::suite::{Ends, Round};
+use crate::types::{Case, Code, ToolCall, ToolResult, Violation};
+use crate::validate::{ExecutedCall, JudgeInput, JudgedRound, LOOP_LENGTH, complete, judge};
+
+/// Whether a round goes on after its calls were executed.
+pub(super) enum RoundProgress {
+    /// All calls that the round can use are made.
+    Over,
+    /// The same call again and again.
+    Loop(Violation),
+    /// Not yet.
+    GoOn,
+}
+
+/// One round as it goes.
+struct LiveRound {
+    round: Round,
+    calls: Vec<ExecutedCall>,
+    answer: Option<String>,
+    end_state: Option<Value>,
+}
+
+/// A trial as the judge will see it.
+pub(super) struct Judging<'a> {
+    case: &'a Case,
+    rounds: Vec<LiveRound>,
+    offer: Option<Arc<PreparedOffer>>,
+    known_texts: Vec<String>,
+}
+
+impl<'a> Judging<'a> {
+    pub(super) fn new(case: &'a Case) -> Self {
+        let known_texts = case
+            .history
+            .iter()
+            .flat_map(|message| {
+                std::iter::once(message.content.clone()).chain(
+                    message
+                        .tool_calls
+                        .iter()
+                        .map(|call| call.arguments.to_string()),
+                )
+            })
+            .collect();
+        Self {
+            case,
+            rounds: Vec::new(),
+            offer: None,
+            known_texts,
+        }
+    }
+
+    /// What is offered from this round on; later offers hold the tools of earlier ones or more.
+    pub(super) fn offer(&mut self, offer: &Arc<PreparedOffer>) {
+        self.known_texts.extend(offer.offer.system.clone());
+        self.offer = Some(Arc::clone(offer));
+    }
+
+    pub(super) fn start_round(&mut self, round: Round) {
+        self.rounds.push(LiveRound {
+            round,
+            calls: Vec::new(),
+            answer: None,
+            end_state: None,
+        });
+    }
+
+    pub(super) fn executed(&mut self, call: &ToolCall, turn: u32, result: &ToolResult) {
+        if let Some(round) = self.rounds.last_mut() {
+            round.calls.push(ExecutedCall {
+                turn,
+                call: call.clone(),
+                result: result.clone(),
+            });
+        }
+    }
+
+    pub(super) fn answered(&mut self, answer: &str) {
+        if let Some(round) = self.rounds.last_mut() {
+            round.answer = Some(answer.to_owned());
+        }
+    }
+
+    pub(super) fn end_round(&mut self, state: Option<Value>) {
+        if let Some(round) = self.rounds.last_mut() {
+            round.end_state = state;
+        }
+    }
+
+    /// Whether the round goes on.
+    pub(super) fn progress(&self) -> RoundProgress {
+        let (Some(live), Some(offer)) = (self.rounds.last(), &self.offer) else {
+            return RoundProgress::Over;
+        };
+        let expectation = &live.round.expect;
+        let ends_here = self.case.ends == Ends::Calls || expectation.no_call;
+        if ends_here && complete(expectation, &live.calls, &offer.schemas) {
+            return RoundProgress::Over;
+        }
+        // Not before twice the length that the judge calls a loop: a case may ask for repeats.
+        let length = 2 * LOOP_LENGTH;
+        if live.calls.len() >= length {
+            let tail = &live.calls[live.calls.len() - length..];
+            if tail
+                .iter()
+                .all(|executed| same(&executed.call, &tail[0].call))
+            {
+                return RoundProgress::Loop(Violation {
+                    tool: Some(tail[0].call.name.clone()),
+                    ..Violation::new(
+                        Code::DegenerateLoop,
+                        format!("the same call was made {length} times in a row"),
+                    )
+                });
+            }
+        }
+        RoundProgress::GoOn
+    }
+
+    /// The verdict over all rounds.
+    pub(super) fn judge(&self) -> Vec<Violation> {
+        let Some(offer) = &self.offer else {
+            return Vec::new();
+        };
+        let rounds: Vec<JudgedRound<'_>> = self
+            .rounds
+            .iter()
+            .map(|live| JudgedRound {
+                expectation: &live.round.expect,
+                user: &live.round.user,
+                calls: &live.calls,
+                answer: live.answer.as_deref(),
+                end_state: live.end_state.as_ref(),
+            })
+            .collect();
+        let known_texts: Vec<&str> = self.known_texts.iter().map(String::as_str).collect();
+        judge(&JudgeInput {
+            rounds: &rounds,
+            schemas: &offer.schemas,
+            ends: self.case.ends,
+            same_turn: self.case.same_turn,
+            known_texts: &known_texts,
+        })
+    }
+}
+
+fn same(left: &ToolCall, right: &ToolCall) -> bool {
+    left.name == right.name
+        && crate::types::matcher::equal_by_value(&left.arguments, &right.arguments)
+}

@@ -1,0 +1,72 @@
+//! Before the first trial: what each model is, what each host offers.
+
+use super::Ports;
+use crate::dialect::Template;
+use crate::types::{ModelFacts, ProviderError, ToolDefinition};
+use crate::validate::ToolSchemas;
+
+/// What asking has shown.
+pub struct Prepared {
+    /// By model index.
+    pub models: Vec<Result<PreparedModel, ProviderError>>,
+    /// By suite index.
+    pub hosts: Vec<Result<PreparedHost, String>>,
+}
+
+/// One model that answered.
+#[derive(Clone, Debug)]
+pub struct PreparedModel {
+    /// What it says of itself.
+    pub facts: ModelFacts,
+    /// Its chat template has a place for tools.
+    pub template_has_tools: bool,
+    /// Its chat template cannot be used, and why.
+    pub template_problem: Option<String>,
+}
+
+/// One host that answered.
+#[derive(Clone, Debug)]
+pub struct PreparedHost {
+    /// The tools it offers.
+    pub tools: Vec<ToolDefinition>,
+}
+
+/// Asks every provider and host. Models are closed again unless there is only one, so that two
+/// large models are never in memory together.
+pub async fn prepare(ports: &Ports) -> Prepared {
+    let mut models = Vec::new();
+    for provider in &ports.providers {
+        let answer = provider.describe().await;
+        if ports.providers.len() > 1 {
+            provider.close().await;
+        }
+        models.push(answer.map(probe_template));
+    }
+    let mut hosts = Vec::new();
+    for host in &ports.hosts {
+        let answer = match host.list().await {
+            Err(error) => Err(error.message),
+            Ok(tools) => match ToolSchemas::compile(&tools) {
+                Err(error) => Err(error.to_string()),
+                Ok(_) => Ok(PreparedHost { tools }),
+            },
+        };
+        hosts.push(answer);
+    }
+    Prepared { models, hosts }
+}
+
+fn probe_template(facts: ModelFacts) -> PreparedModel {
+    match Template::probe(&facts) {
+        Ok(template) => PreparedModel {
+            template_has_tools: template.traits().has_tools,
+            template_problem: None,
+            facts,
+        },
+        Err(error) => PreparedModel {
+            template_has_tools: false,
+            template_problem: Some(error.to_string()),
+            facts,
+        },
+    }
+}

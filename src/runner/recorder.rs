@@ -1,0 +1,79 @@
+//! Collects what a trial produces: content by hash, attempts, calls, times.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::clock::Stopwatch;
+use crate::event::Event;
+use crate::types::{AttemptRecord, CallRecord, ContentHash, TrialTime};
+
+/// A trial's collected events and records. Content events come before the trial that needs them.
+pub(super) struct Recorder {
+    pub(super) events: Vec<Event>,
+    pub(super) attempts: Vec<AttemptRecord>,
+    pub(super) calls: Vec<CallRecord>,
+    pub(super) corrections: u32,
+    pub(super) time: TrialTime,
+    watch: Stopwatch,
+}
+
+impl Recorder {
+    pub(super) fn start() -> Self {
+        Self {
+            events: Vec::new(),
+            attempts: Vec::new(),
+            calls: Vec::new(),
+            corrections: 0,
+            time: TrialTime::default(),
+            watch: Stopwatch::start(),
+        }
+    }
+
+    /// Stores content and gives its address.
+    pub(super) fn content<T: Serialize>(&mut self, kind: &str, value: &T) -> ContentHash {
+        let value = serde_json::to_value(value).unwrap_or(Value::Null);
+        let hash = ContentHash::of_value(&value);
+        self.events.push(Event::Content {
+            hash: hash.clone(),
+            kind: kind.to_owned(),
+            value,
+        });
+        hash
+    }
+
+    /// Milliseconds since the trial began.
+    pub(super) fn elapsed_ms(&self) -> f64 {
+        self.watch.elapsed_ms()
+    }
+
+    /// Adds an attempt and its times. `started_ms` is when its request went out.
+    pub(super) fn attempt(&mut self, attempt: AttemptRecord, started_ms: f64) {
+        if attempt.attempt == 1 {
+            self.time.model_ms += attempt.wall_ms;
+        } else {
+            self.time.correction_ms += attempt.wall_ms;
+        }
+        if let (None, Some(first)) = (self.time.to_first_token_ms, attempt.timing.first_token_ms) {
+            self.time.to_first_token_ms = Some(started_ms + first);
+        }
+        if self.time.to_valid_call_ms.is_none()
+            && attempt.valid_calls > 0
+            && attempt.violations.is_empty()
+        {
+            self.time.to_valid_call_ms = Some(self.elapsed_ms());
+        }
+        self.attempts.push(attempt);
+    }
+
+    /// Adds an executed call.
+    pub(super) fn call(&mut self, call: CallRecord) {
+        self.time.tool_ms += call.tool_ms;
+        self.calls.push(call);
+    }
+
+    /// The times, closed.
+    pub(super) fn finish_time(&mut self) -> TrialTime {
+        self.time.total_ms = self.elapsed_ms();
+        self.time
+    }
+}

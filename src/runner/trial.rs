@@ -1,0 +1,572 @@
+//! The one loop: generate, decode, validate, correct, call tools, judge.
+//!
+//! Data in: a cell's context and a planned trial. Data out: a finished [`TrialRecord`] and the
+//! events that go before it. Invariants: never fails (what goes wrong is an outcome); every
+//! request and reply is stored; only parse to schema findings are corrected.
+
+use tokio_util::sync::CancellationToken;
+
+use super::cell::{CellContext, PreparedOffer};
+use super::judging::{Judging, RoundProgress};
+use super::recorder::Recorder;
+use crate::clock::{Stopwatch, now_rfc3339};
+use crate::event::Event;
+use crate::plan::PlannedTrial;
+use crate::tools::ToolSession;
+use crate::types::decoded::Reading;
+use crate::types::generate::RequestContext;
+use crate::types::trial::CallRecord;
+use crate::types::violation::{Stage, primary};
+use crate::types::{
+    AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
+    Leniency, Message, Outcome, ProviderError, Role, StopReason, ToolCall, ToolChoice, TrialRecord,
+    Violation,
+};
+
+/// Longest tool result, in characters, that goes into a prompt; the whole is stored.
+const RESULT_CHARACTERS: usize = 8_000;
+
+/// A finished trial and the events before it.
+pub(super) struct Finished {
+    pub(super) events: Vec<Event>,
+    pub(super) record: TrialRecord,
+}
+
+/// Runs one trial to its end.
+pub(super) async fn run_trial(
+    context: &CellContext<'_>,
+    planned: &PlannedTrial,
+    abort: &CancellationToken,
+) -> Finished {
+    let case = &context.suite.cases[planned.case];
+    let started_at = now_rfc3339();
+    let mut trial = Trial {
+        context,
+        planned,
+        case,
+        abort,
+        recorder: Recorder::start(),
+        messages: case.history.clone(),
+        judging: Judging::new(case),
+        turn: 0,
+        requests: 0,
+        constraint_refused: None,
+        offer_hash: ContentHash::of_bytes(b""),
+        answer: None,
+    };
+    // Forgets what the machine did before this trial.
+    (context.noise)();
+    let (ended, end_state) = trial.run().await;
+    trial.finish(ended, end_state, started_at)
+}
+
+/// Why the loop ended before the judge had its say.
+enum Ended {
+    /// All rounds are over.
+    Complete,
+    /// Findings that end the trial, primary decides.
+    With(Vec<Violation>),
+    /// Corrections ran out; the findings of the last attempt.
+    CorrectionsExhausted(Vec<Violation>),
+}
+
+/// What one turn came to.
+enum Turn {
+    Calls(Vec<ToolCall>, String),
+    Answer(String, String),
+    Ended(Ended),
+}
+
+struct Trial<'a> {
+    context: &'a CellContext<'a>,
+    planned: &'a PlannedTrial,
+    case: &'a Case,
+    abort: &'a CancellationToken,
+    recorder: Recorder,
+    messages: Vec<Message>,
+    judging: Judging<'a>,
+    turn: u32,
+    requests: u32,
+    constraint_refused: Option<String>,
+    offer_hash: ContentHash,
+    answer: Option<String>,
+}
+
+impl Trial<'_> {
+    async fn run(&mut self) -> (Ended, Option<serde_json::Value>) {
+        let mut session = match self.context.host.open(self.case.state.as_ref()).await {
+            Ok(session) => session,
+            Err(error) => {
+                return (
+                    Ended::With(vec![Violation::new(error.code, error.message)]),
+                    None,
+                );
+            }
+        };
+        let mut tools = self.case.tools.clone();
+        for (index, round) in self.case.all_rounds().into_iter().enumerate() {
+            if round.tools.is_some() {
+                tools.clone_from(&round.tools);
+            }
+            let offer = match self.context.offer(self.case, tools.as_deref()) {
+                Ok(offer) => offer,
+                Err(message) => {
+                    let invalid = Violation::new(Code::CaseInvalid, message);
+                    return (Ended::With(vec![invalid]), None);
+                }
+            };
+            if index == 0 {
+                self.offer_hash = offer.hash.clone();
+            }
+            self.judging.offer(&offer);
+            self.messages
+                .push(Message::text(Role::User, round.user.clone()));
+            self.judging.start_round(round);
+            let ended = self.round(index as u32, &offer, session.as_mut()).await;
+            self.judging.end_round(session.state());
+            if let Some(ended) = ended {
+                return (ended, session.state());
+            }
+        }
+        (Ended::Complete, session.state())
+    }
+
+    /// One round; `None` when it came to its own end.
+    async fn round(
+        &mut self,
+        round: u32,
+        offer: &PreparedOffer,
+        session: &mut dyn ToolSession,
+    ) -> Option<Ended> {
+        loop {
+            if self.turn >= self.context.rules.max_turns {
+                return Some(Ended::With(vec![Violation::new(
+                    Code::TurnLimit,
+                    format!("no end after {} turns", self.turn),
+                )]));
+            }
+            let turn = self.turn_once(round, offer).await;
+            self.turn += 1;
+            match turn {
+                Turn::Ended(ended) => return Some(ended),
+                Turn::Answer(answer, raw) => {
+                    self.messages.push(Message::text(Role::Assistant, raw));
+                    self.judging.answered(&answer);
+                    self.answer = Some(answer);
+                    return None;
+                }
+                Turn::Calls(calls, raw) => {
+                    if let Some(ended) = self.execute(round, calls, raw, session).await {
+                        return Some(ended);
+                    }
+                    match self.judging.progress() {
+                        RoundProgress::Over => return None,
+                        RoundProgress::Loop(violation) => {
+                            return Some(Ended::With(vec![violation]));
+                        }
+                        RoundProgress::GoOn => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One turn: attempts until a valid reply, or the end.
+    async fn turn_once(&mut self, round: u32, offer: &PreparedOffer) -> Turn {
+        let mut attempt = 1;
+        loop {
+            let (decoded, reply, violations) = match self.attempt(round, attempt, offer).await {
+                Ok(read) => read,
+                Err(ended) => return Turn::Ended(ended),
+            };
+            let steering = self.steering(decoded);
+            if violations.is_empty() {
+                if steering.calls.is_empty() {
+                    return Turn::Answer(steering.answer.unwrap_or_default(), reply.text);
+                }
+                return Turn::Calls(steering.calls, reply.text);
+            }
+            if !self.may_correct(&violations) {
+                return Turn::Ended(Ended::With(violations));
+            }
+            if self.recorder.corrections >= self.context.rules.max_corrections {
+                return Turn::Ended(if self.context.rules.max_corrections == 0 {
+                    Ended::With(violations)
+                } else {
+                    Ended::CorrectionsExhausted(violations)
+                });
+            }
+            self.correct(&reply.text, &violations);
+            attempt += 1;
+        }
+    }
+
+    /// Only the primary finding's code decides whether a correction may help.
+    fn may_correct(&self, violations: &[Violation]) -> bool {
+        primary(violations).is_some_and(|violation| match violation.code {
+            Code::MissingCall => {
+                self.context.rules.tool_choice == ToolChoice::Required
+                    && self.context.correction.answers_missing_call()
+            }
+            code => code.correctable(),
+        })
+    }
+
+    fn correct(&mut self, raw: &str, violations: &[Violation]) {
+        let text = self.context.correction.render(violations);
+        let hash = self.recorder.content("correction", &text);
+        if let Some(last) = self.recorder.attempts.last_mut() {
+            last.correction = Some(hash);
+        }
+        self.recorder.corrections += 1;
+        self.messages.push(Message::text(Role::Assistant, raw));
+        self.messages.push(Message::text(Role::User, text));
+    }
+
+    /// The reading that steers, with tool names mapped back.
+    fn steering(&self, decoded: Decoded) -> Reading {
+        match self.context.rules.leniency {
+            Leniency::Strict => decoded.strict,
+            Leniency::Lenient => decoded.lenient,
+        }
+    }
+
+    /// One request and its reply, read and checked.
+    async fn attempt(
+        &mut self,
+        round: u32,
+        attempt: u32,
+        offer: &PreparedOffer,
+    ) -> Result<(Decoded, GenerateReply, Vec<Violation>), Ended> {
+        let encoded = self.context.dialect.encode(&offer.offer, &self.messages);
+        let mut request = GenerateRequest {
+            prompt: encoded.prompt,
+            sampling: self.context.variant.sampling.clone(),
+            seed: self.planned.seed.wrapping_add(u64::from(self.requests)),
+            max_tokens: self.context.rules.max_tokens,
+            stop: encoded.stop,
+            grammar: offer
+                .grammar
+                .clone()
+                .filter(|_| self.constraint_refused.is_none()),
+            time_limit_ms: self.context.rules.attempt_limit_ms,
+            context: Some(RequestContext {
+                suite: self.context.suite.suite.clone(),
+                case: self.case.id.clone(),
+                trial: self.planned.trial,
+                round,
+                turn: self.turn,
+                attempt,
+                request: self.requests,
+            }),
+        };
+        let started_ms = self.recorder.elapsed_ms();
+        let watch = Stopwatch::start();
+        let mut answer = self.context.provider.generate(&request, self.abort).await;
+        if let Err(ProviderError::GrammarRejected { detail }) = &answer {
+            // Falls back to validate-and-correct; the record says so.
+            self.constraint_refused = Some(detail.clone());
+            request.grammar = None;
+            answer = self.context.provider.generate(&request, self.abort).await;
+        }
+        self.requests += 1;
+        let mut record = self.attempt_record(round, attempt, offer, &request, encoded.folds);
+        record.wall_ms = watch.elapsed_ms();
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                let violation = provider_violation(&error);
+                record.violations = vec![violation.clone()];
+                self.recorder.attempt(record, started_ms);
+                return Err(Ended::With(vec![violation]));
+            }
+        };
+        let decoded = self.read(offer, &reply);
+        let violations = self.violations(offer, &decoded, &reply);
+        record.reply = Some(self.recorder.content("reply", &reply.text));
+        record.stop_reason = Some(reply.stop_reason);
+        record.usage = reply.usage;
+        record.timing = reply.timing;
+        record.peak_memory_bytes = reply.peak_memory_bytes;
+        record.strict = decoded.strict.clone();
+        record.lenient = decoded.lenient.clone();
+        record.attempted_call = decoded.attempted_call;
+        record.valid_calls = self.valid_calls(offer, &decoded);
+        record.violations.clone_from(&violations);
+        self.recorder.events.push(Event::Attempt {
+            case: format!("{}/{}", self.context.suite.suite, self.case.id),
+            prompt: prompt_rest(&request),
+            reply: Box::new(reply.clone()),
+        });
+        self.recorder.attempt(record, started_ms);
+        Ok((decoded, reply, violations))
+    }
+
+    fn attempt_record(
+        &mut self,
+        round: u32,
+        attempt: u32,
+        offer: &PreparedOffer,
+        request: &GenerateRequest,
+        folds: Vec<String>,
+    ) -> AttemptRecord {
+        AttemptRecord {
+            round,
+            turn: self.turn,
+            attempt,
+            leg: self.context.route.leg.clone(),
+            prompt: self.recorder.content("prompt", &request.prompt.as_stored()),
+            grammar: request
+                .grammar
+                .as_ref()
+                .map(|grammar| self.recorder.content("grammar", grammar)),
+            tools: self.recorder.content("tools", &offer.offer.tools),
+            reply: None,
+            stop_reason: None,
+            strict: Reading::default(),
+            lenient: Reading::default(),
+            attempted_call: false,
+            valid_calls: 0,
+            violations: Vec::new(),
+            usage: crate::types::Usage::default(),
+            timing: crate::types::Timing::default(),
+            wall_ms: 0.0,
+            peak_memory_bytes: None,
+            correction: None,
+            folds,
+        }
+    }
+
+    /// Both readings with tool names mapped back to the tools' own.
+    fn read(&self, offer: &PreparedOffer, reply: &GenerateReply) -> Decoded {
+        let mut decoded = self.context.dialect.decode(&offer.offer, reply);
+        for call in decoded
+            .strict
+            .calls
+            .iter_mut()
+            .chain(&mut decoded.lenient.calls)
+        {
+            call.name = offer.names.own(&call.name).to_owned();
+        }
+        decoded
+    }
+
+    fn valid_calls(&self, offer: &PreparedOffer, decoded: &Decoded) -> u32 {
+        let reading = match self.context.rules.leniency {
+            Leniency::Strict => &decoded.strict,
+            Leniency::Lenient => &decoded.lenient,
+        };
+        let invalid: std::collections::BTreeSet<usize> = offer
+            .schemas
+            .check_calls(&reading.calls)
+            .iter()
+            .filter_map(|violation| violation.call)
+            .collect();
+        (reading.calls.len() - invalid.len()) as u32
+    }
+
+    /// Findings from generation to schema, for the steering reading.
+    fn violations(
+        &self,
+        offer: &PreparedOffer,
+        decoded: &Decoded,
+        reply: &GenerateReply,
+    ) -> Vec<Violation> {
+        match reply.stop_reason {
+            StopReason::TimeLimit => {
+                return vec![Violation::new(
+                    Code::TrialTimeout,
+                    format!(
+                        "the reply was not complete after {} ms",
+                        self.context.rules.attempt_limit_ms
+                    ),
+                )];
+            }
+            StopReason::Cancelled => {
+                return vec![Violation::new(
+                    Code::Cancelled,
+                    "interrupted while generating",
+                )];
+            }
+            _ => {}
+        }
+        if let Some(error) = &reply.grammar_error {
+            return vec![Violation::new(
+                Code::ConstraintUnenforced,
+                format!("the grammar's matcher stopped: {error}"),
+            )];
+        }
+        let reading = match self.context.rules.leniency {
+            Leniency::Strict => &decoded.strict,
+            Leniency::Lenient => &decoded.lenient,
+        };
+        let mut found = reading.violations.clone();
+        found.extend(offer.schemas.check_calls(&reading.calls));
+        let complete = matches!(reply.stop_reason, StopReason::Stop | StopReason::StopText);
+        if reply.constrained
+            && complete
+            && let Some(broken) = found.iter().find(|v| v.code.stage() == Stage::Parse)
+        {
+            // A complete reply under a grammar cannot be unparseable: the grammar is at fault.
+            return vec![Violation::new(
+                Code::ConstraintUnenforced,
+                format!("the reply breaks its grammar: {}", broken.message),
+            )];
+        }
+        let wants_call = self.context.rules.tool_choice == ToolChoice::Required;
+        if found.is_empty() && wants_call && reading.calls.is_empty() {
+            found.push(Violation::new(
+                Code::MissingCall,
+                "a call is required and the reply makes none",
+            ));
+        }
+        found
+    }
+
+    /// Sends calls to the host and their results back into the conversation.
+    async fn execute(
+        &mut self,
+        round: u32,
+        mut calls: Vec<ToolCall>,
+        raw: String,
+        session: &mut dyn ToolSession,
+    ) -> Option<Ended> {
+        for (index, call) in calls.iter_mut().enumerate() {
+            call.id
+                .get_or_insert_with(|| format!("call_{}_{index}", self.turn));
+        }
+        self.messages
+            .push(Message::assistant_calls(raw, calls.clone()));
+        for call in calls {
+            let watch = Stopwatch::start();
+            let result = session.call(&call).await;
+            let tool_ms = watch.elapsed_ms();
+            let mut record = CallRecord {
+                round,
+                turn: self.turn - 1,
+                call: call.clone(),
+                result: None,
+                is_error: false,
+                scripted_error: false,
+                tool_ms,
+            };
+            match result {
+                Ok(result) => {
+                    record.result = Some(self.recorder.content("result", &result));
+                    record.is_error = result.is_error;
+                    record.scripted_error = result.scripted_error;
+                    self.judging.executed(&call, self.turn - 1, &result);
+                    let shown: String = result.content.chars().take(RESULT_CHARACTERS).collect();
+                    self.messages.push(Message::tool_result(&call, shown));
+                    self.recorder.call(record);
+                }
+                Err(error) => {
+                    self.recorder.call(record);
+                    return Some(Ended::With(vec![Violation {
+                        tool: Some(call.name.clone()),
+                        ..Violation::new(error.code, error.message)
+                    }]));
+                }
+            }
+        }
+        None
+    }
+
+    fn finish(
+        mut self,
+        ended: Ended,
+        end_state: Option<serde_json::Value>,
+        started_at: String,
+    ) -> Finished {
+        let (outcome, violations) = self.outcome(ended);
+        let end_state = end_state.map(|state| self.recorder.content("state", &state));
+        let cell = self.context.planned;
+        let noisy = (self.context.noise)();
+        let constraint_effective = if self.constraint_refused.is_some() {
+            Constraint::Off
+        } else {
+            cell.key.constraint
+        };
+        let record = TrialRecord {
+            id: self.planned.id.clone(),
+            position: self.planned.position,
+            cell: cell.key.clone(),
+            cell_id: cell.id.clone(),
+            case: self.case.id.clone(),
+            category: self.case.category.clone(),
+            difficulty: self.case.difficulty,
+            abstention: self.case.is_abstention(),
+            trial: self.planned.trial,
+            seed: self.planned.seed,
+            case_hash: self.case.case_hash(),
+            offer_hash: self.offer_hash,
+            constraint_asked: cell.key.constraint,
+            constraint_effective,
+            constraint_refused: self.constraint_refused,
+            outcome,
+            first_attempt_success: outcome == Outcome::Passed,
+            violations,
+            corrections: self.recorder.corrections,
+            answer: self.answer,
+            end_state,
+            time: self.recorder.finish_time(),
+            attempts: self.recorder.attempts,
+            calls: self.recorder.calls,
+            started_at,
+            noisy,
+        };
+        Finished {
+            events: self.recorder.events,
+            record,
+        }
+    }
+
+    /// The outcome: what ended the loop, or what the judge says of a complete trial.
+    fn outcome(&self, ended: Ended) -> (Outcome, Vec<Violation>) {
+        let (violations, exhausted) = match ended {
+            Ended::Complete => (self.judging.judge(), false),
+            Ended::With(found) => (found, false),
+            Ended::CorrectionsExhausted(found) => (found, true),
+        };
+        let Some(first) = primary(&violations).map(|violation| violation.code) else {
+            let outcome = match self.recorder.corrections {
+                0 => Outcome::Passed,
+                corrections => Outcome::Recovered { corrections },
+            };
+            return (outcome, Vec::new());
+        };
+        let outcome = if exhausted {
+            Outcome::Limit {
+                code: Code::CorrectionsExhausted,
+                underlying: Some(first),
+            }
+        } else {
+            Outcome::of_code(first)
+        };
+        (outcome, violations)
+    }
+}
+
+/// The last part of a prompt, for live displays.
+fn prompt_rest(request: &GenerateRequest) -> String {
+    match &request.prompt {
+        crate::types::Prompt::Text { rest, .. } => rest.clone(),
+        chat @ crate::types::Prompt::Chat { .. } => chat.as_stored(),
+    }
+}
+
+/// What a provider's failure is called.
+fn provider_violation(error: &ProviderError) -> Violation {
+    let code = match error {
+        ProviderError::Crashed { .. }
+        | ProviderError::NotEnoughMemory { .. }
+        | ProviderError::Load { .. } => Code::OomOrCrash,
+        ProviderError::GrammarRejected { .. } => Code::GrammarRejected,
+        ProviderError::ContextOverflow { .. } => Code::PromptTruncated,
+        ProviderError::Rejected { .. } | ProviderError::NoScript { .. } => Code::RequestRejected,
+        ProviderError::Network { .. } => Code::Network,
+        ProviderError::Timeout { .. } => Code::TrialTimeout,
+        ProviderError::Cancelled => Code::Cancelled,
+    };
+    Violation::new(code, error.to_string())
+}

@@ -1,0 +1,387 @@
+//! From what a user typed to what generates.
+//!
+//! Data in: a name, the configured aliases, the catalogue, the cache, an Ollama address. Data out:
+//! a [`Resolution`] and a sentence that is printed and recorded. Order: config alias, a path, `hf:`
+//! name, cached GGUF, tag of a running Ollama, catalogue. Invariants: `provider:` splits off only
+//! for the known prefixes (Ollama's tags hold colons); Ollama is asked only when all before it
+//! failed; nothing is downloaded here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::store::cache::{Cache, CachedModel};
+use crate::store::catalogue::{Catalogue, Entry, LookupError, did_you_mean, suggest};
+use crate::store::ollama;
+
+/// Prefixes that name a provider. Anything else before a colon is part of the model's name.
+pub const PROVIDERS: [&str; 5] = ["scripted", "ollama", "openai", "command", "engine"];
+
+/// Limit for asking Ollama, which is on this machine or not there.
+const OLLAMA_LIMIT: Duration = Duration::from_millis(300);
+
+/// What a name means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Weights on this machine.
+    GgufFile {
+        /// The file.
+        path: PathBuf,
+        /// How it was found.
+        how: Found,
+    },
+    /// Canned replies from a file.
+    Scripted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A tag that Ollama serves.
+    Ollama {
+        /// The tag.
+        tag: String,
+        /// Ollama's address.
+        base: String,
+    },
+    /// A model of an OpenAI-compatible server.
+    OpenAi {
+        /// The model's name there.
+        model: String,
+    },
+    /// A program that speaks the provider protocol.
+    Command {
+        /// The command line.
+        command: String,
+    },
+    /// In the catalogue, not on this machine.
+    NeedsPull {
+        /// What to pull.
+        entry: Box<Entry>,
+    },
+    /// On the Hub, not on this machine.
+    NeedsHub {
+        /// `owner/name`.
+        repo: String,
+        /// Quantisation or file name, where the user gave one.
+        quant: Option<String>,
+    },
+}
+
+/// How weights were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The user named the file.
+    Path,
+    /// In the cache.
+    Cached(Box<CachedModel>),
+}
+
+/// A resolved name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// What the user typed.
+    pub name: String,
+    /// What it means.
+    pub resolution: Resolution,
+    /// The same in one sentence, to be printed and recorded.
+    pub sentence: String,
+}
+
+/// What names are resolved against.
+#[derive(Clone, Copy, Debug)]
+pub struct ResolveInputs<'a> {
+    /// Aliases of the configuration: name → any other name.
+    pub aliases: &'a BTreeMap<String, String>,
+    /// The catalogue.
+    pub catalogue: &'a Catalogue,
+    /// The cache.
+    pub cache: &'a Cache,
+    /// Where an Ollama may run; `None` asks nobody.
+    pub ollama_base: Option<&'a str>,
+    /// For relative paths.
+    pub working_directory: &'a Path,
+}
+
+/// A name means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// Found nowhere.
+    #[error(
+        "unknown model `{name}`: no alias, file, cached model, Ollama tag or catalogue entry has that name{}",
+        did_you_mean(suggestions)
+    )]
+    Unknown {
+        /// What was typed.
+        name: String,
+        /// Known names that look like it.
+        suggestions: Vec<String>,
+    },
+    /// The family is known, the tag is not.
+    #[error(transparent)]
+    UnknownTag(LookupError),
+    /// A path that leads nowhere.
+    #[error("model file {path} does not exist", path = .path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// `hf:` without owner and repository.
+    #[error("`{name}` is not of the form hf:owner/repo[:quant]")]
+    BadHubName {
+        /// What was typed.
+        name: String,
+    },
+    /// A prefix with nothing behind it.
+    #[error("`{name}` names a provider and no model")]
+    NoModel {
+        /// What was typed.
+        name: String,
+    },
+    /// `ollama:` was asked for and none answers.
+    #[error("no Ollama answers at {base}")]
+    NoOllama {
+        /// Its address.
+        base: String,
+    },
+    /// Ollama runs and does not have the tag.
+    #[error("the Ollama at {base} has no `{tag}`{}", did_you_mean(suggestions))]
+    NoOllamaTag {
+        /// Its address.
+        base: String,
+        /// What was asked for.
+        tag: String,
+        /// Tags that look like it.
+        suggestions: Vec<String>,
+    },
+}
+
+impl ResolveError {
+    /// The next command.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unknown { suggestions, .. } => match suggestions.first() {
+                Some(name) => format!("toolbench model pull {name}"),
+                None => "`toolbench model list` shows the catalogue; a path ending in .gguf or hf:owner/repo:quant names any other model".to_owned(),
+            },
+            Self::UnknownTag(LookupError::UnknownTag { family, known, .. }) => {
+                format!("toolbench model pull {family}:{}", known.first().map_or("TAG", String::as_str))
+            }
+            Self::UnknownTag(_) => "toolbench model list".to_owned(),
+            Self::NoFile { .. } => "`toolbench model list` shows the models on this machine".to_owned(),
+            Self::BadHubName { .. } => "for example hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M".to_owned(),
+            Self::NoModel { .. } => "for example scripted:fixtures/replies.yaml".to_owned(),
+            Self::NoOllama { .. } => "ollama serve".to_owned(),
+            Self::NoOllamaTag { tag, .. } => format!("ollama pull {tag}"),
+        }
+    }
+}
+
+/// Resolves a name. Asks Ollama at most once, for at most 300 ms.
+pub async fn resolve(name: &str, inputs: &ResolveInputs<'_>) -> Result<Resolved, ResolveError> {
+    let (target, prefix) = match inputs.aliases.get(name) {
+        Some(target) => (
+            target.as_str(),
+            format!("`{name}` is configured as `{target}`; "),
+        ),
+        None => (name, String::new()),
+    };
+    let (resolution, sentence) = resolve_target(target, inputs).await?;
+    let sentence = format!("{prefix}`{target}` {sentence}");
+    Ok(Resolved {
+        name: name.to_owned(),
+        resolution,
+        sentence,
+    })
+}
+
+async fn resolve_target(
+    name: &str,
+    inputs: &ResolveInputs<'_>,
+) -> Result<(Resolution, String), ResolveError> {
+    match split_provider(name) {
+        (Some(_), "") => Err(ResolveError::NoModel {
+            name: name.to_owned(),
+        }),
+        (Some("scripted"), path) => scripted(path, inputs),
+        (Some("ollama"), tag) => named_ollama(tag, inputs).await,
+        (Some("openai"), model) => Ok((
+            Resolution::OpenAi {
+                model: model.to_owned(),
+            },
+            format!("is the model {model} of the configured OpenAI-compatible server"),
+        )),
+        (Some("command"), command) => Ok((
+            Resolution::Command {
+                command: command.to_owned(),
+            },
+            format!("is generated by the command {command}"),
+        )),
+        // `engine:` means weights that the linked engine runs: everything but Ollama.
+        (Some(_), rest) => match on_this_machine(rest, inputs)? {
+            Some(found) => Ok(found),
+            None => in_catalogue(rest, inputs, &[]),
+        },
+        (None, name) => {
+            if let Some(found) = on_this_machine(name, inputs)? {
+                return Ok(found);
+            }
+            let tags = match inputs.ollama_base {
+                Some(base) => ollama::tags(base, OLLAMA_LIMIT).await.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            match tags.iter().find(|tag| ollama::is_called(tag, name)) {
+                Some(tag) => Ok(served(
+                    tag,
+                    inputs.ollama_base.unwrap_or(ollama::DEFAULT_BASE),
+                )),
+                None => in_catalogue(name, inputs, &tags),
+            }
+        }
+    }
+}
+
+/// The known provider before a colon, and the rest.
+fn split_provider(name: &str) -> (Option<&str>, &str) {
+    match name.split_once(':') {
+        Some((head, rest)) if PROVIDERS.contains(&head) => (Some(head), rest),
+        _ => (None, name),
+    }
+}
+
+fn scripted(path: &str, inputs: &ResolveInputs<'_>) -> Result<(Resolution, String), ResolveError> {
+    let path = inputs.working_directory.join(path);
+    if !path.is_file() {
+        return Err(ResolveError::NoFile { path });
+    }
+    let sentence = format!("is scripted by {}", path.display());
+    Ok((Resolution::Scripted { path }, sentence))
+}
+
+async fn named_ollama(
+    tag: &str,
+    inputs: &ResolveInputs<'_>,
+) -> Result<(Resolution, String), ResolveError> {
+    let base = inputs.ollama_base.unwrap_or(ollama::DEFAULT_BASE);
+    let Some(tags) = ollama::tags(base, OLLAMA_LIMIT).await else {
+        return Err(ResolveError::NoOllama {
+            base: base.to_owned(),
+        });
+    };
+    match tags.iter().find(|known| ollama::is_called(known, tag)) {
+        Some(tag) => Ok(served(tag, base)),
+        None => Err(ResolveError::NoOllamaTag {
+            base: base.to_owned(),
+            tag: tag.to_owned(),
+            suggestions: suggest(tag, tags.iter().map(String::as_str)),
+        }),
+    }
+}
+
+fn served(tag: &str, base: &str) -> (Resolution, String) {
+    let resolution = Resolution::Ollama {
+        tag: tag.to_owned(),
+        base: base.to_owned(),
+    };
+    (
+        resolution,
+        format!("is served by the Ollama at {base} as {tag}"),
+    )
+}
+
+/// A path, an `hf:` name, or a cached model.
+fn on_this_machine(
+    name: &str,
+    inputs: &ResolveInputs<'_>,
+) -> Result<Option<(Resolution, String)>, ResolveError> {
+    let path = inputs.working_directory.join(name);
+    if name.to_lowercase().ends_with(".gguf") && !name.starts_with("hf:") {
+        if !path.is_file() {
+            return Err(ResolveError::NoFile { path });
+        }
+        let sentence = format!("is the file {}", path.display());
+        return Ok(Some((
+            Resolution::GgufFile {
+                path,
+                how: Found::Path,
+            },
+            sentence,
+        )));
+    }
+    if let Some(model) = cached(name, inputs) {
+        let sentence = format!(
+            "is {}, cached at {} (from {})",
+            model.name,
+            model.path.display(),
+            model.source
+        );
+        let path = model.path.clone();
+        return Ok(Some((
+            Resolution::GgufFile {
+                path,
+                how: Found::Cached(Box::new(model)),
+            },
+            sentence,
+        )));
+    }
+    let Some(hub) = name.strip_prefix("hf:") else {
+        return Ok(None);
+    };
+    let (repo, quant) = hub
+        .split_once(':')
+        .map_or((hub, None), |(repo, quant)| (repo, Some(quant)));
+    if repo.split('/').filter(|part| !part.is_empty()).count() != 2 || quant == Some("") {
+        return Err(ResolveError::BadHubName {
+            name: name.to_owned(),
+        });
+    }
+    let sentence = format!("is on the Hub at {repo}, not yet on this machine");
+    let (repo, quant) = (repo.to_owned(), quant.map(str::to_owned));
+    Ok(Some((Resolution::NeedsHub { repo, quant }, sentence)))
+}
+
+/// A cached model by its canonical name, or by the name it has in the cache.
+fn cached(name: &str, inputs: &ResolveInputs<'_>) -> Option<CachedModel> {
+    let entry = inputs.catalogue.lookup(name).ok();
+    entry
+        .and_then(|entry| inputs.cache.find(&entry.name))
+        .or_else(|| inputs.cache.find(name))
+}
+
+/// The catalogue's entry, or the error that ends the search.
+fn in_catalogue(
+    name: &str,
+    inputs: &ResolveInputs<'_>,
+    ollama_tags: &[String],
+) -> Result<(Resolution, String), ResolveError> {
+    match inputs.catalogue.lookup(name) {
+        Ok(entry) => {
+            let sentence = format!(
+                "is {} of the catalogue ({}, {}, {}), not yet on this machine",
+                entry.name, entry.title, entry.quant, entry.licence
+            );
+            Ok((
+                Resolution::NeedsPull {
+                    entry: Box::new(entry),
+                },
+                sentence,
+            ))
+        }
+        Err(error @ LookupError::UnknownTag { .. }) => Err(ResolveError::UnknownTag(error)),
+        Err(LookupError::UnknownModel { .. }) => {
+            let mut known = inputs.catalogue.names();
+            known.extend(inputs.aliases.keys().cloned());
+            known.extend(inputs.cache.list().into_iter().map(|model| model.name));
+            known.extend_from_slice(ollama_tags);
+            known.sort();
+            known.dedup();
+            let suggestions = suggest(name, known.iter().map(String::as_str));
+            Err(ResolveError::Unknown {
+                name: name.to_owned(),
+                suggestions,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;

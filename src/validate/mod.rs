@@ -1,0 +1,17 @@
+//! Validation: calls against their tools' schemas, and trials against their cases.
+//!
+//! Data in: tool definitions, calls as read, expectations. Data out: violations.
+//! Invariants: pure and synchronous; knows only `types`; never panics on any schema or call;
+//! a message of a correctable violation never holds the expected value.
+
+pub mod complete;
+mod explain;
+pub mod judge;
+mod limits;
+mod matching;
+pub mod schema;
+mod vocabulary;
+
+pub use complete::complete;
+pub use judge::{ExecutedCall, JudgeInput, JudgedRound, LOOP_LENGTH, judge};
+pub use schema::{SchemaError, ToolSchemas};

@@ -1,0 +1,23 @@
+//! One integration binary: one link step on a small machine.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests drive the process and fail by panicking"
+)]
+
+mod support;
+
+mod catalogue;
+mod commands;
+#[cfg(feature = "llama")]
+mod engine_live;
+mod live_models;
+mod live_server;
+mod resume;
+mod runs;
+mod suites;
+mod tidy;

@@ -1,0 +1,138 @@
+//! Interrupted runs: what is on record stays, what is missing is run, nothing else changes.
+
+use crate::support::{Context, RIGHT_SCRIPT, TINY_SUITE, json_lines, stderr};
+
+fn prepared() -> Context {
+    let context = Context::new();
+    context.write("tiny.yaml", TINY_SUITE);
+    context.write("model.yaml", RIGHT_SCRIPT);
+    context
+}
+
+const RUN: [&str; 6] = [
+    "run",
+    "scripted:model.yaml",
+    "--suite",
+    "tiny.yaml",
+    "--constraint",
+    "off",
+];
+
+#[test]
+fn a_cut_record_resumes_to_the_uninterrupted_summary() {
+    let whole = prepared();
+    whole.expect(0, &RUN);
+    let reference = whole.expect(0, &["report", "--canonical"]);
+
+    let cut = prepared();
+    cut.expect(0, &RUN);
+    let trials = cut.only_run().join("trials.jsonl");
+    let text = std::fs::read_to_string(&trials).unwrap();
+    let second = text.match_indices('\n').nth(1).unwrap().0;
+    // As SIGKILL in the middle of a write leaves it: one whole line, then a part.
+    std::fs::write(&trials, &text[..second - 20]).unwrap();
+    let partial = cut.run(&["report"]);
+    assert!(
+        stderr(&partial).contains("half line"),
+        "{}",
+        stderr(&partial)
+    );
+
+    cut.expect(0, &["run", "--resume", "latest"]);
+    assert_eq!(json_lines(&trials).len(), 3);
+    assert_eq!(cut.expect(0, &["report", "--canonical"]), reference);
+    assert_eq!(
+        json_lines(&cut.only_run().join("executions.jsonl")).len(),
+        2
+    );
+}
+
+#[test]
+fn infrastructure_failures_are_run_again_and_both_lines_kept() {
+    let context = prepared();
+    let broken = RIGHT_SCRIPT.replace(
+        "t-time: ['{\"tool\":\"get_time\",\"arguments\":{\"zone\":\"UTC\"}}']",
+        "t-time: [{fault: network}]",
+    );
+    context.write("model.yaml", &broken);
+    let first = context.run(&RUN);
+    assert_eq!(first.status.code(), Some(3), "{}", stderr(&first));
+    // The script is a file of the model: another text is another model, and is refused.
+    context.write("model.yaml", RIGHT_SCRIPT);
+    let refused = context.expect_error(2, &["run", "--resume", "latest"]);
+    assert!(refused.contains("cannot be resumed"), "{refused}");
+    context.write("model.yaml", &broken);
+    context.run(&["run", "--resume", "latest"]);
+    let lines = json_lines(&context.only_run().join("trials.jsonl"));
+    let of_time = lines
+        .iter()
+        .filter(|trial| trial["case"] == "t-time")
+        .count();
+    assert_eq!((lines.len(), of_time), (4, 2));
+}
+
+#[test]
+fn another_plan_is_refused_with_the_difference() {
+    let context = prepared();
+    context.expect(0, &RUN);
+    let text = context.expect_error(2, &["run", "--resume", "latest", "--max-corrections", "5"]);
+    assert!(text.contains("max-corrections: 2 then, 5 now"), "{text}");
+}
+
+#[test]
+fn orders_and_shards_give_equal_replies() {
+    let replies = |arguments: &[&str]| {
+        let context = prepared();
+        let mut all = RUN.to_vec();
+        all.extend(arguments);
+        context.expect(0, &all);
+        let mut lines: Vec<String> = json_lines(&context.only_run().join("trials.jsonl"))
+            .iter()
+            .map(|trial| format!("{} {}", trial["id"], trial["attempts"][0]["reply"]))
+            .collect();
+        lines.sort();
+        lines
+    };
+    let whole = replies(&[]);
+    let mut parts = replies(&["--shard", "1/2"]);
+    parts.extend(replies(&["--shard", "2/2"]));
+    parts.sort();
+    assert_eq!(whole, parts);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_the_run_with_its_own_code_and_loses_no_trial() {
+    let context = prepared();
+    context.expect(0, &RUN);
+    let size = std::fs::metadata(context.only_run().join("content.jsonl"))
+        .unwrap()
+        .len();
+    std::fs::remove_dir_all(context.path("reports")).unwrap();
+    // A real limit on file size: every write past it fails with EFBIG.
+    let blocks = size / 2 / 512;
+    let binary = env!("CARGO_BIN_EXE_toolbench");
+    let command = format!(
+        "trap '' XFSZ; ulimit -f {blocks}; exec {binary} run scripted:model.yaml --suite tiny.yaml --constraint off -q"
+    );
+    let output = std::process::Command::new("bash")
+        .args(["-c", &command])
+        .current_dir(context.path(""))
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", context.path(""))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("cannot write"),
+        "{}",
+        stderr(&output)
+    );
+    // What is there reads, and the run can go on.
+    let run = context.only_run();
+    let before = json_lines(&run.join("trials.jsonl")).len();
+    assert!(before < 3);
+    context.expect(0, &["run", "--resume", "latest", "-q"]);
+    assert_eq!(json_lines(&run.join("trials.jsonl")).len(), 3);
+}

@@ -1,0 +1,46 @@
+//! The shipped suites: sound, large enough, and `quick` pinned.
+
+use crate::support::Context;
+
+#[test]
+fn every_shipped_suite_passes_its_own_check() {
+    let context = Context::new();
+    context.expect(0, &["suite", "check", "--all"]);
+}
+
+#[test]
+fn suites_have_the_cases_they_promise() {
+    let context = Context::new();
+    let list: serde_json::Value =
+        serde_json::from_str(&context.expect(0, &["suite", "list", "--format", "json"])).unwrap();
+    let cases = |name: &str| {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .find(|suite| suite["suite"] == name)
+            .and_then(|suite| suite["cases"].as_u64())
+            .unwrap_or_default()
+    };
+    for name in ["weather", "pipelines", "abstain"] {
+        assert!(cases(name) >= 20, "{name}: {}", cases(name));
+    }
+    assert!(cases("filesystem") >= 10);
+    assert!((24..=30).contains(&cases("quick")), "{}", cases("quick"));
+}
+
+/// `quick` does not change when its suites grow: a changed case is a decision, made here.
+#[test]
+fn quick_is_pinned() {
+    let library = toolbench::suite::Library::default();
+    let suites = library.load("quick").unwrap();
+    let hashes: Vec<String> = suites
+        .iter()
+        .flat_map(|suite| {
+            suite
+                .cases
+                .iter()
+                .map(|case| format!("{}/{} {}", suite.suite, case.id, case.case_hash().short()))
+        })
+        .collect();
+    insta::assert_snapshot!(hashes.join("\n"));
+}
