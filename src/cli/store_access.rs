@@ -69,11 +69,8 @@ impl Store {
         let result = puller.pull(target).await;
         bar.bar.finish_and_clear();
         watcher.abort();
-        let arrived = result.map_err(pull_error)?;
-        for note in &arrived.notes {
-            self.ui.say(&format!("note: {note}"));
-        }
-        Ok(arrived)
+        // Its notes have been said as they came.
+        result.map_err(pull_error)
     }
 }
 

@@ -1,3 +1,5 @@
+//! The doctor's checks over made-up machines.
+
 use super::*;
 use crate::store::disk::RealDisk;
 use crate::types::fingerprint::Gpu;

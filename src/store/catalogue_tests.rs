@@ -1,3 +1,5 @@
+//! The catalogue: shipped file, lookups, mistakes.
+
 use super::*;
 
 fn catalogue() -> Catalogue {

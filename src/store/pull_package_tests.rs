@@ -1,3 +1,5 @@
+//! Packages as pip and npm would deliver them, made by the tests.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;

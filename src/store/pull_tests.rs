@@ -1,6 +1,6 @@
-use std::io::{self, Write};
-#![allow(clippy::disallowed_methods, reason = "tests of real servers are switched on by a variable")]
+//! Pulls against local files, loopback servers and stand-ins for package managers.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -526,6 +526,7 @@ mod package_managers;
 
 /// The real sources, on request: `TOOLBENCH_TEST_LIVE_PULL=1`.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "switched on by a variable")]
 async fn live_sources_deliver_the_catalogued_files() {
     if std::env::var_os("TOOLBENCH_TEST_LIVE_PULL").is_none_or(|value| value != "1") {
         return;

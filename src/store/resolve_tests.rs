@@ -1,3 +1,5 @@
+//! The order in which a name is resolved.
+
 use super::*;
 use crate::store::test_server::{Answer, Server};
 

@@ -402,7 +402,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[expect(clippy::needless_pass_by_value, reason = "reads better in the table below")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better in the table below"
+    )]
     fn check(matcher: Value, yes: &[Value], no: &[Value]) {
         let parsed = Matcher::try_from(matcher.clone()).unwrap();
         for value in yes {

@@ -1,3 +1,5 @@
+//! Every judging code: a fixture that produces it and a near miss that does not.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Schema stage: codes, pointers, hostile schemas.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,7 +1,10 @@
 //! Against `fixtures/mcp/faulty_server.py`; skipped where there is no `python3`. Against the real
 //! filesystem server when `TOOLBENCH_TEST_MCP` names a folder where it is installed.
 
-#![allow(clippy::disallowed_methods, reason = "tests of real servers are switched on by a variable")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests of real servers are switched on by a variable"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

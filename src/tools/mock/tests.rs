@@ -1,3 +1,5 @@
+//! The mock host: rules, templates, patches, mistakes.
+
 use serde_json::{Value, json};
 
 use super::*;

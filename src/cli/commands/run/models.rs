@@ -116,9 +116,7 @@ async fn pulled(
 ) -> Result<RunModel, CliError> {
     let wanted = settings.pull
         || (app.ui.can_ask()
-            && app
-                .ui
-                .ask(&format!("`{name}` is not on this machine. Download it?")));
+            && crate::cli::ui::Ui::ask(&format!("`{name}` is not on this machine. Download it?")));
     if !wanted {
         return Err(
             CliError::usage(format!("model `{name}` is not on this machine"))
