@@ -154,7 +154,7 @@ async fn what_means_nothing_says_what_was_meant_and_what_to_do() {
         ("scripted:", "no model", "scripted:"),
         ("scripted:none.yaml", "does not exist", "model list"),
         ("ollama:ph3.5", "has no `ph3.5`", "ollama pull ph3.5"),
-        ("zzzzzz", "unknown model `zzzzzz`", "--all"),
+        ("zzzzzz", "unknown model `zzzzzz`", "toolbench model list"),
     ] {
         let error = setting.resolve(name, Some(&ollama.base)).await.unwrap_err();
         assert!(error.to_string().contains(said), "{name}: {error}");

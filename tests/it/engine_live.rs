@@ -15,35 +15,35 @@ use toolbench::types::generate::{
 use toolbench::types::protocol::{EngineSettings, ForcedTokens};
 
 /// Names for messages, and file names in the cache.
-const MODELS: [(&str, &str); 4] = [
+pub const MODELS: [(&str, &str); 4] = [
     ("smollm2", "smollm2@135m.gguf"),
     ("qwen2.5-coder", "qwen2.5-coder@0.5b.gguf"),
     ("gemma3", "gemma3@270m-base.gguf"),
     ("tinyllama", "tinyllama@1.1b.gguf"),
 ];
 
-const SYSTEM: &str = "You can call these tools. Answer with one JSON object {\"tool\": name, \"arguments\": {...}} and nothing else.\n- get_weather: current weather. arguments: city (string), unit (celsius or fahrenheit)\n- add: adds two integers. arguments: a (integer), b (integer)\n";
+pub const SYSTEM: &str = "You can call these tools. Answer with one JSON object {\"tool\": name, \"arguments\": {...}} and nothing else.\n- get_weather: current weather. arguments: city (string), unit (celsius or fahrenheit)\n- add: adds two integers. arguments: a (integer), b (integer)\n";
 
-const CALLS: &str = r#"start: "{\"tool\":\"" ( "get_weather\",\"arguments\":" weather | "add\",\"arguments\":" add ) "}"
+pub const CALLS: &str = r#"start: "{\"tool\":\"" ( "get_weather\",\"arguments\":" weather | "add\",\"arguments\":" add ) "}"
 weather: %json {"type":"object","properties":{"city":{"type":"string","maxLength":20},"unit":{"enum":["celsius","fahrenheit"]}},"required":["city","unit"],"additionalProperties":false,"x-guidance":{"whitespace_flexible":false}}
 add: %json {"type":"object","properties":{"a":{"type":"integer","minimum":0,"maximum":999},"b":{"type":"integer","minimum":0,"maximum":999}},"required":["a","b"],"additionalProperties":false,"x-guidance":{"whitespace_flexible":false}}
 "#;
 
 /// The file of a model in the cache that the tests may use.
-fn model_path(name: &str) -> Option<PathBuf> {
+pub fn model_path(name: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os("TOOLBENCH_TEST_CACHE")?).join("models");
     let (_, file) = MODELS.into_iter().find(|(known, _)| *known == name)?;
     Some(folder.join(file)).filter(|path| path.exists())
 }
 
 /// The models that are there.
-fn models() -> impl Iterator<Item = (&'static str, PathBuf)> {
+pub fn models() -> impl Iterator<Item = (&'static str, PathBuf)> {
     MODELS
         .into_iter()
         .filter_map(|(name, _)| model_path(name).map(|path| (name, path)))
 }
 
-fn settings(path: &std::path::Path) -> EngineSettings {
+pub fn settings(path: &std::path::Path) -> EngineSettings {
     EngineSettings {
         path: path.display().to_string(),
         context_tokens: 1024,
@@ -56,7 +56,7 @@ fn settings(path: &std::path::Path) -> EngineSettings {
     }
 }
 
-fn provider(settings: EngineSettings) -> EngineProvider {
+pub fn provider(settings: EngineSettings) -> EngineProvider {
     // Waiting threads spin by default, and a busy machine would slow them to a crawl.
     let passive = [("OMP_WAIT_POLICY".into(), "passive".into())];
     let environment = std::env::vars_os().chain(passive);
@@ -64,7 +64,7 @@ fn provider(settings: EngineSettings) -> EngineProvider {
     EngineProvider::new(command, settings)
 }
 
-fn request(model: &str, question: &str) -> GenerateRequest {
+pub fn request(model: &str, question: &str) -> GenerateRequest {
     let (prefix, rest) = match model {
         "gemma3" => (
             format!(
@@ -93,13 +93,13 @@ fn request(model: &str, question: &str) -> GenerateRequest {
     }
 }
 
-fn held(mut request: GenerateRequest) -> GenerateRequest {
+pub fn held(mut request: GenerateRequest) -> GenerateRequest {
     request.grammar = Some(CALLS.to_owned());
     request.max_tokens = 100;
     request
 }
 
-fn sampled(mut request: GenerateRequest) -> GenerateRequest {
+pub fn sampled(mut request: GenerateRequest) -> GenerateRequest {
     request.sampling = Sampling {
         temperature: 0.9,
         top_p: 0.95,
@@ -111,7 +111,7 @@ fn sampled(mut request: GenerateRequest) -> GenerateRequest {
 }
 
 /// A prompt that is not cut: all of it is the rest.
-fn uncut(mut request: GenerateRequest) -> GenerateRequest {
+pub fn uncut(mut request: GenerateRequest) -> GenerateRequest {
     if let Prompt::Text { prefix, rest } = &mut request.prompt {
         *rest = format!("{prefix}{rest}");
         prefix.clear();
@@ -119,7 +119,7 @@ fn uncut(mut request: GenerateRequest) -> GenerateRequest {
     request
 }
 
-async fn ask(provider: &EngineProvider, request: &GenerateRequest) -> GenerateReply {
+pub async fn ask(provider: &EngineProvider, request: &GenerateRequest) -> GenerateReply {
     provider
         .generate(request, &CancellationToken::new())
         .await
@@ -127,7 +127,7 @@ async fn ask(provider: &EngineProvider, request: &GenerateRequest) -> GenerateRe
 }
 
 /// What of a reply must not depend on what was asked before.
-fn content(reply: &GenerateReply) -> (String, StopReason, u32, u32) {
+pub fn content(reply: &GenerateReply) -> (String, StopReason, u32, u32) {
     (
         reply.text.clone(),
         reply.stop_reason,
@@ -136,8 +136,8 @@ fn content(reply: &GenerateReply) -> (String, StopReason, u32, u32) {
     )
 }
 
-const WEATHER: &str = "What is the weather in Paris, in celsius?";
-const SUM: &str = "Add 17 and 25.";
+pub const WEATHER: &str = "What is the weather in Paris, in celsius?";
+pub const SUM: &str = "Add 17 and 25.";
 
 #[tokio::test]
 async fn replies_do_not_depend_on_the_order() {
@@ -483,141 +483,5 @@ async fn quantised_caches_and_plain_attention_work() {
         assert_eq!(content(&first), content(&second), "{cache}");
         assert!(first.text.contains("17"), "{}", first.text);
         provider.close().await;
-    }
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_crash_costs_one_request() {
-    let Some(path) = model_path("smollm2") else {
-        return;
-    };
-    let provider = provider(settings(&path));
-    let before = ask(&provider, &request("smollm2", SUM)).await;
-    let endless = GenerateRequest {
-        grammar: Some("start: /[a-z ]{3000}/".to_owned()),
-        max_tokens: 900,
-        ..request("smollm2", WEATHER)
-    };
-    let none = CancellationToken::new();
-    let pid = provider.pid().unwrap();
-    let (crashed, ()) = tokio::join!(provider.generate(&endless, &none), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let status = std::process::Command::new("kill")
-            .args(["-9", &pid.to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    });
-    let error = crashed.unwrap_err();
-    assert!(
-        matches!(&error, ProviderError::Crashed { detail } if detail.contains("signal: 9")),
-        "{error:?}"
-    );
-    let after = ask(&provider, &request("smollm2", SUM)).await;
-    assert_eq!(content(&before), content(&after));
-    assert_ne!(provider.pid(), Some(pid));
-    provider.close().await;
-    assert_eq!(provider.pid(), None);
-}
-
-/// Providers whose child is a shell script.
-#[cfg(unix)]
-mod stand_in {
-    use super::*;
-
-    const LOADED: &str = r#"read line; echo '{"type":"loaded","id":1,"protocol":1,"facts":{}}'"#;
-    const REPLY: &str = r#"{"type":"reply","id":2,"reply":{"text":"hi","stop_reason":"stop","usage":{},"timing":{},"constrained":false}}"#;
-
-    fn script(text: &str) -> EngineProvider {
-        let command = EngineCommand::new("/bin/sh", ["-c", text], std::env::vars_os());
-        EngineProvider::new(command, settings(std::path::Path::new("any.gguf")))
-    }
-
-    #[tokio::test]
-    async fn any_protocol_speaker_will_do() {
-        let provider = script(&format!("{LOADED}; read line; echo '{REPLY}'; cat"));
-        assert_eq!(ask(&provider, &request("any", SUM)).await.text, "hi");
-        provider.close().await;
-    }
-
-    #[tokio::test]
-    async fn last_words_are_passed_on() {
-        let provider = script(&format!(
-            "{LOADED}; read line; echo 'GGML_ASSERT(n > 0) failed' >&2; kill -ABRT $$"
-        ));
-        let error = provider
-            .generate(&request("any", SUM), &CancellationToken::new())
-            .await
-            .unwrap_err();
-        let ProviderError::Crashed { detail } = error else {
-            panic!("{error:?}");
-        };
-        assert!(detail.contains("signal: 6"), "{detail}");
-        assert!(detail.contains("GGML_ASSERT(n > 0) failed"), "{detail}");
-    }
-
-    #[tokio::test]
-    async fn another_protocol_is_refused() {
-        let provider =
-            script(r#"read line; echo '{"type":"loaded","id":1,"protocol":9,"facts":{}}'; cat"#);
-        let error = provider.describe().await.unwrap_err();
-        assert!(matches!(error, ProviderError::Rejected { .. }), "{error:?}");
-        let provider = script("read line; echo Hello; cat");
-        let error = provider.describe().await.unwrap_err();
-        assert!(
-            matches!(&error, ProviderError::Crashed { detail } if detail.contains("broke the protocol")),
-            "{error:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_child_that_ignores_its_limit_is_killed_and_replaced() {
-        let provider = script(&format!("{LOADED}; exec sleep 600"));
-        let limited = GenerateRequest {
-            time_limit_ms: 0,
-            ..request("any", SUM)
-        };
-        provider.describe().await.unwrap();
-        let pid = provider.pid();
-        let error = provider
-            .generate(&limited, &CancellationToken::new())
-            .await
-            .unwrap_err();
-        assert_eq!(error, ProviderError::Timeout { limit_ms: 0 });
-        // The script answers id 1 only, so the second child never loads; but it is another one.
-        let _ = tokio::time::timeout(Duration::from_secs(1), provider.describe()).await;
-        assert_ne!(provider.pid(), pid);
-    }
-
-    #[tokio::test]
-    async fn a_child_that_ignores_a_cancellation_is_killed() {
-        let provider = script(&format!("{LOADED}; exec sleep 600"));
-        provider.describe().await.unwrap();
-        let cancel = CancellationToken::new();
-        cancel.cancel();
-        let error = provider
-            .generate(&request("any", SUM), &cancel)
-            .await
-            .unwrap_err();
-        assert_eq!(error, ProviderError::Cancelled);
-        let cancel = CancellationToken::new();
-        let request = request("any", SUM);
-        let (result, ()) = tokio::join!(provider.generate(&request, &cancel), async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            cancel.cancel();
-        });
-        assert_eq!(result.unwrap_err(), ProviderError::Cancelled);
-    }
-
-    #[tokio::test]
-    async fn a_program_that_is_not_there_says_so() {
-        let command = EngineCommand::own("/nonexistent/toolbench", std::env::vars_os());
-        let provider = EngineProvider::new(command, settings(std::path::Path::new("any.gguf")));
-        let error = provider.describe().await.unwrap_err();
-        assert!(
-            matches!(&error, ProviderError::Crashed { detail } if detail.contains("/nonexistent/toolbench")),
-            "{error:?}"
-        );
     }
 }

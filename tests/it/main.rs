@@ -15,6 +15,8 @@ mod catalogue;
 mod commands;
 #[cfg(feature = "llama")]
 mod engine_live;
+#[cfg(feature = "llama")]
+mod engine_process;
 mod live_models;
 mod live_server;
 mod resume;

@@ -27,7 +27,7 @@ const LADDER: &[(&str, &[&str])] = &[
     ("metrics", &["types", "record"]),
     ("report", &["types", "metrics"]),
     ("store", &["types", "clock"]),
-    ("host", &["types", "clock"]),
+    ("host", &["types", "clock", "store"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
