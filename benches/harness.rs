@@ -8,6 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use toolbench::dialect::{Offer, dialect};
 use toolbench::event::{Event, EventSink as _};
 use toolbench::metrics::{SummaryOptions, summarise};
+use toolbench::record::format::Execution;
 use toolbench::record::{Run, RunWriter};
 use toolbench::suite::Library;
 use toolbench::types::facts::TemplateSource;
@@ -31,6 +32,7 @@ fn offer() -> Offer {
             mechanism: None,
         },
         facts: ModelFacts::default(),
+        envelope: None,
     }
 }
 
@@ -105,7 +107,7 @@ fn grammar(criterion: &mut Criterion) {
 }
 
 fn record(criterion: &mut Criterion) {
-    let fixture = Run::open(std::path::Path::new("fixtures/records/bench")).unwrap();
+    let fixture = Run::open(std::path::Path::new("fixtures/records/sample")).unwrap();
     let trials: Vec<_> = fixture
         .trials
         .iter()
@@ -113,7 +115,12 @@ fn record(criterion: &mut Criterion) {
         .take(100_000)
         .cloned()
         .collect();
-    let execution = fixture.executions[0].clone();
+    let execution = Execution {
+        started_at: String::new(),
+        process: 0,
+        done: 0,
+        fingerprint: fixture.header.fingerprint.clone(),
+    };
     let mut group = criterion.benchmark_group("100,000 records");
     group.sample_size(10);
     group.bench_function("write", |bencher| {

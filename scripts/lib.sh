@@ -27,11 +27,13 @@ have_libclang() {
 # cmake, a C++ compiler and libclang for llama.cpp: apt as root or with sudo, else PyPI wheels.
 install_build_tools() {
   local packages=() sudo=""
+  have python3 || packages+=(python3)
+  { have python3 && python3 -m pip --version >/dev/null 2>&1; } || packages+=(python3-pip)
   have cmake || packages+=(cmake)
   have_libclang || packages+=(libclang-dev)
   { have c++ && have make; } || packages+=(build-essential)
   if [ ${#packages[@]} -eq 0 ]; then
-    note "cmake, C++ compiler and libclang are there"
+    note "cmake, C++ compiler, libclang and pip are there"
     return 0
   fi
   if [ "$(id -u)" -ne 0 ]; then
@@ -48,27 +50,29 @@ install_build_tools() {
 
 install_build_wheels() {
   have python3 || { note "python3 is missing, and without it neither cmake nor libclang can be had here"; exit 2; }
-  have c++ || { note "a C++ compiler is missing and needs an administrator: apt-get install build-essential"; exit 2; }
+  python3 -m pip --version >/dev/null 2>&1 || { note "pip is missing and needs an administrator: apt-get install python3-pip"; exit 2; }
+  { have c++ && have cc; } || { note "a C++ compiler is missing and needs an administrator: apt-get install build-essential"; exit 2; }
   local folder
   folder="$(cache_folder)/build-tools"
   if [ ! -x "$folder/bin/cmake" ] || ! ls "$folder"/clang/native/libclang* >/dev/null 2>&1; then
     say "installing cmake and libclang from PyPI into $folder"
-    python3 -m pip install -q --upgrade --target "$folder" cmake libclang >&2
+    python3 -m pip install -q --upgrade --target "$folder" cmake ninja libclang >&2
     mkdir -p "$folder/bin"
     printf '#!/bin/sh\nPYTHONPATH="%s" exec python3 -c "import sys, cmake; sys.exit(cmake.cmake())" "$@"\n' "$folder" >"$folder/bin/cmake"
     chmod +x "$folder/bin/cmake"
   fi
   export PATH="$folder/bin:$PATH"
+  have make || export CMAKE_GENERATOR=Ninja
   LIBCLANG_PATH="$(dirname "$(ls "$folder"/clang/native/libclang* | head -1)")"
   export LIBCLANG_PATH
   # The wheel has no compiler headers of its own: bindgen takes the C compiler's.
   export BINDGEN_EXTRA_CLANG_ARGS="-I$(cc -print-file-name=include)"
 }
 
-# Build output lives outside the clone when there is a cache folder, keyed by compiler and by what
+# Build output lives outside the clone where a cache folder can be had, keyed by compiler and by what
 # `native` means here, since llama.cpp is built for this processor.
 choose_target_folder() {
-  if [ -z "${CARGO_TARGET_DIR:-}" ] && [ -d "${XDG_CACHE_HOME:-$HOME/.cache}" ]; then
+  if [ -z "${CARGO_TARGET_DIR:-}" ] && mkdir -p "$(cache_folder)" 2>/dev/null; then
     local key
     key="$( { rustc -vV; rustc --print cfg -C target-cpu=native; } | sha256sum | cut -c1-12)"
     CARGO_TARGET_DIR="$(cache_folder)/build/$key"
@@ -95,6 +99,15 @@ pull_models() {
 }
 
 install_tool_servers() {
+  if { ! have node || ! have npm; } && have apt-get; then
+    local sudo=""
+    [ "$(id -u)" -eq 0 ] || sudo="sudo -n"
+    if [ -z "$sudo" ] || sudo -n true 2>/dev/null; then
+      say "installing Node with apt, for suite filesystem"
+      $sudo apt-get update -q >&2 && $sudo env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends nodejs npm >&2 || note "apt failed"
+    fi
+  fi
   if ! have node || ! have npm; then
     note "Node is missing: suite filesystem (a real tool server) will be skipped; apt-get install nodejs npm"
     return 0

@@ -94,7 +94,7 @@ pub(super) enum Command {
     /// Print the published JSON Schemas
     #[command(hide = true)]
     Schema {
-        /// suite, summary or trial
+        /// suite or summary
         name: String,
     },
 }
@@ -123,8 +123,8 @@ pub(super) struct ReportArgs {
     #[arg(value_name = "RUN", default_value = "latest")]
     pub(super) runs: Vec<String>,
     /// Output format: terminal, json, jsonl (the trials), csv, markdown
-    #[arg(long, default_value = "terminal", value_name = "FORMAT")]
-    pub(super) format: String,
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
     /// Split rows by suite, category or difficulty
     #[arg(long, value_name = "KEY")]
     pub(super) by: Option<String>,
@@ -132,11 +132,33 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "POINTS")]
     pub(super) margin: Option<f64>,
     /// Folder of runs
-    #[arg(long, default_value = "reports", value_name = "DIR")]
-    pub(super) out: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<String>,
     /// The summary without any clock reading, for comparing two runs byte by byte
     #[arg(long)]
     pub(super) canonical: bool,
+}
+
+impl ReportArgs {
+    /// The flags given, as a layer over variables and files.
+    pub(super) fn flags(&self) -> SettingFlags {
+        let mut flags = SettingFlags::default();
+        for (name, value) in [
+            ("format", &self.format),
+            ("by", &self.by),
+            ("out", &self.out),
+        ] {
+            if let Some(value) = value
+                && let Err(problem) =
+                    flags
+                        .layer
+                        .insert(name, vec![value.clone()], &format!("flag --{name}"))
+            {
+                flags.problem.get_or_insert(problem);
+            }
+        }
+        flags
+    }
 }
 
 /// Commands on suites.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::args::Cli;
 use super::env::Env;
@@ -10,6 +11,7 @@ use super::exit_code::Status;
 use super::flags::SettingFlags;
 use super::ui::Ui;
 use crate::config::{ConfigFile, KEYS, Layer, Resolved, Settings, parse_file, resolve};
+use crate::runner::Cancel;
 use crate::suite::Library;
 
 /// Name of the project file.
@@ -24,6 +26,7 @@ pub(super) struct App {
     /// The user's own file, if there is one.
     pub(super) user: ConfigFile,
     profile: Option<String>,
+    interrupts: OnceLock<Cancel>,
 }
 
 impl App {
@@ -47,6 +50,7 @@ impl App {
             project,
             user,
             profile,
+            interrupts: OnceLock::new(),
         })
     }
 
@@ -62,6 +66,15 @@ impl App {
         layers.push(self.project.settings.clone());
         layers.push(self.user.settings.clone());
         Ok(resolve(&layers))
+    }
+
+    /// Settings of a resumed run: what it stored and the flags, nothing of today's files and
+    /// variables.
+    pub(super) fn resolve_stored(flags: &SettingFlags) -> Result<Resolved, CliError> {
+        match &flags.problem {
+            Some(problem) => Err(problem.clone().into()),
+            None => Ok(resolve(std::slice::from_ref(&flags.layer))),
+        }
     }
 
     /// The typed settings.
@@ -110,6 +123,19 @@ impl App {
             })
     }
 
+    /// The process's one watch on Ctrl-C, started when first asked for: the first stops what is
+    /// next, the second gives up what is in flight, the third ends the process.
+    pub(super) fn interrupts(&self) -> &Cancel {
+        self.interrupts.get_or_init(|| {
+            let cancel = Cancel::default();
+            let watched = cancel.clone();
+            let ui = self.ui.clone();
+            // A thread of its own: it must hear while others compute.
+            std::thread::spawn(move || watch_interrupts(&watched, &ui));
+            cancel
+        })
+    }
+
     /// Folder of the user's suites, grammars and catalogue.
     pub(super) fn data_folder(&self, resolved: &Resolved) -> PathBuf {
         resolved
@@ -128,6 +154,25 @@ impl App {
     pub(super) fn library(&self, resolved: &Resolved) -> Library {
         Library::new(Some(self.data_folder(resolved).join("suites")))
     }
+}
+
+fn watch_interrupts(cancel: &Cancel, ui: &Ui) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+    else {
+        return;
+    };
+    runtime.block_on(async {
+        let _ = tokio::signal::ctrl_c().await;
+        ui.say("stopping after what is in progress (Ctrl-C again to give it up)");
+        cancel.stop.cancel();
+        let _ = tokio::signal::ctrl_c().await;
+        cancel.abort.cancel();
+        let _ = tokio::signal::ctrl_c().await;
+        #[expect(clippy::exit, reason = "asked for three times")]
+        std::process::exit(i32::from(Status::Interrupted.code()));
+    });
 }
 
 fn read_config(path: &Path, required: bool) -> Result<ConfigFile, CliError> {

@@ -5,6 +5,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub const HEEDED_VARIABLES: &[(&str, &str)] = &[
     ),
     ("HF_HOME", "the Hub's own cache"),
     ("HF_ENDPOINT", "another Hub"),
+    ("HF_HUB_CACHE", "the Hub's own cache of files"),
     ("OLLAMA_HOST", "address of a local Ollama"),
     ("XDG_CACHE_HOME", "where caches live"),
     ("XDG_CONFIG_HOME", "where the user's configuration lives"),
@@ -39,6 +41,8 @@ pub const HEEDED_VARIABLES: &[(&str, &str)] = &[
 pub struct Env {
     /// All variables that are valid Unicode.
     pub variables: BTreeMap<String, String>,
+    /// The command line, the program's name first.
+    pub arguments: Vec<OsString>,
     /// Standard output is a terminal.
     pub stdout_terminal: bool,
     /// Standard error is a terminal.
@@ -60,6 +64,7 @@ impl Env {
                     Some((name.into_string().ok()?, value.into_string().ok()?))
                 })
                 .collect(),
+            arguments: std::env::args_os().collect(),
             stdout_terminal: std::io::stdout().is_terminal(),
             stderr_terminal: std::io::stderr().is_terminal(),
             stdin_terminal: std::io::stdin().is_terminal(),

@@ -20,9 +20,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use args::{Cli, Command};
+use args::Cli;
 use context::App;
 pub use env::{Env, HEEDED_VARIABLES, OWN_VARIABLES};
+use error::CliError;
 use exit_code::Status;
 use ui::Ui;
 
@@ -41,30 +42,41 @@ pub fn command() -> clap::Command {
 /// Runs the process's own arguments.
 pub fn main() -> ExitCode {
     let env = Env::capture();
-    let matches = match command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return clap_exit(&error),
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
+    let json_errors = wants_json(&env);
+    let parsed = command()
+        .try_get_matches_from(&env.arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
+        Err(error) if json_errors && error.use_stderr() => {
+            let text = error.to_string();
+            let first = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            return fail(&CliError::usage(first), true);
+        }
         Err(error) => return clap_exit(&error),
     };
-    let json_errors = wants_json(&cli.command);
     let ui = Ui::new(cli.quiet, cli.verbose, &env);
     let result = App::new(env, ui, &cli).and_then(|app| commands::dispatch(&app, cli.command));
     match result {
         Ok(status) => ExitCode::from(status.code()),
-        Err(error) => {
-            let text = if json_errors {
-                format!("{}\n", error.to_json())
-            } else {
-                error.to_text()
-            };
-            // Nothing is left to do when standard error is gone too.
-            let _ = std::io::stderr().write_all(text.as_bytes());
-            ExitCode::from(error.status.code())
-        }
+        Err(error) => fail(&error, json_errors),
     }
+}
+
+/// Says what went wrong, and ends with its code.
+fn fail(error: &CliError, json: bool) -> ExitCode {
+    let text = if json {
+        format!("{}\n", error.to_json())
+    } else {
+        error.to_text()
+    };
+    // Nothing is left to do when standard error is gone too.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(error.status.code())
 }
 
 fn clap_exit(error: &clap::Error) -> ExitCode {
@@ -76,15 +88,21 @@ fn clap_exit(error: &clap::Error) -> ExitCode {
     })
 }
 
-fn wants_json(command: &Command) -> bool {
-    match command {
-        Command::Run(run) | Command::Compare(run) => run
-            .settings
-            .layer
-            .values
-            .get("format")
-            .is_some_and(|format| format.iter().any(|name| name.starts_with("json"))),
-        Command::Report(report) => report.format.starts_with("json"),
-        _ => false,
+/// Errors are JSON where output is: by flag, whatever the command, or by variable. Looked up in the
+/// raw arguments, because it must also hold for arguments that do not parse.
+fn wants_json(env: &Env) -> bool {
+    let is_json = |value: &str| value.starts_with("json");
+    let mut arguments = env
+        .arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy());
+    while let Some(argument) = arguments.next() {
+        if let Some(value) = argument.strip_prefix("--format") {
+            return match value.strip_prefix('=') {
+                Some(value) => is_json(value),
+                None => arguments.next().is_some_and(|value| is_json(&value)),
+            };
+        }
     }
+    env.variable("TOOLBENCH_FORMAT").is_some_and(is_json)
 }

@@ -47,14 +47,11 @@ impl Store {
     }
 
     /// Downloads one model, with a bar; Ctrl-C keeps what has arrived.
-    pub(super) async fn pull(&self, target: &PullTarget) -> Result<Pulled, CliError> {
-        let cancel = CancellationToken::new();
-        let on_interrupt = cancel.clone();
-        let watcher = tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                on_interrupt.cancel();
-            }
-        });
+    pub(super) async fn pull(
+        &self,
+        target: &PullTarget,
+        cancel: &CancellationToken,
+    ) -> Result<Pulled, CliError> {
         let bar = PullBar {
             bar: self.ui.download_bar(&target.name()),
             ui: self.ui.clone(),
@@ -64,11 +61,10 @@ impl Store {
             settings: &self.settings,
             disk: Arc::new(RealDisk),
             progress: &bar,
-            cancel: &cancel,
+            cancel,
         };
         let result = puller.pull(target).await;
         bar.bar.finish_and_clear();
-        watcher.abort();
         // Its notes have been said as they came.
         result.map_err(pull_error)
     }

@@ -13,6 +13,11 @@ use crate::clock::Stopwatch;
 use crate::event::{Event, EventSink, Flow, SinkError};
 use crate::types::{CellKey, Outcome, TrialRecord};
 
+/// A line on standard error. Nobody may be listening any more: that is no reason to stop.
+fn to_stderr(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verbosity {
@@ -54,7 +59,7 @@ impl Ui {
     /// One line for people.
     pub(super) fn say(&self, line: &str) {
         if self.verbosity > Verbosity::Quiet {
-            eprintln!("{line}");
+            to_stderr(line);
         }
     }
 
@@ -65,7 +70,7 @@ impl Ui {
 
     /// A yes-or-no question; no answer is no.
     pub(super) fn ask(question: &str) -> bool {
-        eprint!("{question} [y/N] ");
+        let _ = write!(std::io::stderr(), "{question} [y/N] ");
         let _ = std::io::stderr().flush();
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
@@ -108,7 +113,7 @@ struct CellProgress {
 }
 
 impl RunProgress {
-    /// Draws on standard error when that is a terminal; otherwise says one line per cell.
+    /// Draws on standard error when that is a terminal; otherwise quiet but for `-v`.
     pub(super) fn new(ui: &Ui) -> Self {
         Self {
             ui: ui.clone(),
@@ -157,7 +162,7 @@ impl RunProgress {
     fn trial(&mut self, record: &TrialRecord) {
         if self.ui.verbosity >= Verbosity::Trials {
             let line = trial_line(record);
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| to_stderr(&line));
         }
         let Some(cell) = &mut self.cell else {
             return;
@@ -176,7 +181,8 @@ impl RunProgress {
     fn finish_cell(&mut self) {
         let total = self.bar.length().unwrap_or_default();
         self.bar.finish_and_clear();
-        if let Some(cell) = self.cell.take() {
+        let shown = self.ui.terminal || self.ui.verbosity >= Verbosity::Trials;
+        if let Some(cell) = self.cell.take().filter(|_| shown) {
             self.ui.say(&format!(
                 "{}: {}/{total} trials, {}, {:.1} s",
                 cell.label,
@@ -258,7 +264,7 @@ impl EventSink for RunProgress {
                     "--- {case}: prompt ends with\n{prompt}\n--- reply\n{}\n---",
                     reply.text
                 );
-                self.bar.suspend(|| eprintln!("{text}"));
+                self.bar.suspend(|| to_stderr(&text));
             }
             Event::TrialFinished { record } => self.trial(record),
             Event::Notice { message } => {

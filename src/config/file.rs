@@ -1,4 +1,4 @@
-//! `toolbench.toml`: settings, model aliases, variants, profiles, MCP servers.
+//! `toolbench.toml`: settings, model aliases, variants, profiles.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,6 @@ pub struct ConfigFile {
     pub models: BTreeMap<String, ModelAlias>,
     /// Variants: only what they change.
     pub variants: BTreeMap<String, VariantPatch>,
-    /// MCP servers known by name.
-    pub mcp: BTreeMap<String, McpServer>,
 }
 
 /// A model under a name of one's own.
@@ -31,18 +29,6 @@ pub struct ConfigFile {
 pub struct ModelAlias {
     /// What it stands for: any model name that the command line takes.
     pub source: String,
-}
-
-/// An MCP server over stdio.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct McpServer {
-    /// Program.
-    pub command: String,
-    /// Arguments.
-    pub args: Vec<String>,
-    /// Tools that may be called although they are not marked read-only.
-    pub allow: Vec<String>,
 }
 
 /// What a variant changes.
@@ -107,7 +93,7 @@ fn set<T>(target: &mut T, value: Option<T>) {
     }
 }
 
-const TABLES: [&str; 4] = ["models", "variants", "profiles", "mcp"];
+const TABLES: [&str; 3] = ["models", "variants", "profiles"];
 
 /// Reads a file's text; `label` is its path as shown.
 pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
@@ -127,7 +113,6 @@ pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
         match name.get_ref().as_str() {
             "models" => file.models = typed(table(value), &at)?,
             "variants" => file.variants = typed(table(value), &at)?,
-            "mcp" => file.mcp = typed(table(value), &at)?,
             "profiles" => {
                 let profiles: BTreeMap<String, BTreeMap<String, Value>> = typed(table(value), &at)?;
                 for (profile, values) in profiles {

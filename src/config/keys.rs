@@ -380,6 +380,14 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         OUTPUT,
+        "sandbox",
+        Kind::Text,
+        Some("/tmp/toolbench"),
+        "DIR",
+        "Where the files of real tool servers are laid out; the path enters prompts, so keep it stable",
+    ),
+    new(
+        OUTPUT,
         "cache",
         Kind::Text,
         None,

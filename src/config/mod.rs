@@ -11,7 +11,7 @@ mod keys;
 mod layers;
 mod settings;
 
-pub use file::{ConfigFile, McpServer, ModelAlias, parse_file};
+pub use file::{ConfigFile, ModelAlias, parse_file};
 pub use keys::{KEYS, Key, Kind, key};
 pub use layers::{Layer, Resolved, resolve};
 pub use settings::Settings;

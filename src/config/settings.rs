@@ -151,6 +151,18 @@ impl Settings {
                 ));
             }
         }
+        for (name, value) in [
+            ("timeout", self.rules.attempt_limit_ms),
+            ("tool-timeout", self.tool_limit_ms),
+        ] {
+            if value == 0 {
+                return Err(wrong(
+                    resolved,
+                    name,
+                    format!("`{name}` must be more than 0"),
+                ));
+            }
+        }
         let nudge = self
             .variants
             .iter()
@@ -258,6 +270,17 @@ fn named_variants(
     let names = resolved.list("variant");
     if names.is_empty() {
         return Ok(vec![base.clone()]);
+    }
+    if let Some((_, twice)) = names
+        .iter()
+        .enumerate()
+        .find(|(index, name)| names[..*index].contains(name))
+    {
+        return Err(wrong(
+            resolved,
+            "variant",
+            format!("variant `{twice}` is named twice"),
+        ));
     }
     names
         .iter()

@@ -24,7 +24,10 @@ use super::closed_schema::closed_arguments;
 use super::native_form::NativeForm;
 use super::python_json::json_string;
 use crate::types::cell::Reasoning;
-use crate::types::{DialectName, Grammar, Node, ToolChoice, ToolDefinition};
+use crate::types::facts::TemplateSource;
+use crate::types::{
+    DialectName, Grammar, ModelFacts, Node, Route, ToolChoice, ToolDefinition, Wire,
+};
 
 /// Characters that one token of a bounded thought stands for: a grammar counts characters.
 pub const CHARS_PER_TOKEN: u32 = 4;
@@ -50,10 +53,11 @@ pub fn embedded(dialect: DialectName) -> &'static str {
     }
 }
 
-/// The grammar of an offer from the embedded envelope. The embedded texts are held by tests; a
-/// broken one would give plain bounded text, never a panic.
+/// The grammar of an offer from its own or the embedded envelope. Embedded texts are held by tests
+/// and the user's are tried by [`check`] first; a broken one would give plain bounded text.
 pub fn grammar(dialect: DialectName, offer: &Offer, form: Option<&NativeForm>) -> Grammar {
-    grammar_from(embedded(dialect), offer, form).unwrap_or_else(|_| Grammar {
+    let text = offer.envelope.as_deref().unwrap_or(embedded(dialect));
+    grammar_from(text, offer, form).unwrap_or_else(|_| Grammar {
         rules: BTreeMap::from([(
             "text".to_owned(),
             Node::Text {
@@ -65,6 +69,26 @@ pub fn grammar(dialect: DialectName, offer: &Offer, form: Option<&NativeForm>) -
         )]),
         root: "text".to_owned(),
     })
+}
+
+/// Whether a user's envelope can be used, tried on an offer without tools.
+pub fn check(text: &str) -> Result<(), EnvelopeError> {
+    let offer = Offer {
+        system: None,
+        tools: Vec::new(),
+        examples: Vec::new(),
+        tool_choice: ToolChoice::Auto,
+        reasoning: Reasoning::Off,
+        route: Route {
+            leg: String::new(),
+            wire: Wire::RawText,
+            template: TemplateSource::PlainText,
+            mechanism: None,
+        },
+        facts: ModelFacts::default(),
+        envelope: None,
+    };
+    grammar_from(text, &offer, None).map(|_| ())
 }
 
 /// The grammar of an offer from an envelope's text.

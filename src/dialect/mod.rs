@@ -58,6 +58,8 @@ pub struct Offer {
     pub route: Route,
     /// What the provider said of the model.
     pub facts: ModelFacts,
+    /// Text of the user's own envelope instead of the built-in one of `grammars/`.
+    pub envelope: Option<String>,
 }
 
 /// The built-in prompt texts.

@@ -101,6 +101,7 @@ pub(crate) fn offer(template: Option<&str>, tool_choice: ToolChoice) -> Offer {
             mechanism: None,
         },
         facts: facts(template),
+        envelope: None,
     }
 }
 

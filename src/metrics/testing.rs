@@ -32,6 +32,7 @@ pub(crate) fn hash(text: &str) -> ContentHash {
 
 pub(crate) fn key(model: &str, constraint: Constraint) -> CellKey {
     CellKey {
+        variant_hash: String::new(),
         model: model.to_owned(),
         dialect: DialectName::Json,
         constraint,
@@ -142,6 +143,7 @@ impl Run {
 
     pub(crate) fn unsupported(&mut self, model: &str, reason: &str) -> &mut Self {
         self.header.excluded.push(ExcludedCell {
+            failed: false,
             model: model.to_owned(),
             labels: BTreeMap::from([("dialect".to_owned(), "native".to_owned())]),
             cases: 24,

@@ -31,6 +31,8 @@ pub struct PlanInput {
     pub tier: String,
     /// `i/n`, from 1.
     pub shard: Option<(u32, u32)>,
+    /// Engine settings that shape speed or replies; part of every cell's key.
+    pub engine: BTreeMap<String, String>,
     /// Further identities that shape replies: engine build, distractor pool, correction texts.
     pub identities: BTreeMap<String, String>,
 }
@@ -44,6 +46,8 @@ pub struct PlannedCell {
     pub id: String,
     /// Index of the model.
     pub model: usize,
+    /// Index among models × contexts: what is loaded for it ([`Plan::contexts`]).
+    pub served: usize,
     /// Index of the variant.
     pub variant: usize,
     /// Index of the suite.
@@ -80,6 +84,8 @@ pub struct Plan {
     pub suites: Vec<Suite>,
     /// Variants.
     pub variants: Vec<Variant>,
+    /// Distinct contexts of the variants, in order: each model is served once for each.
+    pub contexts: Vec<u32>,
     /// Rules of every trial.
     pub rules: TrialRules,
 }
@@ -115,7 +121,8 @@ pub fn build(input: &PlanInput) -> Result<Plan, PlanError> {
         });
     }
     let suites = shard(&input.suites, input.shard);
-    let cells = cells(input, &suites);
+    let contexts = contexts(&input.variants);
+    let cells = cells(input, &suites, &contexts);
     let trials = trials(input, &suites, &cells);
     if trials.is_empty() {
         return Err(PlanError::NothingSelected);
@@ -132,6 +139,7 @@ pub fn build(input: &PlanInput) -> Result<Plan, PlanError> {
         trials,
         suites,
         variants: input.variants.clone(),
+        contexts,
         rules: input.rules.clone(),
     })
 }
@@ -157,15 +165,18 @@ fn shard(suites: &[Suite], shard: Option<(u32, u32)>) -> Vec<Suite> {
         .collect()
 }
 
-fn cells(input: &PlanInput, suites: &[Suite]) -> Vec<PlannedCell> {
-    let settings: BTreeMap<String, String> = [
-        ("tool_choice", input.rules.tool_choice.to_string()),
-        ("max_corrections", input.rules.max_corrections.to_string()),
-        ("leniency", input.rules.leniency.to_string()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect();
+/// Distinct contexts in the order of the variants.
+pub fn contexts(variants: &[Variant]) -> Vec<u32> {
+    let mut contexts: Vec<u32> = Vec::new();
+    for variant in variants {
+        if !contexts.contains(&variant.context_tokens) {
+            contexts.push(variant.context_tokens);
+        }
+    }
+    contexts
+}
+
+fn cells(input: &PlanInput, suites: &[Suite], contexts: &[u32]) -> Vec<PlannedCell> {
     let mut cells = Vec::new();
     for (model, (name, _)) in input.models.iter().enumerate() {
         for (suite, suite_value) in suites.iter().enumerate() {
@@ -177,14 +188,20 @@ fn cells(input: &PlanInput, suites: &[Suite]) -> Vec<PlannedCell> {
                             dialect,
                             constraint,
                             variant: variant_value.name.clone(),
+                            variant_hash: ContentHash::of_value(variant_value).short().to_owned(),
                             suite: suite_value.suite.clone(),
                             tier: input.tier.clone(),
-                            settings: settings.clone(),
+                            settings: cell_settings(input),
                         };
                         cells.push(PlannedCell {
                             id: key.id(),
                             key,
                             model,
+                            served: model * contexts.len()
+                                + contexts
+                                    .iter()
+                                    .position(|tokens| *tokens == variant_value.context_tokens)
+                                    .unwrap_or_default(),
                             variant,
                             suite,
                         });
@@ -194,6 +211,24 @@ fn cells(input: &PlanInput, suites: &[Suite]) -> Vec<PlannedCell> {
         }
     }
     cells
+}
+
+/// What else shapes a cell's replies: two runs that differ in it never share a cell.
+fn cell_settings(input: &PlanInput) -> BTreeMap<String, String> {
+    let rules = &input.rules;
+    let mut settings: BTreeMap<String, String> = [
+        ("tool_choice", rules.tool_choice.to_string()),
+        ("max_corrections", rules.max_corrections.to_string()),
+        ("max_turns", rules.max_turns.to_string()),
+        ("max_tokens", rules.max_tokens.to_string()),
+        ("timeout_ms", rules.attempt_limit_ms.to_string()),
+        ("leniency", rules.leniency.to_string()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    settings.extend(input.engine.clone());
+    settings
 }
 
 fn trials(input: &PlanInput, suites: &[Suite], cells: &[PlannedCell]) -> Vec<PlannedTrial> {
@@ -249,6 +284,7 @@ mod tests {
             },
             tier: "t".into(),
             shard: None,
+            engine: BTreeMap::new(),
             identities: BTreeMap::new(),
         }
     }

@@ -8,5 +8,5 @@
 mod build;
 mod route;
 
-pub use build::{Plan, PlanError, PlanInput, PlannedCell, PlannedTrial, build};
+pub use build::{Plan, PlanError, PlanInput, PlannedCell, PlannedTrial, build, contexts};
 pub use route::{Unsupported, route};

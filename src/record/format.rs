@@ -102,6 +102,10 @@ pub struct ExcludedCell {
     pub labels: BTreeMap<String, String>,
     /// Cases not run.
     pub cases: usize,
+    /// Something failed or is missing, as opposed to a combination that does not exist: makes the
+    /// run undecidable.
+    #[serde(default)]
+    pub failed: bool,
     /// Why.
     pub reason: String,
 }

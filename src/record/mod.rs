@@ -11,7 +11,7 @@ mod reader;
 mod writer;
 
 pub use reader::{ReadError, Run, find_run, list_runs};
-pub use writer::{RunWriter, WriteError};
+pub use writer::{RunLock, RunWriter, WriteError};
 
 /// File names of a run directory.
 pub mod files {

@@ -83,6 +83,9 @@ impl<F: Storage> LineFile<F> {
     }
 }
 
+/// The lock of a run directory, held.
+pub struct RunLock(File);
+
 /// Writes a run. Holds the directory's lock until dropped.
 pub struct RunWriter {
     directory: PathBuf,
@@ -110,13 +113,19 @@ impl RunWriter {
         Self::open(directory, lock, execution, HashSet::new())
     }
 
+    /// Takes a run's lock, so that what is then read cannot change before it is resumed.
+    pub fn lock(directory: &Path) -> Result<RunLock, WriteError> {
+        take_lock(directory).map(RunLock)
+    }
+
     /// Goes on with a run; a half line left by a crash is cut off first.
     pub fn resume(
         directory: &Path,
+        lock: RunLock,
         execution: &Execution,
         known: HashSet<ContentHash>,
     ) -> Result<Self, WriteError> {
-        let lock = take_lock(directory)?;
+        let lock = lock.0;
         Self::open(directory, lock, execution, known)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::NoiseWatch;
 use super::correction::CorrectionStyle;
 use super::prepare::{PreparedHost, PreparedModel};
 use crate::dialect::{Dialect, Offer};
@@ -25,10 +26,11 @@ pub(super) struct CellContext<'a> {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) host: Arc<dyn ToolHost>,
     pub(super) correction: CorrectionStyle,
-    pub(super) noise: &'a (dyn Fn() -> bool + Send + Sync),
+    pub(super) noise: &'a NoiseWatch,
     model: PreparedModel,
     tools: Vec<ToolDefinition>,
     distractors: Vec<ToolDefinition>,
+    envelope: Option<&'a String>,
     offers: Mutex<HashMap<ContentHash, Arc<PreparedOffer>>>,
 }
 
@@ -56,10 +58,11 @@ pub(super) struct CellParts<'a> {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) host: Arc<dyn ToolHost>,
     pub(super) correction: CorrectionStyle,
-    pub(super) noise: &'a (dyn Fn() -> bool + Send + Sync),
+    pub(super) noise: &'a NoiseWatch,
     pub(super) model: PreparedModel,
     pub(super) prepared_host: &'a PreparedHost,
     pub(super) distractors: &'a [ToolDefinition],
+    pub(super) envelope: Option<&'a String>,
 }
 
 impl<'a> CellContext<'a> {
@@ -72,6 +75,7 @@ impl<'a> CellContext<'a> {
                 &parts.suite.suite,
             ),
             tools: parts.prepared_host.tools.clone(),
+            envelope: parts.envelope,
             planned: parts.planned,
             suite: parts.suite,
             variant: parts.variant,
@@ -151,6 +155,7 @@ impl<'a> CellContext<'a> {
             reasoning: self.variant.reasoning,
             route: self.route.clone(),
             facts: self.model.facts.clone(),
+            envelope: self.envelope.cloned(),
         };
         let grammar = self
             .route

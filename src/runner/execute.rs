@@ -12,7 +12,7 @@ use super::trial::{Finished, run_trial};
 use super::{CorrectionStyle, Ports};
 use crate::event::{Event, EventSink, Flow, SinkError};
 use crate::plan::{Plan, PlannedCell, PlannedTrial};
-use crate::types::Route;
+use crate::types::{Code, Outcome, ProviderError, Route};
 
 /// The two stages of an interrupt.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +62,7 @@ pub async fn execute(
         sink,
         cancel,
         totals: RunTotals::default(),
+        cancelled: false,
     };
     let pending: Vec<&PlannedTrial> = plan
         .trials
@@ -77,17 +78,18 @@ pub async fn execute(
         trials: pending.len(),
         done: runnable - pending.len(),
     })?;
-    for model in 0..ports.providers.len() {
+    for served in 0..ports.providers.len() {
         let of_model: Vec<&PlannedTrial> = pending
             .iter()
             .copied()
-            .filter(|trial| plan.cells[trial.cell].model == model)
+            .filter(|trial| plan.cells[trial.cell].served == served)
             .collect();
         if !of_model.is_empty() && !execution.stopping() {
-            execution.model(model, &of_model).await?;
+            execution.model(served, &of_model).await?;
         }
     }
-    execution.totals.interrupted = execution.totals.trials < pending.len() && execution.stopping();
+    let short = execution.totals.trials < pending.len() && execution.stopping();
+    execution.totals.interrupted = short || execution.cancelled;
     let interrupted = execution.totals.interrupted;
     execution.emit(&Event::RunFinished { interrupted })?;
     Ok(execution.totals)
@@ -101,6 +103,7 @@ struct Execution<'a> {
     sink: &'a mut dyn EventSink,
     cancel: &'a Cancel,
     totals: RunTotals,
+    cancelled: bool,
 }
 
 impl<'a> Execution<'a> {
@@ -116,13 +119,18 @@ impl<'a> Execution<'a> {
     }
 
     /// All pending trials of one model.
-    async fn model(&mut self, model: usize, trials: &[&PlannedTrial]) -> Result<(), RunError> {
-        let provider = Arc::clone(&self.ports.providers[model]);
+    async fn model(&mut self, served: usize, trials: &[&PlannedTrial]) -> Result<(), RunError> {
+        let provider = Arc::clone(&self.ports.providers[served]);
         let name = self.plan.cells[trials[0].cell].key.model.clone();
         self.emit(&Event::ModelLoading {
             model: name.clone(),
         })?;
-        match provider.describe().await {
+        let described = tokio::select! {
+            biased;
+            () = self.cancel.stop.cancelled() => Err(ProviderError::Cancelled),
+            described = provider.describe() => described,
+        };
+        match described {
             Ok(facts) => self.emit(&Event::ModelReady {
                 model: name,
                 facts: Box::new(facts),
@@ -192,6 +200,10 @@ impl<'a> Execution<'a> {
             self.emit(event)?;
         }
         self.totals.trials += 1;
+        self.cancelled |= done.record.outcome
+            == Outcome::Harness {
+                code: Code::Cancelled,
+            };
         self.emit(&Event::TrialFinished {
             record: Box::new(done.record),
         })
@@ -207,7 +219,7 @@ impl<'a> Execution<'a> {
             (self.plan, self.prepared, self.ports);
         let (Some(route), Ok(model), Ok(host)) = (
             &self.routes[index],
-            &prepared.models[cell.model],
+            &prepared.models[cell.served],
             &prepared.hosts[cell.suite],
         ) else {
             return Ok(None);
@@ -223,13 +235,14 @@ impl<'a> Execution<'a> {
             variant,
             rules: &plan.rules,
             route: route.clone(),
-            provider: Arc::clone(&ports.providers[cell.model]),
+            provider: Arc::clone(&ports.providers[cell.served]),
             host: Arc::clone(&ports.hosts[cell.suite]),
             correction: correction.clone(),
-            noise: &*ports.noise,
+            noise: &ports.noise,
             model: model.clone(),
             prepared_host: host,
             distractors: &ports.distractors,
+            envelope: ports.envelopes.get(&cell.key.dialect),
         })))
     }
 }

@@ -57,7 +57,7 @@ impl<'a> Judging<'a> {
         }
     }
 
-    /// What is offered from this round on; later offers hold the tools of earlier ones or more.
+    /// Everything that is offered at some time in the trial.
     pub(super) fn offer(&mut self, offer: &Arc<PreparedOffer>) {
         self.known_texts.extend(offer.offer.system.clone());
         self.offer = Some(Arc::clone(offer));

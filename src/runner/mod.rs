@@ -22,11 +22,11 @@ use std::sync::Arc;
 
 use crate::model::Provider;
 use crate::tools::ToolHost;
-use crate::types::ToolDefinition;
+use crate::types::{DialectName, ToolDefinition};
 
 /// Everything the runner reaches the world through.
 pub struct Ports {
-    /// Providers by model index of the plan.
+    /// Providers by served index of the plan (models × contexts).
     pub providers: Vec<Arc<dyn Provider>>,
     /// Hosts by suite index of the plan.
     pub hosts: Vec<Arc<dyn ToolHost>>,
@@ -34,8 +34,13 @@ pub struct Ports {
     pub distractors: Vec<ToolDefinition>,
     /// Correction styles by name.
     pub corrections: BTreeMap<String, CorrectionStyle>,
+    /// Envelopes from the user's folder instead of the built-in ones.
+    pub envelopes: BTreeMap<DialectName, String>,
     /// Trials at once.
     pub concurrency: usize,
-    /// Says whether the machine was busy with something else since it was last asked.
-    pub noise: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Starts watching the machine; what it gives says whether it was busy with something else.
+    pub noise: NoiseWatch,
 }
+
+/// Starts one interval of watching and gives its end.
+pub type NoiseWatch = Box<dyn Fn() -> Box<dyn FnOnce() -> bool + Send> + Send + Sync>;

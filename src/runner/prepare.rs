@@ -1,13 +1,14 @@
 //! Before the first trial: what each model is, what each host offers.
 
-use super::Ports;
+use super::{Cancel, Ports};
 use crate::dialect::Template;
-use crate::types::{ModelFacts, ProviderError, ToolDefinition};
+use crate::tools::ToolHostError;
+use crate::types::{Code, ModelFacts, ProviderError, ToolDefinition};
 use crate::validate::ToolSchemas;
 
 /// What asking has shown.
 pub struct Prepared {
-    /// By model index.
+    /// By served index: models × contexts.
     pub models: Vec<Result<PreparedModel, ProviderError>>,
     /// By suite index.
     pub hosts: Vec<Result<PreparedHost, String>>,
@@ -33,10 +34,14 @@ pub struct PreparedHost {
 
 /// Asks every provider and host. Models are closed again unless there is only one, so that two
 /// large models are never in memory together.
-pub async fn prepare(ports: &Ports) -> Prepared {
+pub async fn prepare(ports: &Ports, cancel: &Cancel) -> Prepared {
     let mut models = Vec::new();
     for provider in &ports.providers {
-        let answer = provider.describe().await;
+        let answer = tokio::select! {
+            biased;
+            () = cancel.stop.cancelled() => Err(ProviderError::Cancelled),
+            answer = provider.describe() => answer,
+        };
         if ports.providers.len() > 1 {
             provider.close().await;
         }
@@ -44,7 +49,15 @@ pub async fn prepare(ports: &Ports) -> Prepared {
     }
     let mut hosts = Vec::new();
     for host in &ports.hosts {
-        let answer = match host.list().await {
+        let listed = tokio::select! {
+            biased;
+            () = cancel.stop.cancelled() => Err(ToolHostError {
+                code: Code::Cancelled,
+                message: "interrupted".to_owned(),
+            }),
+            listed = host.list() => listed,
+        };
+        let answer = match listed {
             Err(error) => Err(error.message),
             Ok(tools) => match ToolSchemas::compile(&tools) {
                 Err(error) => Err(error.to_string()),

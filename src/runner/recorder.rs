@@ -29,6 +29,11 @@ impl Recorder {
         }
     }
 
+    /// Starts the trial's clock: what came before is preparation.
+    pub(super) fn restart_clock(&mut self) {
+        self.watch = Stopwatch::start();
+    }
+
     /// Stores content and gives its address.
     pub(super) fn content<T: Serialize>(&mut self, kind: &str, value: &T) -> ContentHash {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);

@@ -4,6 +4,8 @@
 //! events that go before it. Invariants: never fails (what goes wrong is an outcome); every
 //! request and reply is stored; only parse to schema findings are corrected.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use super::cell::{CellContext, PreparedOffer};
@@ -15,6 +17,7 @@ use crate::plan::PlannedTrial;
 use crate::tools::ToolSession;
 use crate::types::decoded::Reading;
 use crate::types::generate::RequestContext;
+use crate::types::suite::Round;
 use crate::types::trial::CallRecord;
 use crate::types::violation::{Stage, primary};
 use crate::types::{
@@ -39,7 +42,6 @@ pub(super) async fn run_trial(
     abort: &CancellationToken,
 ) -> Finished {
     let case = &context.suite.cases[planned.case];
-    let started_at = now_rfc3339();
     let mut trial = Trial {
         context,
         planned,
@@ -54,10 +56,55 @@ pub(super) async fn run_trial(
         offer_hash: ContentHash::of_bytes(b""),
         answer: None,
     };
-    // Forgets what the machine did before this trial.
-    (context.noise)();
-    let (ended, end_state) = trial.run().await;
-    trial.finish(ended, end_state, started_at)
+    // What is our own cost or the server's start (reload after a crash, host, grammar) is over
+    // before the clock starts.
+    let ready = trial.ready().await;
+    let was_busy = (context.noise)();
+    let started_at = now_rfc3339();
+    trial.recorder.restart_clock();
+    let (ended, end_state) = match ready {
+        Ok(mut session) => trial.run(session.as_mut()).await,
+        Err(ended) => (ended, None),
+    };
+    let (outcome, violations) = trial.outcome(ended);
+    let time = trial.recorder.finish_time();
+    let end_state = end_state.map(|state| trial.recorder.content("state", &state));
+    let cell = context.planned;
+    let record = TrialRecord {
+        id: planned.id.clone(),
+        position: planned.position,
+        cell: cell.key.clone(),
+        cell_id: cell.id.clone(),
+        case: case.id.clone(),
+        category: case.category.clone(),
+        difficulty: case.difficulty,
+        abstention: case.is_abstention(),
+        trial: planned.trial,
+        seed: planned.seed,
+        case_hash: case.case_hash(),
+        offer_hash: trial.offer_hash,
+        constraint_asked: cell.key.constraint,
+        constraint_effective: match trial.constraint_refused {
+            Some(_) => Constraint::Off,
+            None => cell.key.constraint,
+        },
+        constraint_refused: trial.constraint_refused,
+        outcome,
+        first_attempt_success: outcome == Outcome::Passed,
+        violations,
+        corrections: trial.recorder.corrections,
+        answer: trial.answer,
+        end_state,
+        time,
+        attempts: trial.recorder.attempts,
+        calls: trial.recorder.calls,
+        started_at,
+        noisy: was_busy(),
+    };
+    Finished {
+        events: trial.recorder.events,
+        record,
+    }
 }
 
 /// Why the loop ended before the judge had its say.
@@ -93,36 +140,48 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    async fn run(&mut self) -> (Ended, Option<serde_json::Value>) {
-        let mut session = match self.context.host.open(self.case.state.as_ref()).await {
-            Ok(session) => session,
-            Err(error) => {
-                return (
-                    Ended::With(vec![Violation::new(error.code, error.message)]),
-                    None,
-                );
-            }
-        };
+    /// Everything that is needed before the first request.
+    async fn ready(&mut self) -> Result<Box<dyn ToolSession>, Ended> {
+        // Free when the model is there; after a crash it loads again here, not in an attempt.
+        if let Err(error) = self.context.provider.describe().await {
+            return Err(Ended::With(vec![provider_violation(&error)]));
+        }
+        let rounds = self.case.all_rounds();
+        let first = rounds.first().and_then(|round| round.tools.clone());
+        let first = first.or_else(|| self.case.tools.clone());
+        let offer = self.offer(first.as_deref())?;
+        self.offer_hash = offer.hash.clone();
+        let all = self.offer(all_tools(self.case, &rounds).as_deref())?;
+        self.judging.offer(&all);
+        let context = self.context;
+        tokio::select! {
+            biased;
+            () = self.abort.cancelled() => Err(cancelled()),
+            opened = context.host.open(self.case.state.as_ref()) => opened
+                .map_err(|error| Ended::With(vec![Violation::new(error.code, error.message)])),
+        }
+    }
+
+    fn offer(&self, tools: Option<&[String]>) -> Result<Arc<PreparedOffer>, Ended> {
+        self.context
+            .offer(self.case, tools)
+            .map_err(|message| Ended::With(vec![Violation::new(Code::CaseInvalid, message)]))
+    }
+
+    async fn run(&mut self, session: &mut dyn ToolSession) -> (Ended, Option<serde_json::Value>) {
         let mut tools = self.case.tools.clone();
         for (index, round) in self.case.all_rounds().into_iter().enumerate() {
             if round.tools.is_some() {
                 tools.clone_from(&round.tools);
             }
-            let offer = match self.context.offer(self.case, tools.as_deref()) {
+            let offer = match self.offer(tools.as_deref()) {
                 Ok(offer) => offer,
-                Err(message) => {
-                    let invalid = Violation::new(Code::CaseInvalid, message);
-                    return (Ended::With(vec![invalid]), None);
-                }
+                Err(ended) => return (ended, session.state()),
             };
-            if index == 0 {
-                self.offer_hash = offer.hash.clone();
-            }
-            self.judging.offer(&offer);
             self.messages
                 .push(Message::text(Role::User, round.user.clone()));
             self.judging.start_round(round);
-            let ended = self.round(index as u32, &offer, session.as_mut()).await;
+            let ended = self.round(index as u32, &offer, session).await;
             self.judging.end_round(session.state());
             if let Some(ended) = ended {
                 return (ended, session.state());
@@ -281,6 +340,10 @@ impl Trial<'_> {
                 return Err(Ended::With(vec![violation]));
             }
         };
+        if request.grammar.is_some() && !reply.constrained {
+            self.constraint_refused
+                .get_or_insert_with(|| "the provider did not apply the grammar".to_owned());
+        }
         let decoded = self.read(offer, &reply);
         let violations = self.violations(offer, &decoded, &reply);
         record.reply = Some(self.recorder.content("reply", &reply.text));
@@ -405,9 +468,9 @@ impl Trial<'_> {
         let complete = matches!(reply.stop_reason, StopReason::Stop | StopReason::StopText);
         if reply.constrained
             && complete
-            && let Some(broken) = found.iter().find(|v| v.code.stage() == Stage::Parse)
+            && let Some(broken) = found.iter().find(|v| grammar_excludes(v.code))
         {
-            // A complete reply under a grammar cannot be unparseable: the grammar is at fault.
+            // A complete reply under a grammar cannot have these: the grammar is at fault.
             return vec![Violation::new(
                 Code::ConstraintUnenforced,
                 format!("the reply breaks its grammar: {}", broken.message),
@@ -439,7 +502,12 @@ impl Trial<'_> {
             .push(Message::assistant_calls(raw, calls.clone()));
         for call in calls {
             let watch = Stopwatch::start();
-            let result = session.call(&call).await;
+            let abort = self.abort;
+            let result = tokio::select! {
+                biased;
+                () = abort.cancelled() => return Some(cancelled()),
+                result = session.call(&call) => result,
+            };
             let tool_ms = watch.elapsed_ms();
             let mut record = CallRecord {
                 round,
@@ -456,8 +524,8 @@ impl Trial<'_> {
                     record.is_error = result.is_error;
                     record.scripted_error = result.scripted_error;
                     self.judging.executed(&call, self.turn - 1, &result);
-                    let shown: String = result.content.chars().take(RESULT_CHARACTERS).collect();
-                    self.messages.push(Message::tool_result(&call, shown));
+                    self.messages
+                        .push(Message::tool_result(&call, shown(&result.content)));
                     self.recorder.call(record);
                 }
                 Err(error) => {
@@ -470,55 +538,6 @@ impl Trial<'_> {
             }
         }
         None
-    }
-
-    fn finish(
-        mut self,
-        ended: Ended,
-        end_state: Option<serde_json::Value>,
-        started_at: String,
-    ) -> Finished {
-        let (outcome, violations) = self.outcome(ended);
-        let end_state = end_state.map(|state| self.recorder.content("state", &state));
-        let cell = self.context.planned;
-        let noisy = (self.context.noise)();
-        let constraint_effective = if self.constraint_refused.is_some() {
-            Constraint::Off
-        } else {
-            cell.key.constraint
-        };
-        let record = TrialRecord {
-            id: self.planned.id.clone(),
-            position: self.planned.position,
-            cell: cell.key.clone(),
-            cell_id: cell.id.clone(),
-            case: self.case.id.clone(),
-            category: self.case.category.clone(),
-            difficulty: self.case.difficulty,
-            abstention: self.case.is_abstention(),
-            trial: self.planned.trial,
-            seed: self.planned.seed,
-            case_hash: self.case.case_hash(),
-            offer_hash: self.offer_hash,
-            constraint_asked: cell.key.constraint,
-            constraint_effective,
-            constraint_refused: self.constraint_refused,
-            outcome,
-            first_attempt_success: outcome == Outcome::Passed,
-            violations,
-            corrections: self.recorder.corrections,
-            answer: self.answer,
-            end_state,
-            time: self.recorder.finish_time(),
-            attempts: self.recorder.attempts,
-            calls: self.recorder.calls,
-            started_at,
-            noisy,
-        };
-        Finished {
-            events: self.recorder.events,
-            record,
-        }
     }
 
     /// The outcome: what ended the loop, or what the judge says of a complete trial.
@@ -545,6 +564,49 @@ impl Trial<'_> {
         };
         (outcome, violations)
     }
+}
+
+/// What no complete reply under a dialect's grammar can have. Bounds, formats and patterns are not
+/// among them: a grammar may be unable to hold them, and then they are the model's to keep.
+fn grammar_excludes(code: Code) -> bool {
+    code.stage() == Stage::Parse
+        || matches!(
+            code,
+            Code::UnknownTool
+                | Code::MissingRequired
+                | Code::UnexpectedParam
+                | Code::TypeMismatch
+                | Code::EnumViolation
+        )
+}
+
+/// Every tool that is offered at some time in the case; all of the host's when that is not said.
+fn all_tools(case: &Case, rounds: &[Round]) -> Option<Vec<String>> {
+    let mut current = case.tools.clone();
+    let mut all: Vec<String> = Vec::new();
+    for round in rounds {
+        if round.tools.is_some() {
+            current.clone_from(&round.tools);
+        }
+        all.extend(current.clone()?);
+    }
+    all.sort();
+    all.dedup();
+    Some(all)
+}
+
+fn cancelled() -> Ended {
+    Ended::With(vec![Violation::new(Code::Cancelled, "interrupted")])
+}
+
+/// A tool result as it goes into a prompt: whole, or cut with a word that says so.
+fn shown(content: &str) -> String {
+    let total = content.chars().count();
+    if total <= RESULT_CHARACTERS {
+        return content.to_owned();
+    }
+    let kept: String = content.chars().take(RESULT_CHARACTERS).collect();
+    format!("{kept}\n[cut: {RESULT_CHARACTERS} of {total} characters]")
 }
 
 /// The last part of a prompt, for live displays.

@@ -165,6 +165,9 @@ pub struct CellKey {
     pub constraint: Constraint,
     /// Name of the variant.
     pub variant: String,
+    /// Hash of what the variant bundles, so that equal names of different bundles stay apart.
+    #[serde(default)]
+    pub variant_hash: String,
     /// Suite the cases come from.
     pub suite: String,
     /// Hardware tier, `remote` for cloud.

@@ -11,30 +11,34 @@ use crate::store::disk::RealDisk;
 
 /// Checks everything and prints a line each.
 pub(super) fn doctor(app: &App, format: ListFormat) -> Result<Status, CliError> {
-    let resolved = app.resolve(&SettingFlags::default())?;
-    let store = Store::open(app, &resolved)?;
-    let fingerprint = crate::host::fingerprint();
-    let tools = tool_settings(app);
-    let engine = engine_info();
-    let endpoints = usual_endpoints();
-    let installed = servers::folder(app, &resolved);
-    let found = block_on(checks(&DoctorInputs {
-        fingerprint: &fingerprint,
-        engine: engine.as_ref(),
-        cache: &store.cache,
-        disk: &RealDisk,
-        tools: &tools,
-        mcp_servers: Some(installed.as_path()),
-        mcp_install_command: "toolbench suite install filesystem",
-        ollama_base: &store.ollama_base,
-        endpoints: &endpoints,
-    }))?;
+    let found = found(app)?;
     if format == ListFormat::Json {
-        print_json(&serde_json::json!({"checks": found, "fingerprint": fingerprint}))?;
+        print_json(&serde_json::json!({
+            "checks": found, "fingerprint": crate::host::fingerprint(),
+        }))?;
     } else {
         print(&text(&found))?;
     }
     Ok(Status::Complete)
+}
+
+/// All checks.
+pub(super) fn found(app: &App) -> Result<Vec<Check>, CliError> {
+    let resolved = app.resolve(&SettingFlags::default())?;
+    let store = Store::open(app, &resolved)?;
+    let engine = engine_info();
+    let installed = servers::folder(app, &resolved);
+    block_on(checks(&DoctorInputs {
+        fingerprint: &crate::host::fingerprint(),
+        engine: engine.as_ref(),
+        cache: &store.cache,
+        disk: &RealDisk,
+        tools: &tool_settings(app),
+        mcp_servers: Some(installed.as_path()),
+        mcp_install_command: "toolbench suite install filesystem",
+        ollama_base: &store.ollama_base,
+        endpoints: &usual_endpoints(),
+    }))
 }
 
 fn text(found: &[Check]) -> String {

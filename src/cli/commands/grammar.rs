@@ -67,6 +67,7 @@ fn show(app: &App, command: &GrammarCommand) -> Result<Status, CliError> {
             mechanism: Some(Mechanism::Llguidance),
         },
         facts,
+        envelope: None,
     };
     let grammar = dialect(name).grammar(&offer);
     match format.as_str() {

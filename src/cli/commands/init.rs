@@ -31,7 +31,8 @@ fn contents(app: &App) -> Result<String, CliError> {
     let mut out = String::from(
         "# toolbench.toml: settings of this project. Every key is also a flag and a variable.\n\
          # Precedence: flag > TOOLBENCH_* > profile > this file > the user's file > built-in.\n\
-         # Lines with a single # are built-in values: take the # away to change one.\n",
+         # A line with a single # shows a key with its built-in value, or no value where there is\n\
+         # none: take the # away and write your own.\n",
     );
     let mut heading = "";
     for key in KEYS {
@@ -56,27 +57,30 @@ fn contents(app: &App) -> Result<String, CliError> {
         ));
     }
     out.push_str("#mine = { source = \"path/to/model.gguf\" }\n\n");
-    out.push_str(
-        "## MCP servers over stdio. Only read-only tools are called, and those allowed by name.\n",
-    );
-    for server in servers::installed(app, &resolved) {
-        out.push_str(&format!("## installed for suites: {server}\n"));
+    out.push_str("## Suites: built in, or NAME.yaml in DIR/suites of `data = \"DIR\"`.\n");
+    for (name, place) in app.library(&resolved).names() {
+        out.push_str(&format!("## suite {name} ({place})\n"));
     }
-    out.push_str("#[mcp.files]\n#command = \"node\"\n#args = [\"server.js\", \"folder\"]\n#allow = [\"read_file\"]\n");
+    out.push_str("\n## Tool servers of suites (`toolbench suite install NAME`).\n");
+    for server in servers::installed(app, &resolved) {
+        out.push_str(&format!("## installed: {server}\n"));
+    }
+    out.push_str("\n## What the doctor found (`toolbench doctor`):\n");
+    for check in super::doctor::found(app)? {
+        out.push_str(&format!("## {}: {}\n", check.name, check.detail));
+    }
     Ok(out)
 }
 
-/// A key's built-in value, or a placeholder, as TOML.
+/// A key's built-in value as TOML; nothing where it has none.
 fn example(kind: Kind, default: Option<&str>) -> String {
     match (kind, default) {
+        (_, None) => String::new(),
         (Kind::List, Some(text)) => {
             let items: Vec<String> = text.split(',').map(|item| format!("{item:?}")).collect();
             format!("[{}]", items.join(", "))
         }
-        (Kind::List, None) => "[]".to_owned(),
-        (Kind::Text, text) => format!("{:?}", text.unwrap_or_default()),
-        (Kind::Switch, _) => "false".to_owned(),
-        (_, Some(number)) => number.to_owned(),
-        (_, None) => "0".to_owned(),
+        (Kind::Text, Some(text)) => format!("{text:?}"),
+        (_, Some(value)) => value.to_owned(),
     }
 }

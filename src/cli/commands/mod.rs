@@ -61,6 +61,18 @@ fn engine(_app: &App) -> Result<Status, CliError> {
     Err(no_engine())
 }
 
+/// Version of the linked llama.cpp; part of every plan.
+#[cfg(feature = "llama")]
+pub(super) fn engine_build() -> String {
+    crate::engine::about().0
+}
+
+/// A build without the engine has no version of it.
+#[cfg(not(feature = "llama"))]
+pub(super) fn engine_build() -> String {
+    "none".to_owned()
+}
+
 /// The error of a build without llama.cpp.
 #[cfg(not(feature = "llama"))]
 pub(super) fn no_engine() -> CliError {

@@ -101,7 +101,7 @@ struct Wish {
 
 async fn pull(app: &App, store: &Store, name: &str, wish: &Wish) -> Result<(), CliError> {
     let target = target(store, name, wish)?;
-    let pulled = store.pull(&target).await?;
+    let pulled = store.pull(&target, &app.interrupts().stop).await?;
     let verb = if pulled.was_cached {
         "is there already"
     } else {

@@ -4,36 +4,30 @@ use super::{App, CliError, Status, print, print_json, print_with};
 use crate::cli::args::ReportArgs;
 use crate::cli::ui::Verbosity;
 use crate::metrics::{Summary, SummaryOptions, canonical_summary, summarise};
+use crate::record::format::Header;
 use crate::record::{Run, find_run};
 use crate::report::{Csv, Json, Markdown, Reporter, Terminal};
-use crate::types::did_you_mean;
-
-/// The formats that reports can take.
-const FORMATS: [&str; 5] = ["terminal", "json", "jsonl", "csv", "markdown"];
 
 /// Prints stored runs.
 pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
-    if !FORMATS.contains(&args.format.as_str()) {
-        let error = CliError::usage(format!(
-            "`{}` is not one of {}",
-            args.format,
-            FORMATS.join(", ")
-        ));
-        return Err(match did_you_mean(&args.format, FORMATS) {
-            Some(near) => error.hint(near),
-            None => error,
-        });
-    }
+    let resolved = app.resolve(&args.flags())?;
+    let settings = app.settings(&resolved)?;
     let mut status = Status::Complete;
     for name in &args.runs {
-        let run = Run::open(&find_run(&args.out, name)?)?;
+        let run = Run::open(&find_run(&settings.out, name)?)?;
         if args.canonical {
             print_json(&canonical_summary(&run.header, &run.trials))?;
             continue;
         }
-        let summary = print_run(&run, &args.format, args.by.as_deref(), args.margin, app)?;
+        let summary = print_run(
+            &run,
+            &settings.format,
+            settings.by.as_deref(),
+            args.margin,
+            app,
+        )?;
         if status == Status::Complete {
-            status = status_of(&summary);
+            status = status_of(&run.header, &summary);
         }
     }
     Ok(status)
@@ -74,13 +68,10 @@ pub(super) fn print_run(
 }
 
 /// The exit status a complete run ends with.
-pub(super) fn status_of(summary: &Summary) -> Status {
+pub(super) fn status_of(header: &Header, summary: &Summary) -> Status {
     let undecidable = summary.totals.iter().any(|row| !row.decidable)
         || summary.cells.iter().any(|row| !row.decidable)
-        || summary
-            .excluded
-            .iter()
-            .any(|excluded| excluded.model.is_empty())
+        || header.excluded.iter().any(|excluded| excluded.failed)
         || !summary.header.undecidable.is_empty();
     if undecidable {
         Status::Undecidable

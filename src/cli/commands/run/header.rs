@@ -34,20 +34,32 @@ impl Routing {
                 model: String::new(),
                 labels: BTreeMap::from([("suite".to_owned(), suite.suite.clone())]),
                 cases: suite.cases,
+                failed: true,
                 reason: suite.reason.clone(),
             });
         }
         for cell in &plan.cells {
             let found = cell_route(cell, prepared);
             if let Err(reason) = &found {
-                routing.exclude(plan, cell, reason);
+                let failed =
+                    prepared.models[cell.served].is_err() || prepared.hosts[cell.suite].is_err();
+                routing.exclude(plan, cell, failed, reason);
             }
             routing.routes.push(found.ok());
         }
         routing
     }
 
-    fn exclude(&mut self, plan: &Plan, cell: &PlannedCell, reason: &str) {
+    /// Only the cells that a resumed run was started with.
+    pub(super) fn keep_only(&mut self, plan: &Plan, header: &Header) {
+        for (route, cell) in self.routes.iter_mut().zip(&plan.cells) {
+            if !header.cells.iter().any(|known| known.id == cell.id) {
+                *route = None;
+            }
+        }
+    }
+
+    fn exclude(&mut self, plan: &Plan, cell: &PlannedCell, failed: bool, reason: &str) {
         let key = &cell.key;
         let labels = [
             ("dialect", key.dialect.to_string()),
@@ -63,13 +75,14 @@ impl Routing {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
             cases: plan.suites[cell.suite].cases.len(),
+            failed,
             reason: reason.to_owned(),
         });
     }
 }
 
 fn cell_route(cell: &PlannedCell, prepared: &Prepared) -> Result<Route, String> {
-    let model = prepared.models[cell.model]
+    let model = prepared.models[cell.served]
         .as_ref()
         .map_err(ToString::to_string)?;
     prepared.hosts[cell.suite].as_ref().map_err(Clone::clone)?;
@@ -148,7 +161,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
                 name: model.name.clone(),
                 resolution: model.resolution.clone(),
                 weights_sha256: model.sha256.clone(),
-                facts: parts.prepared.models[index]
+                facts: parts.prepared.models[index * plan.contexts.len()]
                     .as_ref()
                     .map_or_else(|_| ModelFacts::default(), |model| model.facts.clone()),
             })

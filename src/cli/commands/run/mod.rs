@@ -8,9 +8,8 @@ mod suites;
 
 pub(in crate::cli) use suites::mock;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::report::{print_run, status_of};
 use super::{App, CliError, Status};
@@ -21,10 +20,12 @@ use crate::config::Settings;
 use crate::event::{Event, EventSink, Tee};
 use crate::host::noise::{NoiseLimits, NoiseMonitor};
 use crate::plan::{Plan, PlanInput, build};
-use crate::record::format::{Execution, Header};
+use crate::record::format::{Execution, Header, SCORER_VERSION};
 use crate::record::{Run, RunWriter};
-use crate::runner::{Cancel, CorrectionStyle, Ports, RunError, execute, prepare};
+use crate::runner::{CorrectionStyle, Ports, RunError, execute, prepare};
 use crate::types::fingerprint::Fingerprint;
+use crate::types::violation::TAXONOMY_VERSION;
+use crate::types::{ContentHash, DialectName};
 use header::{HeaderParts, Routing};
 use models::RunModel;
 use resume::Resumed;
@@ -38,7 +39,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         .map(|name| Resumed::open(app, args, name))
         .transpose()?;
     let resolved = match &resumed {
-        Some(resumed) => app.resolve(&resumed.flags)?,
+        Some(resumed) => App::resolve_stored(&resumed.flags)?,
         None => app.resolve(&args.settings)?,
     };
     let settings = app.settings(&resolved)?;
@@ -49,13 +50,15 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
     check_names(&names, command, &settings)?;
     let fingerprint = crate::host::fingerprint();
     let suites = suites::load(app, &resolved, &settings)?;
-    let models = models::resolve(app, &resolved, &settings, &names)?;
+    let envelopes = suites::envelopes(app, &resolved)?;
+    let models = models::resolve(app, &resolved, &settings, &names, args.dry_run)?;
     let corrections = suites::corrections(&settings)?;
     let plan = build(&plan_input(
         &settings,
         &suites,
         &models,
         &corrections,
+        &envelopes,
         &fingerprint,
     ))?;
     if let Some(resumed) = &resumed {
@@ -79,7 +82,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         .enable_all()
         .build()
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
-    let ports = ports(&settings, &models, &suites, corrections);
+    let ports = ports(&settings, &models, &suites, corrections, envelopes);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
     finish(app, &settings, &directory, interrupted)
 }
@@ -100,10 +103,17 @@ struct RunParts<'a> {
 impl RunParts<'_> {
     /// Prepares, records and executes; gives the run's directory and whether it was interrupted.
     async fn drive(&self, ports: &Ports) -> Result<(PathBuf, bool), CliError> {
-        let cancel = Cancel::default();
-        watch_interrupts(cancel.clone(), self.app.ui.clone());
-        let prepared = prepare(ports).await;
-        let routing = Routing::of(self.plan, &prepared, &self.suites.skipped);
+        let cancel = self.app.interrupts();
+        let prepared = prepare(ports, cancel).await;
+        if cancel.stop.is_cancelled() {
+            close(ports).await;
+            return Err(CliError::usage("interrupted before the first trial")
+                .kind("interrupted", Status::Interrupted));
+        }
+        let mut routing = Routing::of(self.plan, &prepared, &self.suites.skipped);
+        if let Some(resumed) = self.resumed {
+            routing.keep_only(self.plan, &resumed.run.header);
+        }
         self.require_something(&prepared, &routing)?;
         let (mut writer, finished) = self.writer(&prepared, &routing)?;
         let directory = writer.directory().to_path_buf();
@@ -134,16 +144,11 @@ impl RunParts<'_> {
                 ports,
                 &finished,
                 &mut tee,
-                &cancel,
+                cancel,
             )
             .await
         };
-        for host in &ports.hosts {
-            host.close().await;
-        }
-        for provider in &ports.providers {
-            provider.close().await;
-        }
+        close(ports).await;
         match result {
             Ok(totals) => Ok((directory, totals.interrupted)),
             Err(RunError::Sink(error)) => Err(error.into()),
@@ -199,10 +204,13 @@ impl RunParts<'_> {
             fingerprint: self.fingerprint.clone(),
         };
         if let Some(resumed) = self.resumed {
-            let finished = resumed.run.finished();
-            let known = resumed.run.content()?.into_keys().collect();
-            let writer =
-                RunWriter::resume(&resumed.run.directory, &execution(finished.len()), known)?;
+            let directory = &resumed.run.directory;
+            let lock = RunWriter::lock(directory)?;
+            // Read again under the lock: another process may have written in between.
+            let run = Run::open(directory)?;
+            let finished = run.finished();
+            let known = run.content()?.into_keys().collect();
+            let writer = RunWriter::resume(directory, lock, &execution(finished.len()), known)?;
             return Ok((writer, finished));
         }
         let name = format!(
@@ -236,13 +244,7 @@ fn finish(
     interrupted: bool,
 ) -> Result<Status, CliError> {
     let run = Run::open(directory)?;
-    let summary = print_run(
-        &run,
-        &settings.format,
-        settings.by.as_deref(),
-        Some(settings.margin_points),
-        app,
-    )?;
+    let summary = print_run(&run, &settings.format, settings.by.as_deref(), None, app)?;
     if interrupted {
         app.ui.say(&format!(
             "interrupted; go on with: toolbench {} --resume {}",
@@ -251,7 +253,7 @@ fn finish(
         ));
         return Ok(Status::Interrupted);
     }
-    Ok(status_of(&summary))
+    Ok(status_of(&run.header, &summary))
 }
 
 fn check_names(names: &[String], command: &str, settings: &Settings) -> Result<(), CliError> {
@@ -281,24 +283,42 @@ fn plan_input(
     settings: &Settings,
     suites: &RunSuites,
     models: &[RunModel],
-    corrections: &std::collections::BTreeMap<String, CorrectionStyle>,
+    corrections: &BTreeMap<String, CorrectionStyle>,
+    envelopes: &BTreeMap<DialectName, String>,
     fingerprint: &Fingerprint,
 ) -> PlanInput {
-    let mut identities: std::collections::BTreeMap<String, String> = corrections
+    let mut identities: BTreeMap<String, String> = corrections
         .iter()
         .map(|(name, style)| (format!("correction {name}"), style.hash.0.clone()))
         .collect();
-    identities.insert("toolbench".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    identities.insert("grammars".to_owned(), crate::dialect::forms_hash().0);
-    identities.insert("distractors".to_owned(), suites.distractors_hash());
     for (name, value) in [
-        ("threads", settings.threads.to_string()),
-        ("gpu-layers", format!("{:?}", settings.gpu_layers)),
-        ("flash-attention", format!("{:?}", settings.flash_attention)),
-        ("kv-cache-type", format!("{:?}", settings.kv_cache_type)),
+        ("toolbench", env!("CARGO_PKG_VERSION").to_owned()),
+        ("scorer", SCORER_VERSION.to_string()),
+        ("taxonomy", TAXONOMY_VERSION.to_string()),
+        ("engine", super::engine_build()),
+        ("grammars", crate::dialect::forms_hash().0),
+        ("own grammars", ContentHash::of_value(envelopes).0),
+        ("distractors", suites.distractors_hash()),
+        ("tool_timeout_ms", settings.tool_limit_ms.to_string()),
     ] {
         identities.insert(name.to_owned(), value);
     }
+    let shown = |value: Option<String>| value.unwrap_or_else(|| "auto".to_owned());
+    let engine = [
+        ("threads", settings.threads.to_string()),
+        (
+            "gpu_layers",
+            shown(settings.gpu_layers.map(|layers| layers.to_string())),
+        ),
+        (
+            "flash_attention",
+            shown(settings.flash_attention.map(|on| on.to_string())),
+        ),
+        ("kv_cache_type", shown(settings.kv_cache_type.clone())),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
     PlanInput {
         models: models
             .iter()
@@ -313,6 +333,7 @@ fn plan_input(
         rules: settings.rules.clone(),
         tier: fingerprint.tier.clone(),
         shard: settings.shard,
+        engine,
         identities,
     }
 }
@@ -321,38 +342,34 @@ fn ports(
     settings: &Settings,
     models: &[RunModel],
     suites: &RunSuites,
-    corrections: std::collections::BTreeMap<String, CorrectionStyle>,
+    corrections: BTreeMap<String, CorrectionStyle>,
+    envelopes: BTreeMap<DialectName, String>,
 ) -> Ports {
-    let noise = Mutex::new(NoiseMonitor::start(NoiseLimits::default()));
     Ports {
         providers: models
             .iter()
-            .map(|model| Arc::clone(&model.provider))
+            .flat_map(|model| model.providers.clone())
             .collect(),
+        envelopes,
         hosts: suites.hosts.clone(),
         distractors: suites.distractors.clone(),
         corrections,
         concurrency: settings.concurrency,
-        noise: Box::new(move || {
-            let mut monitor = noise.lock().unwrap_or_else(PoisonError::into_inner);
-            let was_busy = monitor.is_noisy();
-            monitor.restart();
-            was_busy
+        noise: Box::new(|| {
+            let monitor = NoiseMonitor::start(NoiseLimits::default());
+            Box::new(move || monitor.is_noisy())
         }),
     }
 }
 
-/// First Ctrl-C stops scheduling, the second gives up what is in flight.
-fn watch_interrupts(cancel: Cancel, ui: crate::cli::ui::Ui) {
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            ui.say("stopping after the trial in progress (Ctrl-C again to give it up)");
-            cancel.stop.cancel();
-        }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            cancel.abort.cancel();
-        }
-    });
+/// Ends every server and engine.
+async fn close(ports: &Ports) {
+    for host in &ports.hosts {
+        host.close().await;
+    }
+    for provider in &ports.providers {
+        provider.close().await;
+    }
 }
 
 /// The first of `name`, `name-2`, … that is not there yet.

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::super::{App, CliError, Status};
 use crate::cli::store_access::{LOCAL_LIMIT, Store, block_on, pull_error};
 use crate::config::{Resolved, Settings};
 use crate::model::Provider;
 use crate::model::scripted::ScriptedProvider;
+use crate::plan::contexts;
 use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
 use crate::store::{PullTarget, Resolution, ollama};
 use crate::types::ContentHash;
@@ -25,8 +24,8 @@ pub(super) struct RunModel {
     pub(super) identity: String,
     /// SHA-256 of the weights.
     pub(super) sha256: Option<String>,
-    /// Serves it.
-    pub(super) provider: Arc<dyn Provider>,
+    /// Serve it, one for each context of the variants.
+    pub(super) providers: Vec<Arc<dyn Provider>>,
 }
 
 /// Resolves every name in order; prints how.
@@ -35,6 +34,7 @@ pub(super) fn resolve(
     resolved: &Resolved,
     settings: &Settings,
     names: &[String],
+    dry_run: bool,
 ) -> Result<Vec<RunModel>, CliError> {
     let store = Store::open(app, resolved)?;
     let aliases: BTreeMap<String, String> = app
@@ -60,7 +60,7 @@ pub(super) fn resolve(
                     .hint(error.hint())
             })?;
             app.ui.say(&format!("model {}", found.sentence));
-            models.push(model(app, settings, &store, found).await?);
+            models.push(model(app, settings, &store, found, dry_run).await?);
         }
         Ok(models)
     })?
@@ -71,9 +71,10 @@ async fn model(
     settings: &Settings,
     store: &Store,
     found: crate::store::Resolved,
+    dry_run: bool,
 ) -> Result<RunModel, CliError> {
     match found.resolution {
-        Resolution::Scripted { path } => scripted(found.name, found.sentence, &path),
+        Resolution::Scripted { path } => scripted(settings, found.name, found.sentence, &path),
         Resolution::GgufFile { path, .. } => {
             local(app, settings, store, found.name, found.sentence, &path)
         }
@@ -90,11 +91,11 @@ async fn model(
         }
         Resolution::NeedsPull { entry } => {
             let target = PullTarget::Entry(entry);
-            pulled(app, settings, store, found.name, found.sentence, &target).await
+            pulled(app, settings, store, found.name, found.sentence, &target, dry_run).await
         }
         Resolution::NeedsHub { repo, quant } => {
             let target = PullTarget::Hub { repo, quant };
-            pulled(app, settings, store, found.name, found.sentence, &target).await
+            pulled(app, settings, store, found.name, found.sentence, &target, dry_run).await
         }
         Resolution::OpenAi { .. } | Resolution::Command { .. } => Err(CliError::usage(format!(
             "this version of toolbench drives linked-in llama.cpp and scripted models only, not `{}`",
@@ -113,10 +114,14 @@ async fn pulled(
     name: String,
     sentence: String,
     target: &PullTarget,
+    dry_run: bool,
 ) -> Result<RunModel, CliError> {
-    let wanted = settings.pull
-        || (app.ui.can_ask()
-            && crate::cli::ui::Ui::ask(&format!("`{name}` is not on this machine. Download it?")));
+    let wanted = !dry_run && settings.pull
+        || !dry_run
+            && (app.ui.can_ask()
+                && crate::cli::ui::Ui::ask(&format!(
+                    "`{name}` is not on this machine. Download it?"
+                )));
     if !wanted {
         return Err(
             CliError::usage(format!("model `{name}` is not on this machine"))
@@ -126,12 +131,17 @@ async fn pulled(
                 )),
         );
     }
-    let pulled = store.pull(target).await?;
+    let pulled = store.pull(target, &app.interrupts().stop).await?;
     let sentence = format!("{sentence}; downloaded from {}", pulled.model.source);
     local(app, settings, store, name, sentence, &pulled.model.path)
 }
 
-fn scripted(name: String, resolution: String, path: &Path) -> Result<RunModel, CliError> {
+fn scripted(
+    settings: &Settings,
+    name: String,
+    resolution: String,
+    path: &Path,
+) -> Result<RunModel, CliError> {
     let text = std::fs::read(path).map_err(|error| {
         CliError::usage(format!("cannot read script {}: {error}", path.display()))
     })?;
@@ -142,7 +152,7 @@ fn scripted(name: String, resolution: String, path: &Path) -> Result<RunModel, C
         resolution,
         identity: ContentHash::of_bytes(&text).0,
         sha256: None,
-        provider: Arc::new(provider),
+        providers: vec![Arc::new(provider); contexts(&settings.variants).len()],
     })
 }
 
@@ -161,10 +171,10 @@ fn local(
     })?;
     let sha256 = store
         .cache
-        .weights_sha256(path, &CancellationToken::new())
+        .weights_sha256(path, &app.interrupts().stop)
         .map_err(pull_error)?;
     Ok(RunModel {
-        provider: engine(app, settings, path)?,
+        providers: engines(app, settings, path)?,
         name,
         resolution,
         identity: sha256.clone(),
@@ -172,50 +182,50 @@ fn local(
     })
 }
 
-/// The engine child for one file. The context is the largest that any variant asks for.
+/// An engine child for each context that the variants ask for.
 #[cfg(feature = "llama")]
-fn engine(app: &App, settings: &Settings, path: &Path) -> Result<Arc<dyn Provider>, CliError> {
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a build without the engine refuses"
+)]
+fn engines(
+    app: &App,
+    settings: &Settings,
+    path: &Path,
+) -> Result<Vec<Arc<dyn Provider>>, CliError> {
     use crate::model::engine::{EngineCommand, EngineProvider};
     use crate::types::protocol::{EngineSettings, ForcedTokens};
 
-    let context_tokens = settings
-        .variants
-        .iter()
-        .map(|variant| variant.context_tokens)
-        .max()
-        .unwrap_or_default();
-    if settings
-        .variants
-        .iter()
-        .any(|variant| variant.context_tokens != context_tokens)
-    {
-        return Err(
-            CliError::usage("variants of one run cannot differ in `context`")
-                .hint("run once for each context"),
-        );
-    }
-    Ok(Arc::new(EngineProvider::new(
-        EngineCommand::own(
-            &app.env.executable,
-            app.env
-                .variables
-                .iter()
-                .map(|(name, value)| (name.into(), value.into())),
-        ),
-        EngineSettings {
-            path: path.display().to_string(),
-            context_tokens,
-            threads: settings.threads,
-            gpu_layers: settings.gpu_layers,
-            flash_attention: settings.flash_attention,
-            kv_cache_type: settings.kv_cache_type.clone(),
-            ignore_memory_check: settings.ignore_memory_check,
-            forced_tokens: ForcedTokens::Batch,
-        },
-    )))
+    let provider = |context_tokens| -> Arc<dyn Provider> {
+        let variables = app.env.variables.iter();
+        Arc::new(EngineProvider::new(
+            EngineCommand::own(
+                &app.env.executable,
+                variables.map(|(name, value)| (name.into(), value.into())),
+            ),
+            EngineSettings {
+                path: path.display().to_string(),
+                context_tokens,
+                threads: settings.threads,
+                gpu_layers: settings.gpu_layers,
+                flash_attention: settings.flash_attention,
+                kv_cache_type: settings.kv_cache_type.clone(),
+                ignore_memory_check: settings.ignore_memory_check,
+                forced_tokens: ForcedTokens::Batch,
+            },
+        ))
+    };
+    Ok(contexts(&settings.variants)
+        .into_iter()
+        .map(provider)
+        .collect())
 }
 
 #[cfg(not(feature = "llama"))]
-fn engine(_app: &App, _settings: &Settings, _path: &Path) -> Result<Arc<dyn Provider>, CliError> {
+fn engines(
+    _app: &App,
+    _settings: &Settings,
+    _path: &Path,
+) -> Result<Vec<Arc<dyn Provider>>, CliError> {
     Err(super::super::no_engine())
 }

@@ -9,7 +9,7 @@ use crate::record::{Run, find_run};
 use crate::types::fingerprint::Fingerprint;
 
 /// Settings that do not shape the record and may differ on resume.
-const FREE: [&str; 6] = ["out", "format", "by", "pull", "margin", "cache"];
+const FREE: [&str; 4] = ["out", "format", "by", "pull"];
 
 /// The run to go on with, and the flags that make its plan again.
 pub(super) struct Resumed {
@@ -31,6 +31,11 @@ impl Resumed {
         }
         for (name, values) in &args.settings.layer.values {
             layer.insert(name, values.clone(), &format!("flag --{name}"))?;
+        }
+        for name in FREE {
+            if let (Some(value), Some(origin)) = (resolved.text(name), resolved.origin(name)) {
+                layer.insert(name, vec![value.to_owned()], origin)?;
+            }
         }
         Ok(Self {
             run,

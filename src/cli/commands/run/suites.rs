@@ -11,7 +11,7 @@ use crate::runner::CorrectionStyle;
 use crate::suite::select;
 use crate::tools::ToolHost;
 use crate::tools::mock::MockHost;
-use crate::types::{ContentHash, Suite, ToolDefinition};
+use crate::types::{ContentHash, DialectName, Suite, ToolDefinition};
 use crate::validate::ToolSchemas;
 
 /// A named suite that cannot run on this machine.
@@ -50,12 +50,7 @@ pub(super) fn load(
     let mut loaded = Vec::new();
     for name in &settings.suites {
         for suite in library.load(name)? {
-            if loaded
-                .iter()
-                .all(|other: &Suite| other.suite != suite.suite)
-            {
-                loaded.push(suite);
-            }
+            add_suite(&mut loaded, suite)?;
         }
     }
     let (selected, unused) = select(loaded, &settings.selection());
@@ -93,6 +88,55 @@ pub(super) fn load(
         );
     }
     Ok(run)
+}
+
+/// Adds a suite; of one that is there already (`quick` and `weather`, say) the further cases.
+fn add_suite(loaded: &mut Vec<Suite>, suite: Suite) -> Result<(), CliError> {
+    let Some(known) = loaded.iter_mut().find(|other| other.suite == suite.suite) else {
+        loaded.push(suite);
+        return Ok(());
+    };
+    let offered = |suite: &Suite| Suite {
+        cases: Vec::new(),
+        ..suite.clone()
+    };
+    if offered(known) != offered(&suite) {
+        return Err(
+            CliError::usage(format!("two different suites are called `{}`", suite.suite))
+                .kind("suite", Status::Usage)
+                .hint("give one of them another name in its `suite:` line"),
+        );
+    }
+    for case in suite.cases {
+        if known.cases.iter().all(|other| other.id != case.id) {
+            known.cases.push(case);
+        }
+    }
+    Ok(())
+}
+
+/// Grammar envelopes of the user's folder, `grammars/DIALECT.yaml`, each tried before it is used.
+pub(super) fn envelopes(
+    app: &App,
+    resolved: &Resolved,
+) -> Result<BTreeMap<DialectName, String>, CliError> {
+    let folder = app.data_folder(resolved).join("grammars");
+    let mut envelopes = BTreeMap::new();
+    for &name in DialectName::ALL {
+        let path = folder.join(format!("{name}.yaml"));
+        if !path.exists() {
+            continue;
+        }
+        let failed = |reason: String| {
+            CliError::usage(format!("grammar {}: {reason}", path.display()))
+                .kind("grammar", Status::Usage)
+                .hint("compare it with the built-in one of the same name in grammars/")
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        crate::dialect::envelope::check(&text).map_err(|error| failed(error.to_string()))?;
+        envelopes.insert(name, text);
+    }
+    Ok(envelopes)
 }
 
 impl RunSuites {
