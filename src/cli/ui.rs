@@ -1,9 +1,4 @@
 //! Everything a person sees while waiting: progress, notices, questions. On standard error only.
-#![expect(
-    clippy::print_stderr,
-    reason = "the one module that talks to people while running"
-)]
-
 use std::io::{BufRead as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -8,6 +8,7 @@
 mod cell;
 mod correction;
 mod execute;
+mod findings;
 mod judging;
 mod prepare;
 mod recorder;

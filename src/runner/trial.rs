@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::cell::{CellContext, PreparedOffer};
+use super::findings;
 use super::judging::{Judging, RoundProgress};
 use super::recorder::Recorder;
 use crate::clock::{Stopwatch, now_rfc3339};
@@ -19,11 +20,10 @@ use crate::types::decoded::Reading;
 use crate::types::generate::RequestContext;
 use crate::types::suite::Round;
 use crate::types::trial::CallRecord;
-use crate::types::violation::{Stage, primary};
+use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Leniency, Message, Outcome, ProviderError, Role, StopReason, ToolCall, ToolChoice, TrialRecord,
-    Violation,
+    Leniency, Message, Outcome, ProviderError, Role, ToolCall, ToolChoice, TrialRecord, Violation,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
@@ -144,7 +144,7 @@ impl Trial<'_> {
     async fn ready(&mut self) -> Result<Box<dyn ToolSession>, Ended> {
         // Free when the model is there; after a crash it loads again here, not in an attempt.
         if let Err(error) = self.context.provider.describe().await {
-            return Err(Ended::With(vec![provider_violation(&error)]));
+            return Err(Ended::With(vec![findings::of_provider(&error)]));
         }
         let rounds = self.case.all_rounds();
         let first = rounds.first().and_then(|round| round.tools.clone());
@@ -334,7 +334,7 @@ impl Trial<'_> {
         let reply = match answer {
             Ok(reply) => reply,
             Err(error) => {
-                let violation = provider_violation(&error);
+                let violation = findings::of_provider(&error);
                 record.violations = vec![violation.clone()];
                 self.recorder.attempt(record, started_ms);
                 return Err(Ended::With(vec![violation]));
@@ -345,7 +345,7 @@ impl Trial<'_> {
                 .get_or_insert_with(|| "the provider did not apply the grammar".to_owned());
         }
         let decoded = self.read(offer, &reply);
-        let violations = self.violations(offer, &decoded, &reply);
+        let violations = findings::of_reply(self.context.rules, offer, &decoded, &reply);
         record.reply = Some(self.recorder.content("reply", &reply.text));
         record.stop_reason = Some(reply.stop_reason);
         record.usage = reply.usage;
@@ -354,7 +354,7 @@ impl Trial<'_> {
         record.strict = decoded.strict.clone();
         record.lenient = decoded.lenient.clone();
         record.attempted_call = decoded.attempted_call;
-        record.valid_calls = self.valid_calls(offer, &decoded);
+        record.valid_calls = findings::valid_calls(self.context.rules, offer, &decoded);
         record.violations.clone_from(&violations);
         self.recorder.events.push(Event::Attempt {
             case: format!("{}/{}", self.context.suite.suite, self.case.id),
@@ -412,78 +412,6 @@ impl Trial<'_> {
             call.name = offer.names.own(&call.name).to_owned();
         }
         decoded
-    }
-
-    fn valid_calls(&self, offer: &PreparedOffer, decoded: &Decoded) -> u32 {
-        let reading = match self.context.rules.leniency {
-            Leniency::Strict => &decoded.strict,
-            Leniency::Lenient => &decoded.lenient,
-        };
-        let invalid: std::collections::BTreeSet<usize> = offer
-            .schemas
-            .check_calls(&reading.calls)
-            .iter()
-            .filter_map(|violation| violation.call)
-            .collect();
-        (reading.calls.len() - invalid.len()) as u32
-    }
-
-    /// Findings from generation to schema, for the steering reading.
-    fn violations(
-        &self,
-        offer: &PreparedOffer,
-        decoded: &Decoded,
-        reply: &GenerateReply,
-    ) -> Vec<Violation> {
-        match reply.stop_reason {
-            StopReason::TimeLimit => {
-                return vec![Violation::new(
-                    Code::TrialTimeout,
-                    format!(
-                        "the reply was not complete after {} ms",
-                        self.context.rules.attempt_limit_ms
-                    ),
-                )];
-            }
-            StopReason::Cancelled => {
-                return vec![Violation::new(
-                    Code::Cancelled,
-                    "interrupted while generating",
-                )];
-            }
-            _ => {}
-        }
-        if let Some(error) = &reply.grammar_error {
-            return vec![Violation::new(
-                Code::ConstraintUnenforced,
-                format!("the grammar's matcher stopped: {error}"),
-            )];
-        }
-        let reading = match self.context.rules.leniency {
-            Leniency::Strict => &decoded.strict,
-            Leniency::Lenient => &decoded.lenient,
-        };
-        let mut found = reading.violations.clone();
-        found.extend(offer.schemas.check_calls(&reading.calls));
-        let complete = matches!(reply.stop_reason, StopReason::Stop | StopReason::StopText);
-        if reply.constrained
-            && complete
-            && let Some(broken) = found.iter().find(|v| grammar_excludes(v.code))
-        {
-            // A complete reply under a grammar cannot have these: the grammar is at fault.
-            return vec![Violation::new(
-                Code::ConstraintUnenforced,
-                format!("the reply breaks its grammar: {}", broken.message),
-            )];
-        }
-        let wants_call = self.context.rules.tool_choice == ToolChoice::Required;
-        if found.is_empty() && wants_call && reading.calls.is_empty() {
-            found.push(Violation::new(
-                Code::MissingCall,
-                "a call is required and the reply makes none",
-            ));
-        }
-        found
     }
 
     /// Sends calls to the host and their results back into the conversation.
@@ -566,20 +494,6 @@ impl Trial<'_> {
     }
 }
 
-/// What no complete reply under a dialect's grammar can have. Bounds, formats and patterns are not
-/// among them: a grammar may be unable to hold them, and then they are the model's to keep.
-fn grammar_excludes(code: Code) -> bool {
-    code.stage() == Stage::Parse
-        || matches!(
-            code,
-            Code::UnknownTool
-                | Code::MissingRequired
-                | Code::UnexpectedParam
-                | Code::TypeMismatch
-                | Code::EnumViolation
-        )
-}
-
 /// Every tool that is offered at some time in the case; all of the host's when that is not said.
 fn all_tools(case: &Case, rounds: &[Round]) -> Option<Vec<String>> {
     let mut current = case.tools.clone();
@@ -615,20 +529,4 @@ fn prompt_rest(request: &GenerateRequest) -> String {
         crate::types::Prompt::Text { rest, .. } => rest.clone(),
         chat @ crate::types::Prompt::Chat { .. } => chat.as_stored(),
     }
-}
-
-/// What a provider's failure is called.
-fn provider_violation(error: &ProviderError) -> Violation {
-    let code = match error {
-        ProviderError::Crashed { .. }
-        | ProviderError::NotEnoughMemory { .. }
-        | ProviderError::Load { .. } => Code::OomOrCrash,
-        ProviderError::GrammarRejected { .. } => Code::GrammarRejected,
-        ProviderError::ContextOverflow { .. } => Code::PromptTruncated,
-        ProviderError::Rejected { .. } | ProviderError::NoScript { .. } => Code::RequestRejected,
-        ProviderError::Network { .. } => Code::Network,
-        ProviderError::Timeout { .. } => Code::TrialTimeout,
-        ProviderError::Cancelled => Code::Cancelled,
-    };
-    Violation::new(code, error.to_string())
 }

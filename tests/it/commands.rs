@@ -273,3 +273,57 @@ fn a_closed_pipe_is_a_clean_end() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
 }
+
+#[test]
+fn nobody_listening_on_standard_error_stops_no_run() {
+    let context = Context::new();
+    context.write(
+        "model.yaml",
+        "name: answers\notherwise: '{\"answer\":\"no\"}'\n",
+    );
+    let binary = env!("CARGO_BIN_EXE_toolbench");
+    let command = format!(
+        "{binary} run scripted:model.yaml --suite weather --constraint off -vv 2>&1 >/dev/null | head -1; exit ${{PIPESTATUS[0]}}"
+    );
+    let output = std::process::Command::new("bash")
+        .args(["-c", &command])
+        .current_dir(context.path(""))
+        .env("HOME", context.path(""))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let lines = crate::support::json_lines(&context.only_run().join("trials.jsonl"));
+    assert_eq!(lines.len(), 46);
+}
+
+#[test]
+fn named_suites_add_up_and_variants_are_named_once() {
+    let context = Context::new();
+    context.write("model.yaml", RIGHT_SCRIPT);
+    let both = context.expect(
+        0,
+        &[
+            "run",
+            "scripted:model.yaml",
+            "--suite",
+            "quick,weather",
+            "--dry-run",
+        ],
+    );
+    let other = context.expect(
+        0,
+        &[
+            "run",
+            "scripted:model.yaml",
+            "--suite",
+            "weather,quick",
+            "--dry-run",
+        ],
+    );
+    assert_eq!(both.lines().next(), other.lines().next());
+    let text = context.expect_error(
+        2,
+        &["run", "scripted:model.yaml", "--variant", "default,default"],
+    );
+    assert!(text.contains("named twice"), "{text}");
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Context, json_lines, stderr, stdout};
+use crate::support::{Context, json_lines, skip, stderr, stdout};
 
 /// The context when the cache holds the model; otherwise a word on standard error.
 fn with(models: &[&str]) -> Option<Context> {
@@ -16,12 +16,15 @@ fn with(models: &[&str]) -> Option<Context> {
         return None;
     }
     let Some(context) = Context::live() else {
-        eprintln!("skipped: TOOLBENCH_TEST_CACHE is not set (scripts/test sets it)");
+        skip(
+            "models",
+            "TOOLBENCH_TEST_CACHE is not set (scripts/test sets it)",
+        );
         return None;
     };
     for model in models {
         if !context.has_model(model) {
-            eprintln!("skipped: {model} is not in the cache");
+            skip("models", &format!("{model} is not in the cache"));
             return None;
         }
     }
@@ -46,7 +49,7 @@ fn replies(run: &Path) -> BTreeMap<String, Vec<Value>> {
 
 #[test]
 fn both_default_models_run_through_quick() {
-    let Some(context) = with(&["smollm2", "qwen2.5-coder"]) else {
+    let Some(context) = with(&["smollm2:135m", "qwen2.5-coder:0.5b"]) else {
         return;
     };
     let text = context.expect(
@@ -127,7 +130,7 @@ const SMALL: [&str; 9] = [
 
 #[test]
 fn the_same_command_twice_gives_the_same_replies() {
-    let Some(context) = with(&["smollm2"]) else {
+    let Some(context) = with(&["smollm2:135m"]) else {
         return;
     };
     context.run(&SMALL);
@@ -142,39 +145,95 @@ fn the_same_command_twice_gives_the_same_replies() {
 
 #[test]
 fn forward_reversed_and_sharded_orders_give_equal_replies() {
-    let Some(context) = with(&["smollm2"]) else {
+    let Some(context) = with(&["smollm2:135m"]) else {
         return;
     };
-    context.run(&SMALL);
-    let forward = replies(&context.runs()[0]);
-    let mut reversed: Vec<&str> = SMALL.to_vec();
-    reversed[7] = "grammar,off";
-    reversed.extend(["--out", "reversed"]);
-    context.run(&reversed);
-    let only = |folder: &str| {
-        std::fs::read_dir(context.path(folder))
-            .unwrap()
+    // The same suite twice: five cases forward, and the same five from the last to the first.
+    let shown = context.expect(0, &["suite", "show", "weather", "--format", "json"]);
+    let mut suite: Value = serde_json::from_str(&shown).unwrap();
+    let mut suite = suite[0].take();
+    let cases = suite["cases"].as_array_mut().unwrap();
+    cases.truncate(5);
+    context.write("forward/weather.json", &suite.to_string());
+    suite["cases"].as_array_mut().unwrap().reverse();
+    context.write("reversed/weather.json", &suite.to_string());
+    let run = |folder: &str, suite: &str, constraint: &str, shard: Option<&str>| {
+        let suite = format!("{suite}/weather.json");
+        let mut arguments = vec![
+            "run",
+            "smollm2",
+            "--suite",
+            &suite,
+            "--constraint",
+            constraint,
+            "-q",
+            "--out",
+            folder,
+        ];
+        if let Some(shard) = shard {
+            arguments.extend(["--shard", shard]);
+        }
+        let output = context.run(&arguments);
+        let run = std::fs::read_dir(context.path(folder))
+            .unwrap_or_else(|_| panic!("{}", stderr(&output)))
             .flatten()
             .next()
-            .unwrap()
-            .path()
+            .unwrap();
+        replies(&run.path())
     };
-    assert_eq!(forward, replies(&only("reversed")));
-    let mut sharded = BTreeMap::new();
-    for shard in ["1/2", "2/2"] {
-        let folder = format!("shard-{}", &shard[..1]);
-        let mut arguments: Vec<&str> = SMALL.to_vec();
-        arguments.extend(["--shard", shard, "--out", &folder]);
-        context.run(&arguments);
-        sharded.extend(replies(&only(&folder)));
-    }
+    let forward = run("a", "forward", "off,grammar", None);
+    assert_eq!(forward.len(), 10);
+    assert_eq!(forward, run("b", "reversed", "grammar,off", None));
+    let mut sharded = run("c", "forward", "off,grammar", Some("1/2"));
+    sharded.extend(run("d", "forward", "off,grammar", Some("2/2")));
     assert_eq!(forward, sharded);
+}
+
+/// The acceptance comparison: two models, two dialects, free and held, eight rows.
+#[test]
+fn two_dialects_with_and_without_grammar_make_eight_rows() {
+    let Some(context) = with(&["smollm2:135m", "qwen2.5-coder:0.5b"]) else {
+        return;
+    };
+    let output = context.run(&[
+        "compare",
+        "smollm2",
+        "qwen2.5-coder:0.5b",
+        "--suite",
+        "quick",
+        "--tag",
+        "easy",
+        "--dialect",
+        "react,json",
+        "--constraint",
+        "off,grammar",
+        "--max-corrections",
+        "1",
+        "--format",
+        "json",
+        "-q",
+    ]);
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        summary["totals"].as_array().unwrap().len(),
+        8,
+        "{}",
+        stderr(&output)
+    );
+    for row in summary["totals"].as_array().unwrap() {
+        if row["constraint"] == "grammar" {
+            assert_eq!(
+                row["excluded"]["trials"], 0,
+                "a grammar was broken or refused: {row}"
+            );
+        }
+    }
 }
 
 #[cfg(unix)]
 #[test]
 fn a_killed_run_resumes_to_the_same_summary() {
-    let Some(context) = with(&["smollm2"]) else {
+    let Some(context) = with(&["smollm2:135m"]) else {
         return;
     };
     context.run(&SMALL);
@@ -205,7 +264,7 @@ fn a_killed_run_resumes_to_the_same_summary() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_engine_costs_one_trial() {
-    let Some(context) = with(&["smollm2"]) else {
+    let Some(context) = with(&["smollm2:135m"]) else {
         return;
     };
     let mut child = context.command(&SMALL).spawn().unwrap();
@@ -248,7 +307,7 @@ fn child_of(parent: u32) -> Option<u32> {
 
 #[test]
 fn a_truncated_file_is_refused_before_loading() {
-    let Some(context) = with(&["smollm2"]) else {
+    let Some(context) = with(&["smollm2:135m"]) else {
         return;
     };
     let list: Value = serde_json::from_str(
@@ -272,7 +331,7 @@ fn a_truncated_file_is_refused_before_loading() {
 
 #[test]
 fn native_uses_the_templates_own_form() {
-    let Some(context) = with(&["qwen2.5-coder"]) else {
+    let Some(context) = with(&["qwen2.5-coder:0.5b"]) else {
         return;
     };
     let output = context.run(&[

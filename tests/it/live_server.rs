@@ -1,6 +1,6 @@
 //! The real MCP server: suite `filesystem` over stdio, and what happens where it is not installed.
 
-use crate::support::{Context, json_lines, stderr, stdout};
+use crate::support::{Context, json_lines, skip, stderr, stdout};
 
 /// A model that lists its folder whatever it is asked.
 const LISTS: &str = "name: lists
@@ -10,12 +10,15 @@ otherwise: '{\"tool\":\"list_allowed_directories\",\"arguments\":{}}'
 #[test]
 fn calls_reach_the_real_server() {
     let Some(context) = Context::live() else {
-        eprintln!("skipped: TOOLBENCH_TEST_CACHE is not set (scripts/test sets it)");
+        skip(
+            "server",
+            "TOOLBENCH_TEST_CACHE is not set (scripts/test sets it)",
+        );
         return;
     };
     let installed = context.run(&["suite", "install", "filesystem"]);
     if !installed.status.success() {
-        eprintln!("skipped: {}", stderr(&installed));
+        skip("server", &stderr(&installed));
         return;
     }
     context.write("model.yaml", LISTS);

@@ -26,11 +26,13 @@ impl Context {
         })
     }
 
-    /// Whether the live cache holds this model.
+    /// Whether the live cache holds this model, by its canonical name.
     pub fn has_model(&self, name: &str) -> bool {
         let list = self.run(&["model", "list", "--cached", "--format", "json"]);
-        stdout(&list).contains(&format!("\"{name}\""))
-            || stdout(&list).contains(&format!("\"{name}:"))
+        let parsed: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap_or_default();
+        parsed["cached"]
+            .as_array()
+            .is_some_and(|models| models.iter().any(|model| model["name"] == name))
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -110,6 +112,14 @@ pub fn stdout(output: &Output) -> String {
 
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Says why a test of real parts does not run; a failure where `TOOLBENCH_TEST_REQUIRE` names the
+/// part (`models`, `server`), as in CI.
+pub fn skip(part: &str, reason: &str) {
+    let required = std::env::var("TOOLBENCH_TEST_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|name| name == part), "{reason}");
+    eprintln!("skipped: {reason}");
 }
 
 /// Lines of a JSON Lines file.

@@ -59,18 +59,30 @@ fn module_of(path: &Path) -> String {
         .to_owned()
 }
 
-/// Text without test modules at the end of a file and without comments.
+/// Text without comments and without items under `#[cfg(test)]`.
 fn code_of(path: &Path) -> String {
     let text = std::fs::read_to_string(path).expect("a source");
-    let code = text
-        .split("\n#[cfg(test)]")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    code.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let mut code = String::new();
+    let mut lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            code.push_str(line);
+            code.push('\n');
+            continue;
+        }
+        // Skips the attributed item: to its `;`, or to where its braces close.
+        let mut depth = 0;
+        for line in lines.by_ref() {
+            depth += line.matches('{').count();
+            depth -= line.matches('}').count().min(depth);
+            if depth == 0 && (line.ends_with(';') || line.ends_with('}')) {
+                break;
+            }
+        }
+    }
+    code
 }
 
 #[test]
@@ -111,6 +123,17 @@ fn imports(code: &str) -> Vec<String> {
     let mut found: Vec<String> = code
         .split("crate::")
         .skip(1)
+        .flat_map(|rest| match rest.strip_prefix('{') {
+            // `use crate::{a, b::c};`
+            Some(list) => list
+                .split('}')
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .collect(),
+            None => vec![rest.to_owned()],
+        })
         .map(|rest| {
             rest.chars()
                 .take_while(|c| c.is_alphanumeric() || *c == '_')
@@ -212,6 +235,10 @@ fn the_readme_documents_exit_codes_and_commands() {
             status.code()
         );
     }
+    assert!(
+        !readme.contains("REAL_OUTPUT"),
+        "the README lacks a real output"
+    );
     for command in toolbench::cli::command().get_subcommands() {
         if !command.is_hide_set() {
             let name = format!("`toolbench {}", command.get_name());

@@ -147,12 +147,16 @@ fn scripted(
     })?;
     let provider = ScriptedProvider::open(path)
         .map_err(|error| CliError::usage(error.to_string()).kind("model", Status::Usage))?;
+    let provider: Arc<dyn Provider> = Arc::new(provider);
     Ok(RunModel {
         name,
         resolution,
         identity: ContentHash::of_bytes(&text).0,
         sha256: None,
-        providers: vec![Arc::new(provider); contexts(&settings.variants).len()],
+        providers: contexts(&settings.variants)
+            .iter()
+            .map(|_| Arc::clone(&provider))
+            .collect(),
     })
 }
 

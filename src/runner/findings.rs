@@ -1,0 +1,114 @@
+//! What is wrong with one attempt, from transport to schema.
+//!
+//! Data in: a reply with its two readings, or a provider's failure. Data out: violations, which the
+//! trial loop corrects, ends on, or finds empty. Invariants: pure; the steering reading alone counts.
+
+use super::cell::PreparedOffer;
+use crate::types::violation::Stage;
+use crate::types::{
+    Code, Decoded, GenerateReply, Leniency, ProviderError, StopReason, ToolChoice, TrialRules,
+    Violation,
+};
+
+/// Calls of the steering reading that name an offered tool and satisfy its schema.
+pub(super) fn valid_calls(rules: &TrialRules, offer: &PreparedOffer, decoded: &Decoded) -> u32 {
+    let reading = match rules.leniency {
+        Leniency::Strict => &decoded.strict,
+        Leniency::Lenient => &decoded.lenient,
+    };
+    let invalid: std::collections::BTreeSet<usize> = offer
+        .schemas
+        .check_calls(&reading.calls)
+        .iter()
+        .filter_map(|violation| violation.call)
+        .collect();
+    (reading.calls.len() - invalid.len()) as u32
+}
+
+/// Findings from generation to schema, for the steering reading.
+pub(super) fn of_reply(
+    rules: &TrialRules,
+    offer: &PreparedOffer,
+    decoded: &Decoded,
+    reply: &GenerateReply,
+) -> Vec<Violation> {
+    match reply.stop_reason {
+        StopReason::TimeLimit => {
+            return vec![Violation::new(
+                Code::TrialTimeout,
+                format!(
+                    "the reply was not complete after {} ms",
+                    rules.attempt_limit_ms
+                ),
+            )];
+        }
+        StopReason::Cancelled => {
+            return vec![Violation::new(
+                Code::Cancelled,
+                "interrupted while generating",
+            )];
+        }
+        _ => {}
+    }
+    if let Some(error) = &reply.grammar_error {
+        return vec![Violation::new(
+            Code::ConstraintUnenforced,
+            format!("the grammar's matcher stopped: {error}"),
+        )];
+    }
+    let reading = match rules.leniency {
+        Leniency::Strict => &decoded.strict,
+        Leniency::Lenient => &decoded.lenient,
+    };
+    let mut found = reading.violations.clone();
+    found.extend(offer.schemas.check_calls(&reading.calls));
+    let complete = matches!(reply.stop_reason, StopReason::Stop | StopReason::StopText);
+    if reply.constrained
+        && complete
+        && let Some(broken) = found.iter().find(|v| grammar_excludes(v.code))
+    {
+        // A complete reply under a grammar cannot have these: the grammar is at fault.
+        return vec![Violation::new(
+            Code::ConstraintUnenforced,
+            format!("the reply breaks its grammar: {}", broken.message),
+        )];
+    }
+    let wants_call = rules.tool_choice == ToolChoice::Required;
+    if found.is_empty() && wants_call && reading.calls.is_empty() {
+        found.push(Violation::new(
+            Code::MissingCall,
+            "a call is required and the reply makes none",
+        ));
+    }
+    found
+}
+
+/// What no complete reply under a dialect's grammar can have. Bounds, formats and patterns are not
+/// among them: a grammar may be unable to hold them, and then they are the model's to keep.
+fn grammar_excludes(code: Code) -> bool {
+    code.stage() == Stage::Parse
+        || matches!(
+            code,
+            Code::UnknownTool
+                | Code::MissingRequired
+                | Code::UnexpectedParam
+                | Code::TypeMismatch
+                | Code::EnumViolation
+        )
+}
+
+/// What a provider's failure is called.
+pub(super) fn of_provider(error: &ProviderError) -> Violation {
+    let code = match error {
+        ProviderError::Crashed { .. }
+        | ProviderError::NotEnoughMemory { .. }
+        | ProviderError::Load { .. } => Code::OomOrCrash,
+        ProviderError::GrammarRejected { .. } => Code::GrammarRejected,
+        ProviderError::ContextOverflow { .. } => Code::PromptTruncated,
+        ProviderError::Rejected { .. } | ProviderError::NoScript { .. } => Code::RequestRejected,
+        ProviderError::Network { .. } => Code::Network,
+        ProviderError::Timeout { .. } => Code::TrialTimeout,
+        ProviderError::Cancelled => Code::Cancelled,
+    };
+    Violation::new(code, error.to_string())
+}
