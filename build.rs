@@ -16,7 +16,7 @@ fn main() {
             .is_some_and(|changes| !changes.is_empty());
         if dirty { format!("{hash}-dirty") } else { hash }
     });
-    println!("cargo::rustc-env=TOOLBENCH_REVISION={revision}");
+    println!("cargo::rustc-env=BUILD_GIT_REVISION={revision}");
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-changed=.git/index");
 }

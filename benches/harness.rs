@@ -45,6 +45,7 @@ fn reply(text: &str) -> GenerateReply {
         timing: Timing::default(),
         constrained: false,
         grammar_error: None,
+        token_marks: Vec::new(),
         peak_memory_bytes: None,
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::args::Cli;
-use super::env::Env;
+use super::env::{Env, OWN_VARIABLES};
 use super::error::CliError;
 use super::exit_code::Status;
 use super::flags::SettingFlags;
@@ -13,6 +13,7 @@ use super::ui::Ui;
 use crate::config::{ConfigFile, KEYS, Layer, Resolved, Settings, parse_file, resolve};
 use crate::runner::Cancel;
 use crate::suite::Library;
+use crate::types::did_you_mean;
 
 /// Name of the project file.
 pub(super) const PROJECT_FILE: &str = "toolbench.toml";
@@ -86,6 +87,27 @@ impl App {
 
     fn variables(&self) -> Result<Layer, CliError> {
         let mut layer = Layer::default();
+        let known: Vec<String> = KEYS
+            .iter()
+            .map(crate::config::Key::variable)
+            .chain(OWN_VARIABLES.iter().map(|(name, _)| (*name).to_owned()))
+            .collect();
+        let ours =
+            |name: &&String| name.starts_with("TOOLBENCH_") && !name.starts_with("TOOLBENCH_TEST_");
+        if let Some(name) = self
+            .env
+            .variables
+            .keys()
+            .filter(ours)
+            .find(|name| !known.contains(name))
+        {
+            let near = did_you_mean(name, known.iter().map(String::as_str));
+            return Err(CliError::usage(format!("unknown variable `{name}`"))
+                .kind("config", Status::Usage)
+                .hint(
+                    near.unwrap_or_else(|| "`toolbench config show` lists the settings".to_owned()),
+                ));
+        }
         for key in KEYS {
             let name = key.variable();
             if let Some(value) = self.env.variable(&name) {
@@ -145,9 +167,10 @@ impl App {
 
     /// Folder of what can be had again.
     pub(super) fn cache_folder(&self, resolved: &Resolved) -> PathBuf {
-        resolved
-            .text("cache")
-            .map_or_else(|| self.env.cache_folder(), PathBuf::from)
+        resolved.text("cache").map_or_else(
+            || self.env.cache_folder(),
+            |path| self.env.directory.join(path),
+        )
     }
 
     /// The suite library of these settings.

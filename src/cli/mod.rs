@@ -41,6 +41,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the process's own arguments.
 pub fn main() -> ExitCode {
+    report_full_files();
     let env = Env::capture();
     let json_errors = wants_json(&env);
     let parsed = command()
@@ -66,6 +67,18 @@ pub fn main() -> ExitCode {
         Err(error) => fail(&error, json_errors),
     }
 }
+
+/// A write past a limit on file size is an error like a full disk, not the end of the process.
+#[cfg(unix)]
+fn report_full_files() {
+    // SAFETY: ignoring a signal installs no handler and touches no memory of ours.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+#[cfg(not(unix))]
+fn report_full_files() {}
 
 /// Says what went wrong, and ends with its code.
 fn fail(error: &CliError, json: bool) -> ExitCode {

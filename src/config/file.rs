@@ -8,6 +8,7 @@ use toml::Value;
 
 use super::layers::Layer;
 use super::{ConfigError, KEYS};
+use crate::types::names::hint_for_unknown_field;
 use crate::types::{Variant, did_you_mean};
 
 /// A configuration file as read.
@@ -159,7 +160,7 @@ fn typed<T: for<'de> Deserialize<'de>>(value: Value, origin: &str) -> Result<T, 
         .map_err(|error: toml::de::Error| ConfigError {
             message: error.message().to_owned(),
             origin: Some(origin.to_owned()),
-            hint: None,
+            hint: hint_for_unknown_field(error.message()),
         })
 }
 

@@ -115,7 +115,7 @@ impl Settings {
             },
             seed: resolved.count("seed").unwrap_or_default(),
             tool_limit_ms: milliseconds(resolved, "tool-timeout"),
-            concurrency: count(resolved, "concurrency")?.max(1) as usize,
+            concurrency: count(resolved, "concurrency")? as usize,
             threads: count(resolved, "threads")?,
             gpu_layers: resolved.count("gpu-layers").map(|n| n as u32),
             flash_attention: on_or_off(resolved, "flash-attention")?,
@@ -142,6 +142,15 @@ impl Settings {
             ("trials", self.trials),
             ("max-turns", self.rules.max_turns),
             ("max-tokens", self.rules.max_tokens),
+            ("concurrency", self.concurrency as u32),
+            (
+                "context",
+                self.variants
+                    .iter()
+                    .map(|v| v.context_tokens)
+                    .min()
+                    .unwrap_or(1),
+            ),
         ] {
             if value == 0 {
                 return Err(wrong(
@@ -150,6 +159,24 @@ impl Settings {
                     format!("`{name}` must be at least 1"),
                 ));
             }
+        }
+        if self
+            .variants
+            .iter()
+            .any(|variant| variant.sampling.top_p > 1.0 || variant.sampling.min_p > 1.0)
+        {
+            return Err(wrong(
+                resolved,
+                "top-p",
+                "`top-p` and `min-p` are shares from 0 to 1".to_owned(),
+            ));
+        }
+        if self.margin_points > 100.0 {
+            return Err(wrong(
+                resolved,
+                "margin",
+                "`margin` is in points, at most 100".to_owned(),
+            ));
         }
         for (name, value) in [
             ("timeout", self.rules.attempt_limit_ms),

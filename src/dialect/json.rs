@@ -178,6 +178,9 @@ fn read_value(value: &Value, thoughts: bool) -> Result<Reading, String> {
 }
 
 fn read_answer(map: &Map<String, Value>, thoughts: bool) -> Result<Reading, String> {
+    if map.contains_key("tool") {
+        return Err("the object holds a tool and an answer; it must be one of them".to_owned());
+    }
     let Some(Value::String(answer)) = map.get("answer") else {
         return Err("\"answer\" must be a string".to_owned());
     };

@@ -21,6 +21,9 @@ pub const LOOP_MAX_PERIOD_BYTES: usize = 240;
 /// More equal calls than this in one reply are a loop.
 pub const LOOP_EQUAL_CALLS: usize = 3;
 
+/// What the instructions of `prompts/` write where an answer belongs.
+const PLACEHOLDERS: [&str; 2] = ["YOUR ANSWER", "WHY"];
+
 /// A dialect's part in reading a reply.
 pub(super) struct Reader<'a> {
     pub(super) dialect: DialectName,
@@ -76,6 +79,7 @@ pub(super) fn decode(reader: &Reader<'_>, reply: &GenerateReply) -> Decoded {
         };
     }
     note_generation(&mut strict, body, cut, reader.text_is_answer || in_words);
+    note_placeholder(&mut strict);
     strict.thought = join_thoughts(reasoning, strict.thought);
     if strict.violations.is_empty() {
         lenient = with_parsed_arguments(strict.clone());
@@ -154,13 +158,30 @@ fn join_thoughts(reasoning: Option<&str>, thought: Option<String>) -> Option<Str
     }
 }
 
+/// An answer that only repeats the prompt's own placeholder is no answer.
+fn note_placeholder(strict: &mut Reading) {
+    let is_placeholder = |answer: &str| {
+        let bare = answer.trim_matches(|c: char| !c.is_alphanumeric());
+        PLACEHOLDERS
+            .iter()
+            .any(|known| bare.eq_ignore_ascii_case(known))
+    };
+    if strict.violations.is_empty() && strict.answer.as_deref().is_some_and(is_placeholder) {
+        strict.answer = None;
+        strict.violations.push(Violation::new(
+            Code::EmptyOutput,
+            "the answer only repeats the placeholder of the instructions",
+        ));
+    }
+}
+
 /// Adds what went wrong while generating, before the findings of parsing.
 fn note_generation(strict: &mut Reading, body: &str, cut: bool, text_is_answer: bool) {
     let complete = strict.violations.is_empty() && (strict.answer.is_none() || !text_is_answer);
     if cut && !complete {
         let violation = Violation::new(
             Code::MaxTokensCut,
-            "the token limit came before the reply was complete",
+            "the token limit came before the reply was complete; a shorter one is needed",
         );
         strict.violations.insert(0, violation);
     }

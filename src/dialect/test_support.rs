@@ -114,6 +114,7 @@ pub(crate) fn reply(text: &str) -> GenerateReply {
         timing: Timing::default(),
         constrained: false,
         grammar_error: None,
+        token_marks: Vec::new(),
         peak_memory_bytes: None,
     }
 }

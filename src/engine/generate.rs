@@ -51,6 +51,7 @@ struct Draft {
     max_tokens: u32,
     grammar_error: Option<String>,
     piece: Vec<u8>,
+    marks: Vec<(u32, f32)>,
 }
 
 /// How tokens are chosen in one reply.
@@ -437,6 +438,7 @@ impl Draft {
             max_tokens: request.max_tokens,
             grammar_error: None,
             piece: Vec::new(),
+            marks: Vec::new(),
         }
     }
 
@@ -453,7 +455,10 @@ impl Draft {
         self.timing.first_token_ms.get_or_insert(self.last_token_ms);
         self.piece.clear();
         vocabulary.push_piece(token, &mut self.piece);
-        self.output.push(&self.piece)
+        let stopped = self.output.push(&self.piece);
+        let end = u32::try_from(self.output.len()).unwrap_or(u32::MAX);
+        self.marks.push((end, self.last_token_ms as f32));
+        stopped
     }
 
     /// Notes the matcher's error, which ends the reply.
@@ -475,6 +480,7 @@ impl Draft {
             timing: self.timing,
             constrained,
             grammar_error: self.grammar_error,
+            token_marks: self.marks,
             peak_memory_bytes: host::peak_memory_bytes(),
         }
     }

@@ -45,6 +45,11 @@ impl Output {
         found.is_some()
     }
 
+    /// Bytes of the reply so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The reply; bytes that are not UTF-8 become replacement characters.
     pub(super) fn into_text(self) -> String {
         String::from_utf8(self.bytes)

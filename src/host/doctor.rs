@@ -349,7 +349,11 @@ async fn ollama(inputs: &DoctorInputs<'_>) -> Check {
                 Status::Missing,
                 format!("{how}; only needed to measure models it serves"),
             )
-            .fixed_by("ollama serve")
+            .fixed_by(if inputs.tools.find("ollama").is_some() {
+                "ollama serve"
+            } else {
+                "install Ollama as its own site describes, then: ollama serve"
+            })
         }
     }
 }

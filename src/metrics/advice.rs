@@ -6,6 +6,7 @@
 use super::compare::{Comparison, Family, Side};
 use super::summary::Row;
 use super::verdict::Verdict;
+use crate::types::{Class, Code};
 
 /// The sentence.
 pub(super) fn advice(rows: &[Row], comparisons: &[Comparison]) -> String {
@@ -23,6 +24,7 @@ pub(super) fn advice(rows: &[Row], comparisons: &[Comparison]) -> String {
     };
     let mut clauses: Vec<String> = model_clauses(leader, rows, comparisons);
     clauses.extend(constraint_clause(leader, rows, comparisons));
+    clauses.extend(setting_clauses(leader, comparisons));
     if clauses.is_empty() {
         clauses.push(rate_clause(leader));
     }
@@ -32,16 +34,39 @@ pub(super) fn advice(rows: &[Row], comparisons: &[Comparison]) -> String {
 fn nothing_to_say(rows: &[Row]) -> String {
     match rows.iter().find(|row| !row.decidable) {
         Some(row) => format!(
-            "no conclusion can be drawn: {}: {}; `--resume` the run",
+            "no conclusion can be drawn: {}: {}; {}",
             name(row),
-            row.undecidable.join(", ")
+            row.undecidable.join(", "),
+            next_step(row)
         ),
         None => "no trial is on record".to_owned(),
     }
 }
 
+/// What would change an undecidable row: what its most frequent excluding code says.
+fn next_step(row: &Row) -> String {
+    let code = row
+        .excluded
+        .codes
+        .first()
+        .and_then(|found| found.code.parse::<Code>().ok());
+    match code {
+        Some(code) if !matches!(code.class(), Class::Infra | Class::Harness) => {
+            format!("{}, and run again", code.help())
+        }
+        _ => "`--resume` the run".to_owned(),
+    }
+}
+
 fn name(row: &Row) -> String {
-    format!("{} ({}, {})", row.model, row.dialect, row.constraint)
+    if row.variant == "default" {
+        format!("{} ({}, {})", row.model, row.dialect, row.constraint)
+    } else {
+        format!(
+            "{} ({}, {}, {})",
+            row.model, row.dialect, row.constraint, row.variant
+        )
+    }
 }
 
 fn rate_clause(row: &Row) -> String {
@@ -151,6 +176,49 @@ fn constraint_clause(leader: &Row, rows: &[Row], comparisons: &[Comparison]) -> 
             view.open_question()
         ),
     })
+}
+
+/// What the leading row's variant and dialect are worth against the others it was compared with.
+fn setting_clauses(leader: &Row, comparisons: &[Comparison]) -> Vec<String> {
+    let of_leader =
+        |comparison: &&Comparison| matches!(comparison.family, Family::Variant | Family::Dialect);
+    comparisons
+        .iter()
+        .filter(of_leader)
+        .filter_map(|comparison| View::from(leader, comparison))
+        .map(|view| {
+            let (own, other) = match view.comparison.family {
+                Family::Variant => (
+                    format!("variant {}", leader.variant),
+                    format!("variant {}", view.other.variant),
+                ),
+                _ => (leader.dialect.to_string(), view.other.dialect.to_string()),
+            };
+            let model = &leader.model;
+            match view.verdict {
+                Verdict::Better => {
+                    format!(
+                        "for {model}, {own} succeeds more often than {other} ({})",
+                        view.gain()
+                    )
+                }
+                Verdict::Worse => {
+                    format!(
+                        "for {model}, {own} succeeds less often than {other} ({})",
+                        view.gain()
+                    )
+                }
+                Verdict::Tied => format!(
+                    "for {model}, {own} and {other} are tied within ±{} points",
+                    view.comparison.margin_points
+                ),
+                Verdict::NotEnoughData => format!(
+                    "not enough data to tell {own} from {other} for {model}: {}",
+                    view.open_question()
+                ),
+            }
+        })
+        .collect()
 }
 
 /// A comparison as seen from one side.

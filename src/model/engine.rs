@@ -28,6 +28,8 @@ use crate::types::protocol::{EngineSettings, FromEngine, PROTOCOL_VERSION, ToEng
 const LIMIT_GRACE: Duration = Duration::from_secs(5);
 /// How long a child may take to answer a cancelled request.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// How long a child may take to load a model: the largest from a slow disk, and then some.
+const LOAD_LIMIT: Duration = Duration::from_mins(20);
 /// How long a child may take to end when its input has ended.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
@@ -149,7 +151,13 @@ impl EngineProvider {
         let id = self.id();
         let settings = self.settings.clone();
         let answer = child.ask(id, &ToEngine::Load { id, settings })?;
-        match answer.received().await? {
+        let Ok(received) = tokio::time::timeout(LOAD_LIMIT, answer.received()).await else {
+            child.kill("it did not load its model in time");
+            return Err(ProviderError::Timeout {
+                limit_ms: u64::try_from(LOAD_LIMIT.as_millis()).unwrap_or(u64::MAX),
+            });
+        };
+        match received? {
             FromEngine::Loaded {
                 protocol, facts, ..
             } if protocol == PROTOCOL_VERSION => Ok(*facts),

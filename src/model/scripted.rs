@@ -162,6 +162,7 @@ impl Provider for ScriptedProvider {
                 timing: Timing::default(),
                 constrained: request.grammar.is_some(),
                 grammar_error: None,
+                token_marks: Vec::new(),
                 peak_memory_bytes: None,
             })
         })

@@ -10,6 +10,19 @@ use super::text::{count, percent};
 use crate::metrics::rates::IntervalMethod;
 use crate::metrics::{DRAWS, Row, Summary, Verdict};
 
+/// Settings that shape no number, or stand in the heading and the tables already.
+const QUIET_SETTINGS: [&str; 9] = [
+    "out",
+    "format",
+    "by",
+    "pull",
+    "cache",
+    "data",
+    "suite",
+    "dialect",
+    "constraint",
+];
+
 /// What was run, where, with what.
 pub(super) fn heading(summary: &Summary) -> String {
     let header = &summary.header;
@@ -167,10 +180,21 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
             "{trials} replaced by a later run of the same trial."
         ));
     }
+    let own: Vec<String> = header
+        .settings
+        .iter()
+        .filter(|setting| {
+            setting.origin != "built-in" && !QUIET_SETTINGS.contains(&setting.name.as_str())
+        })
+        .map(|setting| format!("{} {}", setting.name, setting.value))
+        .collect();
+    if !own.is_empty() {
+        notes.push(format!("Settings other than built-in: {}.", own.join(", ")));
+    }
     if header.noisy_trials > 0 {
         let trials = count(header.noisy_trials, "trial");
         notes.push(format!(
-            "{trials} measured while the machine was busy: times are less sure."
+            "{trials} measured while the machine was busy: times are less sure, and time limits count against the model."
         ));
     }
     notes

@@ -11,7 +11,8 @@ use crate::model::Provider;
 use crate::plan::PlannedCell;
 use crate::tools::ToolHost;
 use crate::types::{
-    Case, ContentHash, Route, Suite, ToolDefinition, TrialRules, Variant, Wire, WireNames,
+    Case, ContentHash, Message, Role, Route, Suite, ToolDefinition, TrialRules, Variant, Wire,
+    WireNames,
 };
 use crate::validate::ToolSchemas;
 
@@ -164,6 +165,7 @@ impl<'a> CellContext<'a> {
         let hash = ContentHash::of_value(&serde_json::json!({
             "tools": offer.tools, "system": offer.system, "examples": offer.examples,
             "dialect": self.dialect.name(), "template": offer.facts.chat_template,
+            "prompt": self.dialect.encode(&offer, &[Message::text(Role::User, "")]).prompt,
             "tool_choice": offer.tool_choice, "reasoning": offer.reasoning,
         }));
         Ok(PreparedOffer {

@@ -112,3 +112,52 @@ pub(super) fn of_provider(error: &ProviderError) -> Violation {
     };
     Violation::new(code, error.to_string())
 }
+
+/// Tokens and milliseconds of the thought of a reply, where it has one and the server says when
+/// each token came.
+pub(super) fn thought(reply: &GenerateReply, thought: Option<&str>) -> Option<(u32, f64)> {
+    let thought = thought.filter(|_| !reply.token_marks.is_empty())?;
+    // In a JSON envelope the thought stands escaped.
+    let escaped = serde_json::Value::from(thought).to_string();
+    let written = [thought, escaped.trim_matches('"')]
+        .into_iter()
+        .find_map(|form| reply.text.find(form).map(|at| (at, at + form.len())));
+    let (start, end) = written?;
+    let inside = |mark: &&(u32, f32)| (mark.0 as usize) > start;
+    let first = reply.token_marks.iter().position(|mark| inside(&mark))?;
+    let last = reply
+        .token_marks
+        .iter()
+        .position(|mark| mark.0 as usize >= end)?;
+    let before = first.checked_sub(1).map_or_else(
+        || reply.timing.first_token_ms.unwrap_or_default(),
+        |index| f64::from(reply.token_marks[index].1),
+    );
+    let tokens = u32::try_from(last + 1 - first).ok()?;
+    Some((tokens, f64::from(reply.token_marks[last].1) - before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Timing, Usage};
+
+    #[test]
+    fn a_thought_is_measured_by_the_tokens_that_wrote_it() {
+        let reply = GenerateReply {
+            text: "{\"thought\":\"look up\",\"answer\":\"x\"}".to_owned(),
+            calls: Vec::new(),
+            stop_reason: StopReason::Stop,
+            usage: Usage::default(),
+            timing: Timing::default(),
+            constrained: false,
+            grammar_error: None,
+            // `{"thought":"` | `look` | ` up` | the rest
+            token_marks: vec![(12, 10.0), (16, 20.0), (19, 35.0), (35, 50.0)],
+            peak_memory_bytes: None,
+        };
+        assert_eq!(thought(&reply, Some("look up")), Some((2, 25.0)));
+        assert_eq!(thought(&reply, Some("elsewhere")), None);
+        assert_eq!(thought(&reply, None), None);
+    }
+}

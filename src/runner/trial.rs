@@ -350,6 +350,12 @@ impl Trial<'_> {
         record.stop_reason = Some(reply.stop_reason);
         record.usage = reply.usage;
         record.timing = reply.timing;
+        if let Some((tokens, milliseconds)) =
+            findings::thought(&reply, decoded.strict.thought.as_deref())
+        {
+            record.usage.reasoning_tokens = tokens;
+            record.timing.reasoning_ms = Some(milliseconds);
+        }
         record.peak_memory_bytes = reply.peak_memory_bytes;
         record.strict = decoded.strict.clone();
         record.lenient = decoded.lenient.clone();

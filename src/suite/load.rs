@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 
 use super::check::{Problem, check};
+use crate::types::names::hint_for_unknown_field;
 use crate::types::{Suite, did_you_mean};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/suites");
@@ -175,7 +176,7 @@ pub(super) fn parse(label: &str, text: &str) -> Result<Suite, LoadError> {
         invalid(vec![Problem::new(
             label,
             location,
-            first_line(&error.to_string()),
+            with_hint(first_line(&error.to_string())),
         )])
     })?;
     let problems = check(label, text, &suite);
@@ -183,6 +184,13 @@ pub(super) fn parse(label: &str, text: &str) -> Result<Suite, LoadError> {
         Ok(suite)
     } else {
         Err(invalid(problems))
+    }
+}
+
+fn with_hint(message: String) -> String {
+    match hint_for_unknown_field(&message) {
+        Some(hint) => format!("{message}; {hint}"),
+        None => message,
     }
 }
 

@@ -168,6 +168,10 @@ pub struct Timing {
     pub mask_ms: f64,
     /// Building the grammar's parser.
     pub grammar_ms: f64,
+    /// Writing the bounded thought (part of `decode_ms`); absent where there is none or the server
+    /// does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_ms: Option<f64>,
     /// Restoring the kept prefix.
     pub restore_ms: f64,
     /// The request as a whole.
@@ -201,6 +205,10 @@ pub struct GenerateReply {
     /// Matcher error met while decoding under a grammar; the text ends where it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grammar_error: Option<String>,
+    /// For each token where the text ended with it (bytes) and when (milliseconds since the request
+    /// was taken up): what a bounded thought is measured by. Empty where the server does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_marks: Vec<(u32, f32)>,
     /// Peak resident memory of the serving process so far, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,

@@ -27,3 +27,26 @@ pub fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) 
         format!("did you mean {}?", quoted.join(" or "))
     })
 }
+
+/// A hint for a message of the form ``unknown field `x`, expected one of `a`, `b` ``, as the
+/// readers of YAML, TOML and JSON write it.
+pub fn hint_for_unknown_field(message: &str) -> Option<String> {
+    let (wanted, rest) = message.split_once("unknown field `")?.1.split_once('`')?;
+    let (_, expected) = rest.split_once("expected")?;
+    did_you_mean(wanted, expected.split('`').skip(1).step_by(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_get_a_near_name() {
+        let message = "unknown field `casess`, expected one of `suite`, `cases`, `mock` at line 3";
+        assert_eq!(
+            hint_for_unknown_field(message).as_deref(),
+            Some("did you mean `cases`?")
+        );
+        assert_eq!(hint_for_unknown_field("invalid type"), None);
+    }
+}

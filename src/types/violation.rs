@@ -98,7 +98,7 @@ codes! {
     GrammarRejected, "grammar_rejected", Setup, Serving, false, "the grammar made from the tools' schemas did not compile", "see it with `toolbench grammar show`; simplify the schema or use `--constraint off`";
     ConstraintUnenforced, "constraint_unenforced", Setup, Serving, false, "the reply breaks the grammar that was asked for", "report it: an enforced grammar cannot be broken";
     MaxTokensCut, "max_tokens_cut", Generation, Model, true, "the token limit came before the call or the answer was complete", "raise `--max-tokens`, or hold the form with `--constraint grammar`";
-    DegenerateLoop, "degenerate_loop", Generation, Model, false, "the same text, or the same call, was repeated past the stated limit", "try a `--repeat-penalty` of 1.1, or a larger model";
+    DegenerateLoop, "degenerate_loop", Generation, Model, false, "a text repeats one piece five times or more, or the same call was made three times in a row", "try a `--repeat-penalty` of 1.1, or a larger model";
     EmptyOutput, "empty_output", Generation, Model, true, "the reply holds neither text nor call", "try another `--dialect`, or `--constraint grammar`";
     ReasoningOnly, "reasoning_only", Generation, Model, true, "the call stands only inside the reasoning", "limit it with `--reasoning TOKENS`, or use `--reasoning off`";
     CallInContent, "call_in_content", Parse, Serving, false, "the raw text holds a well-formed call that the server did not read", "the server's tool parser does not fit this model; use a text dialect";

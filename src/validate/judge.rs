@@ -252,10 +252,19 @@ impl<'a> RoundJudge<'a> {
             .filter(|(_, hit)| hit.is_none())
             .map(|(expected, _)| expected)
             .collect();
-        let mut left: Vec<usize> = (0..self.calls.len())
-            .filter(|index| !matched.contains(index) && !self.facts.free[*index])
-            .collect();
+        let left = (0..self.calls.len())
+            .filter(|index| !matched.contains(index) && !self.facts.free[*index]);
+        // A call that repeats a matched one is a duplicate; it says nothing of what is missing.
+        let repeats = |index: usize| {
+            matched
+                .iter()
+                .any(|&hit| hit < index && same_call(self.calls[hit], self.calls[index], schemas))
+        };
+        let (repeated, mut left): (Vec<usize>, Vec<usize>) =
+            left.partition(|&index| repeats(index));
         let mut found = self.explain_missing(&missing, &mut left, derivable);
+        left.extend(repeated);
+        left.sort_unstable();
         found.extend(self.surplus(&left));
         if missing.is_empty() {
             found.extend(self.check_order(set));

@@ -208,7 +208,7 @@ fn calls_are_judged() {
         (
             both(),
             json!([[0, "weather", {"city": "Rome"}], [1, "weather", {"city": "Rome"}]]),
-            vec![WrongValue],
+            vec![TooFewCalls, DuplicateCall],
         ),
         (
             oslo(),

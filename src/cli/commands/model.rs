@@ -213,6 +213,9 @@ fn show(
         }))?;
         return Ok(Status::Complete);
     }
+    let beyond = header
+        .context_length_tokens
+        .filter(|trained| *trained < context);
     let rows = [
         ("file", path.display().to_string()),
         (
@@ -238,16 +241,19 @@ fn show(
         (
             "memory",
             format!(
-                "{} at a context of {context} ({}: weights {}, cache {}, buffers {})",
+                "{} at a context of {context}, predicted: weights {}, cache {}, buffers {}, tables and reserve {}",
                 bytes(Some(estimate.total_bytes())),
-                "predicted",
                 bytes(Some(estimate.weights_bytes)),
                 bytes(Some(estimate.kv_cache_bytes)),
                 bytes(Some(estimate.compute_bytes)),
+                bytes(Some(estimate.reserve_bytes)),
             ),
         ),
     ];
     let mut out = String::new();
+    if let Some(trained) = beyond {
+        out.push_str(&format!("warning: the model was trained for {trained} tokens, a context of {context} goes beyond\n"));
+    }
     for (label, value) in rows {
         out.push_str(&format!("{label:16} {value}\n"));
     }

@@ -50,6 +50,32 @@ impl Routing {
         routing
     }
 
+    /// One sentence per model and reason, with everything it concerns.
+    pub(super) fn notices(&self) -> Vec<String> {
+        let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
+        for excluded in &self.excluded {
+            let model = if excluded.model.is_empty() {
+                "all models"
+            } else {
+                &excluded.model
+            };
+            let labels: Vec<&str> = ["dialect", "constraint", "variant", "suite"]
+                .iter()
+                .filter_map(|name| excluded.labels.get(*name).map(String::as_str))
+                .collect();
+            let what = format!("{} ({} cases)", labels.join(" · "), excluded.cases);
+            let why = format!("{model}: {}", excluded.reason);
+            match grouped.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, list)) => list.push(what),
+                None => grouped.push((why, vec![what])),
+            }
+        }
+        grouped
+            .into_iter()
+            .map(|(why, list)| format!("not run: {why}: {}", list.join(", ")))
+            .collect()
+    }
+
     /// Only the cells that a resumed run was started with.
     pub(super) fn keep_only(&mut self, plan: &Plan, header: &Header) {
         for (route, cell) in self.routes.iter_mut().zip(&plan.cells) {
@@ -140,7 +166,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         metrics_version: METRICS_VERSION,
         taxonomy_version: TAXONOMY_VERSION,
         toolbench_version: env!("CARGO_PKG_VERSION").to_owned(),
-        toolbench_revision: env!("TOOLBENCH_REVISION").to_owned(),
+        toolbench_revision: env!("BUILD_GIT_REVISION").to_owned(),
         run: parts
             .directory
             .file_name()

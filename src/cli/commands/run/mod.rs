@@ -49,9 +49,18 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
     };
     check_names(&names, command, &settings)?;
     let fingerprint = crate::host::fingerprint();
+    if fingerprint
+        .load_average
+        .is_some_and(|load| load > 0.5 * f64::from(fingerprint.logical_cores))
+    {
+        app.ui.say(
+            "note: the machine is busy with something else; times and time limits will suffer",
+        );
+    }
     let suites = suites::load(app, &resolved, &settings)?;
     let envelopes = suites::envelopes(app, &resolved)?;
     let models = models::resolve(app, &resolved, &settings, &names, args.dry_run)?;
+    check_weights(&models)?;
     let corrections = suites::corrections(&settings)?;
     let plan = build(&plan_input(
         &settings,
@@ -119,21 +128,8 @@ impl RunParts<'_> {
         let directory = writer.directory().to_path_buf();
         self.app.ui.say(&format!("record: {}", directory.display()));
         let mut progress = RunProgress::new(&self.app.ui);
-        for excluded in &routing.excluded {
-            let model = if excluded.model.is_empty() {
-                "all models"
-            } else {
-                &excluded.model
-            };
-            let labels: Vec<&str> = excluded.labels.values().map(String::as_str).collect();
-            progress.on_event(&Event::Notice {
-                message: format!(
-                    "not run: {model} {} ({} cases): {}",
-                    labels.join(" "),
-                    excluded.cases,
-                    excluded.reason
-                ),
-            })?;
+        for message in routing.notices() {
+            progress.on_event(&Event::Notice { message })?;
         }
         let result = {
             let mut tee = Tee(vec![&mut writer, &mut progress]);
@@ -179,15 +175,21 @@ impl RunParts<'_> {
         if routing.routes.iter().any(Option::is_some) {
             return Ok(());
         }
-        let reasons: Vec<&str> = routing
+        let mut reasons: Vec<&str> = routing
             .excluded
             .iter()
             .map(|excluded| excluded.reason.as_str())
             .collect();
+        reasons.dedup();
+        let failed = routing.excluded.iter().any(|excluded| excluded.failed);
         Err(
             CliError::usage(format!("nothing can be run: {}", reasons.join("; ")))
                 .kind("undecidable", Status::Undecidable)
-                .hint("try another `--dialect`, `--constraint` or `--suite`"),
+                .hint(if failed {
+                    "`toolbench doctor` says what is missing, or choose another `--suite`"
+                } else {
+                    "try another `--dialect`, `--constraint` or `--suite`"
+                }),
         )
     }
 
@@ -275,6 +277,22 @@ fn check_names(names: &[String], command: &str, settings: &Settings) -> Result<(
         return Err(CliError::usage("there is only one thing to compare").hint(
             "name two models, or several of `--variant`, `--dialect` or `--constraint`; `toolbench run` takes one",
         ));
+    }
+    Ok(())
+}
+
+fn check_weights(models: &[RunModel]) -> Result<(), CliError> {
+    for (index, model) in models.iter().enumerate() {
+        if let Some(same) = models[..index]
+            .iter()
+            .find(|other| other.identity == model.identity)
+        {
+            return Err(CliError::usage(format!(
+                "`{}` and `{}` are the same model",
+                same.name, model.name
+            ))
+            .hint("to compare a model with itself, name variants: `--variant default,mine`"));
+        }
     }
     Ok(())
 }

@@ -109,7 +109,10 @@ impl Resumed {
             }
         }
         if found.is_empty() {
-            found.push("models: weights or their order changed".to_owned());
+            found.push(
+                "models: weights or their order changed, or toolbench's prompts, grammars or engine did"
+                    .to_owned(),
+            );
         }
         found
     }

@@ -78,6 +78,7 @@ pub(super) fn load(
         skipped: Vec::new(),
     };
     check_distractors(settings, &run.distractors)?;
+    check_few_shot(settings, &selected)?;
     for suite in selected {
         run.add(app, resolved, settings, suite)?;
     }
@@ -179,6 +180,24 @@ pub(in crate::cli) fn mock(suite: &Suite) -> Result<MockHost, CliError> {
     MockHost::new(&suite.suite, suite.tools.clone(), mock).map_err(|error| {
         CliError::usage(format!("suite `{}`: {error}", suite.suite)).kind("suite", Status::Usage)
     })
+}
+
+fn check_few_shot(settings: &Settings, suites: &[Suite]) -> Result<(), CliError> {
+    for variant in &settings.variants {
+        let short = suites
+            .iter()
+            .find(|suite| suite.examples.len() < variant.few_shot as usize);
+        if let Some(suite) = short {
+            return Err(CliError::usage(format!(
+                "{} examples are asked for, suite `{}` has {}",
+                variant.few_shot,
+                suite.suite,
+                suite.examples.len()
+            ))
+            .hint(format!("use `--few-shot {}` at most", suite.examples.len())));
+        }
+    }
+    Ok(())
 }
 
 fn check_distractors(settings: &Settings, pool: &[ToolDefinition]) -> Result<(), CliError> {
