@@ -254,7 +254,7 @@ pub const KEYS: &[Key] = &[
         LIMITS,
         "max-tokens",
         Kind::Count,
-        Some("256"),
+        Some("192"),
         "N",
         "Tokens allowed in a reply",
     ),
