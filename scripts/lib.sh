@@ -17,11 +17,11 @@ check_system() {
   have git || note "git is missing: the build's revision will be unknown"
 }
 
-# A libclang that bindgen can load.
+# A libclang that bindgen can load (not libclang-cpp, which is another library).
 have_libclang() {
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
-  have llvm-config && return 0
-  ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib/libclang*.so* >/dev/null 2>&1
+  find /usr/lib /usr/lib64 /usr/local/lib -maxdepth 4 \
+    \( -name 'libclang.so*' -o -name 'libclang-[0-9]*.so*' \) 2>/dev/null | grep -q .
 }
 
 # cmake, a C++ compiler and libclang for llama.cpp: apt as root or with sudo, else PyPI wheels.

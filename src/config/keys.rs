@@ -160,7 +160,7 @@ pub const KEYS: &[Key] = &[
         Kind::Count,
         Some("0"),
         "N",
-        "Worked examples from the suite's own example section",
+        "Worked examples from the suite's own example section; a base model gets at least two",
     ),
     new(
         HOW,

@@ -10,11 +10,15 @@ use crate::dialect::{Dialect, Offer};
 use crate::model::Provider;
 use crate::plan::PlannedCell;
 use crate::tools::ToolHost;
+use crate::types::facts::TemplateSource;
 use crate::types::{
     Case, ContentHash, Message, Role, Route, Suite, ToolDefinition, TrialRules, Variant, Wire,
     WireNames,
 };
 use crate::validate::ToolSchemas;
+
+/// Worked examples that a base model gets at least.
+const BASE_MODEL_EXAMPLES: usize = 2;
 
 /// The context of one cell.
 pub(super) struct CellContext<'a> {
@@ -114,6 +118,16 @@ impl<'a> CellContext<'a> {
         Ok(offer)
     }
 
+    /// How many worked examples are shown. A base model has seen no instructions: it always gets
+    /// some, or it could not know what is wanted.
+    fn examples(&self) -> usize {
+        let asked = self.variant.few_shot as usize;
+        match self.route.template {
+            TemplateSource::PlainText => asked.max(BASE_MODEL_EXAMPLES),
+            TemplateSource::Weights | TemplateSource::Server => asked,
+        }
+    }
+
     fn prepare_offer(
         &self,
         system: Option<String>,
@@ -138,7 +152,7 @@ impl<'a> CellContext<'a> {
             }
         };
         let mut examples = self.suite.examples.clone();
-        examples.truncate(self.variant.few_shot as usize);
+        examples.truncate(self.examples());
         for call in examples.iter_mut().flat_map(|example| &mut example.calls) {
             call.name = wire_names.wire(&call.name).to_owned();
         }

@@ -80,7 +80,7 @@ fn another_plan_is_refused_with_the_difference() {
 }
 
 #[test]
-fn orders_and_shards_give_equal_replies() {
+fn shards_hold_every_trial_once_with_the_same_replies() {
     let replies = |arguments: &[&str]| {
         let context = prepared();
         let mut all = RUN.to_vec();
