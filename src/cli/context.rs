@@ -217,7 +217,7 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     print_with(|out| out.write_all(text.as_bytes()))
 }
 
-/// Like [`print`], for what writes itself.
+/// Like [`print()`], for what writes itself.
 pub(super) fn print_with(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), CliError> {

@@ -3,7 +3,7 @@
 //! Data in: tool definitions, once; then the calls of a reply. Data out: violations with JSON
 //! pointer, keyword and schema fragment. Invariants: nothing is fetched from network or disk;
 //! schemas without `$schema` are draft 2020-12; formats are checked; patterns run in linear time;
-//! schemas over the caps of [`super::limits`] are refused when compiled.
+//! schemas over the caps of `limits` are refused when compiled.
 
 use std::collections::BTreeMap;
 
