@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::names::similar_names;
-
 const BUILT_IN: &str = include_str!("../../catalogue/models.yaml");
 const FORMAT_VERSION: u32 = 1;
 
@@ -271,7 +269,12 @@ pub fn did_you_mean(suggestions: &[String]) -> String {
 
 /// At most three of `known` that look like `name`, best first.
 pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    similar_names(&name.to_lowercase(), known)
+    let known: Vec<&str> = known.into_iter().collect();
+    let wanted = name.to_lowercase();
+    similar::get_close_matches(wanted.as_str(), &known, 3, 0.6)
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// All models known by name.
