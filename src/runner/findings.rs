@@ -6,8 +6,8 @@
 use super::cell::PreparedOffer;
 use crate::types::violation::Stage;
 use crate::types::{
-    Code, Decoded, GenerateReply, Leniency, ProviderError, StopReason, ToolChoice, TrialRules,
-    Violation,
+    Code, Decoded, DialectName, GenerateReply, Leniency, ProviderError, StopReason, ToolChoice,
+    TrialRules, Violation,
 };
 
 /// Calls of the steering reading that name an offered tool and satisfy its schema.
@@ -28,6 +28,7 @@ pub(super) fn valid_calls(rules: &TrialRules, offer: &PreparedOffer, decoded: &D
 /// Findings from generation to schema, for the steering reading.
 pub(super) fn of_reply(
     rules: &TrialRules,
+    dialect: DialectName,
     offer: &PreparedOffer,
     decoded: &Decoded,
     reply: &GenerateReply,
@@ -65,7 +66,7 @@ pub(super) fn of_reply(
     let complete = matches!(reply.stop_reason, StopReason::Stop | StopReason::StopText);
     if reply.constrained
         && complete
-        && let Some(broken) = found.iter().find(|v| grammar_excludes(v.code))
+        && let Some(broken) = found.iter().find(|v| grammar_excludes(v.code, dialect))
     {
         // A complete reply under a grammar cannot have these: the grammar is at fault.
         return vec![Violation::new(
@@ -85,7 +86,12 @@ pub(super) fn of_reply(
 
 /// What no complete reply under a dialect's grammar can have. Bounds, formats and patterns are not
 /// among them: a grammar may be unable to hold them, and then they are the model's to keep.
-fn grammar_excludes(code: Code) -> bool {
+fn grammar_excludes(code: Code, dialect: DialectName) -> bool {
+    // Where free text is in form, a call written as text satisfies the grammar: the model's slip.
+    let free_text = matches!(dialect, DialectName::Native | DialectName::Fenced);
+    if code == Code::WrongEnvelope && free_text {
+        return false;
+    }
     code.stage() == Stage::Parse
         || matches!(
             code,

@@ -345,7 +345,13 @@ impl Trial<'_> {
                 .get_or_insert_with(|| "the provider did not apply the grammar".to_owned());
         }
         let decoded = self.read(offer, &reply);
-        let violations = findings::of_reply(self.context.rules, offer, &decoded, &reply);
+        let violations = findings::of_reply(
+            self.context.rules,
+            self.context.dialect.name(),
+            offer,
+            &decoded,
+            &reply,
+        );
         record.reply = Some(self.recorder.content("reply", &reply.text));
         record.stop_reason = Some(reply.stop_reason);
         record.usage = reply.usage;

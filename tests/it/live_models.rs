@@ -345,6 +345,8 @@ fn native_uses_the_templates_own_form() {
         "native",
         "--constraint",
         "grammar",
+        "--tool-choice",
+        "required",
         "-q",
     ]);
     let trials = json_lines(&context.only_run().join("trials.jsonl"));
