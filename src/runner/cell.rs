@@ -108,12 +108,12 @@ impl<'a> CellContext<'a> {
             .clone()
             .or_else(|| case.system.clone())
             .or_else(|| self.suite.system.clone());
-        let key = ContentHash::of_value(&(&system, names));
+        let key = ContentHash::of_value(&(&system, names, &case.own_tools));
         let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(offer) = offers.get(&key) {
             return Ok(Arc::clone(offer));
         }
-        let offer = Arc::new(self.prepare_offer(system, names)?);
+        let offer = Arc::new(self.prepare_offer(system, names, &case.own_tools)?);
         offers.insert(key, Arc::clone(&offer));
         Ok(offer)
     }
@@ -132,11 +132,13 @@ impl<'a> CellContext<'a> {
         &self,
         system: Option<String>,
         names: Option<&[String]>,
+        own_tools: &[ToolDefinition],
     ) -> Result<PreparedOffer, String> {
         let mut tools: Vec<ToolDefinition> = self
             .tools
             .iter()
-            .filter(|tool| names.is_none_or(|names| names.contains(&tool.name)))
+            .filter(|tool| names.map_or(own_tools.is_empty(), |names| names.contains(&tool.name)))
+            .chain(own_tools)
             .cloned()
             .collect();
         if !self.distractors.is_empty() {

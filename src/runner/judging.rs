@@ -100,7 +100,7 @@ impl<'a> Judging<'a> {
             return RoundProgress::Over;
         };
         let expectation = &live.round.expect;
-        let ends_here = self.case.ends == Ends::Calls || expectation.no_call;
+        let ends_here = self.case.ends == Ends::Calls || expectation.abstains();
         if ends_here && complete(expectation, &live.calls, &offer.schemas) {
             return RoundProgress::Over;
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::types::expectation::{CallExpectation, Expectation};
 use crate::types::suite::{Case, Ends};
-use crate::types::{Suite, ToolDefinition, did_you_mean};
+use crate::types::{Code, Suite, ToolDefinition, did_you_mean};
 
 /// One thing wrong with a suite file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +167,24 @@ impl Checker<'_> {
             );
         }
         for tool in case.tools.iter().flatten() {
-            self.check_tool(&[id, tool], &format!("case `{id}`"), tool);
+            self.check_case_tool(case, tool);
+        }
+        for miss in &case.near_misses {
+            if let Err(unknown) = miss.code.parse::<Code>() {
+                let names = Code::ALL.iter().map(|code| code.name());
+                let hint = did_you_mean(&miss.code, names)
+                    .unwrap_or_else(|| "`toolbench explain` lists the codes".to_owned());
+                self.report(
+                    &[id, "near_misses:", &miss.code],
+                    format!("case `{id}` has a near miss with {unknown}; {hint}"),
+                );
+            }
+            // A near miss may well name a tool that is not there.
+            if miss.code != Code::UnknownTool.name() {
+                for call in &miss.calls {
+                    self.check_case_tool(case, &call.name);
+                }
+            }
         }
         for round in case.all_rounds() {
             if round.user.trim().is_empty() {
@@ -177,7 +194,7 @@ impl Checker<'_> {
                 );
             }
             for tool in round.tools.iter().flatten() {
-                self.check_tool(&[id, tool], &format!("case `{id}`"), tool);
+                self.check_case_tool(case, tool);
             }
             self.check_expectation(case, &round.expect);
         }
@@ -185,10 +202,10 @@ impl Checker<'_> {
 
     fn check_expectation(&mut self, case: &Case, expect: &Expectation) {
         let id = case.id.as_str();
-        if expect.no_call && expect.wants_calls() {
+        if expect.abstains() && expect.wants_calls() {
             self.report(
                 &[id],
-                format!("case `{id}` expects calls and `no_call` at once"),
+                format!("case `{id}` expects calls and none at once (`no_call` or `ask_back`)"),
             );
         }
         if *expect == Expectation::default() {
@@ -197,7 +214,7 @@ impl Checker<'_> {
                 format!("case `{id}` expects nothing, so every reply would pass"),
             );
         }
-        if expect.answer.is_some() && case.ends == Ends::Calls && !expect.no_call {
+        if expect.answer.is_some() && case.ends == Ends::Calls && !expect.abstains() {
             self.report(&[id], format!("case `{id}` expects an answer but `ends: calls` stops before it; add `ends: answer`"));
         }
         for call in expect
@@ -205,18 +222,48 @@ impl Checker<'_> {
             .iter()
             .chain(expect.alternatives.iter().flatten())
         {
-            self.check_call(id, call);
+            self.check_call(case, call);
         }
-        for tool in expect.free.iter().chain(&expect.forbidden) {
-            self.check_tool(&[id, tool], &format!("case `{id}`"), tool);
+        for call in &expect.allowed {
+            self.check_call(case, call);
+        }
+        for set in expect.accepted_sets() {
+            self.check_after(id, set);
+        }
+        let forbidden = expect.forbidden.iter().map(|call| &call.tool);
+        for tool in expect.free.iter().chain(forbidden) {
+            self.check_case_tool(case, tool);
         }
     }
 
-    fn check_call(&mut self, id: &str, call: &CallExpectation) {
-        if !self.check_tool(&[id, &call.tool], &format!("case `{id}`"), &call.tool) {
+    /// Every `after` names another call of the set, and none waits for itself.
+    fn check_after(&mut self, id: &str, set: &[CallExpectation]) {
+        for call in set {
+            for name in &call.after {
+                let known = set.iter().filter(|other| other.id.as_ref() == Some(name));
+                if known.count() != 1 || call.id.as_ref() == Some(name) {
+                    self.report(
+                        &[id, name],
+                        format!("case `{id}` wants `{}` after `{name}`, which is not the `id` of exactly one other call of the set", call.tool),
+                    );
+                }
+            }
+        }
+    }
+
+    fn check_case_tool(&mut self, case: &Case, tool: &str) -> bool {
+        let id = case.id.as_str();
+        case.own_tools.iter().any(|own| own.name == tool)
+            || self.check_tool(&[id, tool], &format!("case `{id}`"), tool)
+    }
+
+    fn check_call(&mut self, case: &Case, call: &CallExpectation) {
+        let id = case.id.as_str();
+        if !self.check_case_tool(case, &call.tool) {
             return;
         }
-        let Some(tool) = self.suite.tools.iter().find(|tool| tool.name == call.tool) else {
+        let mut tools = case.own_tools.iter().chain(&self.suite.tools);
+        let Some(tool) = tools.find(|tool| tool.name == call.tool) else {
             return; // A real server's tools are known only when it runs.
         };
         let declared = declared_arguments(tool);

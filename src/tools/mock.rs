@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use self::rules::Rule;
 use self::template::Templates;
 use super::{ToolHost, ToolHostError, ToolSession};
-use crate::types::suite::Mock;
+use crate::types::suite::{HostFault, Mock};
 use crate::types::{Code, ToolCall, ToolDefinition, ToolResult};
 
 /// A mistake in a mock, with its place in the suite file.
@@ -55,6 +55,7 @@ struct Program {
     tools: Vec<ToolDefinition>,
     templates: Templates,
     rules: Vec<Rule>,
+    answer_all: Option<Value>,
 }
 
 impl MockHost {
@@ -70,6 +71,7 @@ impl MockHost {
             tools,
             templates,
             rules,
+            answer_all: mock.answer_all,
         });
         Ok(Self {
             name,
@@ -141,9 +143,12 @@ impl ToolSession for MockSession {
         &'a mut self,
         call: &'a ToolCall,
     ) -> BoxFuture<'a, Result<ToolResult, ToolHostError>> {
-        let answer = self.answer(call).map_err(|error| ToolHostError {
-            code: Code::ToolErrorEnv,
-            message: format!("{}: {error}", self.program.name),
+        let answer = self.answer(call).map_err(|failed| match failed {
+            Failed::Mistake(error) => ToolHostError {
+                code: Code::ToolErrorEnv,
+                message: format!("{}: {error}", self.program.name),
+            },
+            Failed::Fault(fault) => scripted_fault(fault, &call.name),
         });
         ready(answer).boxed()
     }
@@ -154,9 +159,10 @@ impl ToolSession for MockSession {
 }
 
 impl MockSession {
-    fn answer(&mut self, call: &ToolCall) -> Result<ToolResult, MockError> {
+    fn answer(&mut self, call: &ToolCall) -> Result<ToolResult, Failed> {
         let program = Arc::clone(&self.program);
-        if !program.tools.iter().any(|tool| tool.name == call.name) {
+        let answers_all = program.answer_all.is_some();
+        if !answers_all && !program.tools.iter().any(|tool| tool.name == call.name) {
             return Ok(refusal(format!("no such tool: {}", call.name)));
         }
         let Value::Object(arguments) = &call.arguments else {
@@ -165,11 +171,17 @@ impl MockSession {
             ));
         };
         match self.find_rule(&program, &call.name, arguments)? {
-            Some(rule) => self.apply(&program, rule, arguments),
-            None => Ok(refusal(format!(
-                "invalid request: {} finds nothing for {}",
-                call.name, call.arguments
-            ))),
+            Some(rule) => match rule.fault {
+                Some(fault) => Err(Failed::Fault(fault)),
+                None => Ok(self.apply(&program, rule, arguments)?),
+            },
+            None => Ok(match &program.answer_all {
+                Some(reply) => result_of(reply.clone(), false),
+                None => refusal(format!(
+                    "invalid request: {} finds nothing for {}",
+                    call.name, call.arguments
+                )),
+            }),
         }
     }
 
@@ -238,6 +250,32 @@ impl MockSession {
             .map_err(|error| MockError::new(&location, error.to_string()))?;
         self.view = values::to_template(&self.state);
         Ok(())
+    }
+}
+
+/// Why a call has no result.
+enum Failed {
+    /// The suite's mistake.
+    Mistake(MockError),
+    /// As the suite scripts it.
+    Fault(HostFault),
+}
+
+impl From<MockError> for Failed {
+    fn from(error: MockError) -> Self {
+        Self::Mistake(error)
+    }
+}
+
+fn scripted_fault(fault: HostFault, tool: &str) -> ToolHostError {
+    let (code, what) = match fault {
+        HostFault::Broken => (Code::ToolErrorEnv, "broke"),
+        HostFault::Timeout => (Code::ToolTimeout, "did not answer in time"),
+        HostFault::Protocol => (Code::McpProtocolError, "broke its protocol"),
+    };
+    ToolHostError {
+        code,
+        message: format!("`{tool}` {what}, as the suite scripts it"),
     }
 }
 

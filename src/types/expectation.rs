@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::matcher::Matcher;
+use super::tool::ToolCall;
 
 /// The expectation of one round. All stated parts must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -13,6 +15,13 @@ pub struct Expectation {
     /// Nothing may be called in this round.
     #[serde(skip_serializing_if = "is_false")]
     pub no_call: bool,
+    /// Nothing may be called and the answer must ask for what is missing: it must read as a
+    /// request ([`reads_as_request`]) and meet this condition, which names what to ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask_back: Option<Matcher>,
+    /// Some call must be made, whichever; nothing more is looked at.
+    #[serde(skip_serializing_if = "is_false")]
+    pub any_call: bool,
     /// Calls that must be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallExpectation>,
@@ -25,9 +34,13 @@ pub struct Expectation {
     /// Tools that may be called besides, any number of times, without any effect on the verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub free: Vec<String>,
-    /// Tools whose call fails the trial as `unsafe_call`.
+    /// Calls that may be made besides, each at most once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub forbidden: Vec<String>,
+    pub allowed: Vec<CallExpectation>,
+    /// Calls that fail the trial as `unsafe_call`: a tool's name, or a tool with conditions on
+    /// arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<ForbiddenCall>,
     /// Condition on the final answer's text (needs `ends: answer`, or `no_call`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<Matcher>,
@@ -50,6 +63,131 @@ pub struct CallExpectation {
     /// accepted only at its declared default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub optional: BTreeMap<String, Matcher>,
+    /// A name for this call within its set, for `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Names of calls of the same set that must come before this one: a partial order. Calls of
+    /// one reply come in the order written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+}
+
+/// A call that must not be made. Written as a tool's name, or as an object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub struct ForbiddenCall {
+    /// The tool.
+    pub tool: String,
+    /// Conditions on arguments; all must hold, an absent argument fails its condition. Every call
+    /// of the tool when empty.
+    pub arguments: BTreeMap<String, Matcher>,
+}
+
+impl ForbiddenCall {
+    /// Whether this is such a call.
+    pub fn covers(&self, call: &ToolCall) -> bool {
+        self.tool == call.name
+            && self.arguments.iter().all(|(name, matcher)| {
+                call.arguments
+                    .get(name)
+                    .is_some_and(|value| matcher.matches(value))
+            })
+    }
+}
+
+impl TryFrom<Value> for ForbiddenCall {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Full {
+            tool: String,
+            #[serde(default)]
+            arguments: BTreeMap<String, Matcher>,
+        }
+        match value {
+            Value::String(tool) => Ok(Self {
+                tool,
+                arguments: BTreeMap::new(),
+            }),
+            other => serde_json::from_value::<Full>(other)
+                .map(|full| Self {
+                    tool: full.tool,
+                    arguments: full.arguments,
+                })
+                .map_err(|error| {
+                    format!("a forbidden call is a tool's name or {{tool, arguments}}: {error}")
+                }),
+        }
+    }
+}
+
+impl From<ForbiddenCall> for Value {
+    fn from(forbidden: ForbiddenCall) -> Self {
+        if forbidden.arguments.is_empty() {
+            return Self::String(forbidden.tool);
+        }
+        let arguments: serde_json::Map<String, Value> = forbidden
+            .arguments
+            .into_iter()
+            .map(|(name, matcher)| (name, Value::from(matcher)))
+            .collect();
+        serde_json::json!({"tool": forbidden.tool, "arguments": arguments})
+    }
+}
+
+impl schemars::JsonSchema for ForbiddenCall {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ForbiddenCall".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let matcher = generator.subschema_for::<Matcher>();
+        schemars::json_schema!({
+            "description": "A tool's name, or a tool with conditions on its arguments.",
+            "anyOf": [
+                {"type": "string"},
+                {"type": "object", "required": ["tool"], "additionalProperties": false,
+                 "properties": {"tool": {"type": "string"},
+                                "arguments": {"type": "object", "additionalProperties": matcher}}}
+            ]
+        })
+    }
+}
+
+/// Words that make a sentence without a question mark a request.
+const REQUEST_WORDS: [&str; 22] = [
+    "please",
+    "provide",
+    "specify",
+    "clarify",
+    "tell me",
+    "let me know",
+    "need to know",
+    "need more",
+    "missing",
+    "could you",
+    "can you",
+    "which",
+    "what",
+    "bitte",
+    "welche",
+    "por favor",
+    "indica",
+    "veuillez",
+    "s'il",
+    "quel",
+    "per favore",
+    "proszę",
+];
+
+/// Whether a text asks for something: it holds a question mark of any script, or one of a fixed
+/// list of request words.
+pub fn reads_as_request(text: &str) -> bool {
+    let folded = text.to_lowercase();
+    text.contains(['?', '？', '؟', '\u{37e}'])
+        || REQUEST_WORDS.iter().any(|word| folded.contains(word))
 }
 
 /// Whether calls must come in the order stated.
@@ -91,6 +229,13 @@ impl Expectation {
 
     /// Whether any accepted set asks for a call.
     pub fn wants_calls(&self) -> bool {
-        !self.calls.is_empty() || self.alternatives.iter().any(|set| !set.is_empty())
+        self.any_call
+            || !self.calls.is_empty()
+            || self.alternatives.iter().any(|set| !set.is_empty())
+    }
+
+    /// Nothing may be called, silently or with a question back.
+    pub fn abstains(&self) -> bool {
+        self.no_call || self.ask_back.is_some()
     }
 }

@@ -44,6 +44,56 @@ pub struct Suite {
     /// everything above but `suite` and `description`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub include: BTreeMap<String, Vec<String>>,
+    /// What agents without understanding may reach, checked by `suite check`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub self_test: SelfTest,
+    /// Where imported cases come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// Upper limits, as a share of cases from 0 to 1, for scripted agents that understand nothing. One
+/// that is absent is the share of cases in which nothing should be called for `empty` and
+/// `refuse_all` (less those that must ask back or say something), and 0.1 for the others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelfTest {
+    /// Answers with nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty: Option<f64>,
+    /// Answers that it cannot help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuse_all: Option<f64>,
+    /// Calls the first tool with the plainest valid arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_tool: Option<f64>,
+    /// Calls a tool drawn by lot with valid arguments drawn by lot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_arguments: Option<f64>,
+    /// Calls every tool once with the plainest valid arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_everything: Option<f64>,
+    /// Longest first prompt of a case, in estimated tokens (`suite check` states how).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u32>,
+}
+
+/// Where imported cases come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// The benchmark: `bfcl`.
+    pub kind: String,
+    /// Its version, as its files say.
+    pub version: String,
+    /// Its licence.
+    pub licence: String,
+    /// What was imported.
+    pub categories: Vec<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One task.
@@ -67,6 +117,10 @@ pub struct Case {
     /// Names of the suite's tools offered here; all when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<String>>,
+    /// Tools of this case alone. Without `tools` they are all that is offered, with it they stand
+    /// after those.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub own_tools: Vec<ToolDefinition>,
     /// Merged into the mock's state before the case (RFC 7396).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Value>,
@@ -86,6 +140,39 @@ pub struct Case {
     pub ends: Ends,
     /// All calls must come in one reply: only where parallel calls are the point.
     pub same_turn: bool,
+    /// Wrong behaviours, each with the code that it must be given: `suite check` proves it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub near_misses: Vec<NearMiss>,
+    /// The case as BFCL states it, for `score --rules bfcl`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bfcl: Option<BfclCase>,
+}
+
+/// What a model might do wrong, and what that is called. Rounds before the last one are played as
+/// expected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NearMiss {
+    /// Calls made, in order, one reply each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<super::tool::ToolCall>,
+    /// The final answer; one that says nothing when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The primary code.
+    pub code: String,
+}
+
+/// A case of the Berkeley Function Calling Leaderboard, in its own terms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BfclCase {
+    /// `simple`, `multiple`, `parallel`, `relevance` or `irrelevance`.
+    pub mode: String,
+    /// The function documents, with BFCL's own types.
+    pub functions: Value,
+    /// The accepted answers; null where there are none.
+    pub answer: Value,
 }
 
 /// One scripted user message and what must follow.
@@ -156,6 +243,9 @@ pub struct Mock {
     pub state: Value,
     /// The first rule whose tool and conditions fit answers the call.
     pub rules: Vec<MockRule>,
+    /// The reply to a call that no rule answers; without it such a call is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_all: Option<Value>,
 }
 
 /// How one kind of call is answered.
@@ -177,10 +267,25 @@ pub struct MockRule {
     pub reply: Value,
     /// The reply is a tool error, scripted: scored by how the model recovers.
     pub error: bool,
+    /// The tool itself fails, through no fault of the model: the trial is excluded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<HostFault>,
     /// JSON Patch on the state; strings (paths too) are templates. A string value of the form
     /// `{{ … | tojson }}` is parsed as JSON.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub patch: Vec<Value>,
+}
+
+/// How a tool may fail by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HostFault {
+    /// The tool breaks: `tool_error_env`.
+    Broken,
+    /// The tool does not answer: `tool_timeout`.
+    Timeout,
+    /// The server breaks its protocol: `mcp_protocol_error`.
+    Protocol,
 }
 
 /// A name and the template of its value.
@@ -225,7 +330,9 @@ impl Case {
 
     /// Nothing should be called in any round.
     pub fn is_abstention(&self) -> bool {
-        self.all_rounds().iter().all(|round| round.expect.no_call)
+        self.all_rounds()
+            .iter()
+            .all(|round| round.expect.abstains())
     }
 
     /// Hash of what is asked and expected, apart from what is offered.

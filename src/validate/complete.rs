@@ -7,7 +7,7 @@ use super::judge::ExecutedCall;
 use super::matching::match_set;
 use super::schema::ToolSchemas;
 use crate::types::ToolCall;
-use crate::types::expectation::Expectation;
+use crate::types::expectation::{Expectation, Order};
 
 /// Whether a round that ends with its calls is over: an accepted set is complete, or as many
 /// calls were made as the set that they fit best holds, or one was made where none may be.
@@ -15,16 +15,21 @@ use crate::types::expectation::Expectation;
 /// model may still put them right.
 pub fn complete(expectation: &Expectation, calls: &[ExecutedCall], schemas: &ToolSchemas) -> bool {
     let is_free = |index: usize| expectation.free.contains(&calls[index].call.name);
-    if expectation.no_call {
+    if expectation.abstains() {
         return (0..calls.len()).any(|index| !is_free(index));
     }
     if !expectation.wants_calls() {
         return false;
     }
+    if expectation.any_call {
+        return !calls.is_empty();
+    }
     let all: Vec<&ToolCall> = calls.iter().map(|executed| &executed.call).collect();
     let is_error = |index: usize| calls[index].result.is_error;
+    let allowed = match_set(&expectation.allowed, &all, Order::Any, |_| false, schemas);
+    let is_besides = |index: usize| is_free(index) || allowed.contains(&Some(index));
     let plain = (0..calls.len())
-        .filter(|&index| !is_free(index) && !is_error(index))
+        .filter(|&index| !is_besides(index) && !is_error(index))
         .count();
     expectation
         .accepted_sets()
@@ -35,7 +40,7 @@ pub fn complete(expectation: &Expectation, calls: &[ExecutedCall], schemas: &Too
             // An error that answers an expected call counts after all, and so does a free call.
             let extra = hits
                 .iter()
-                .filter(|&&index| is_free(index) || is_error(index))
+                .filter(|&&index| is_besides(index) || is_error(index))
                 .count();
             (hits.len(), set.len(), plain + extra)
         })

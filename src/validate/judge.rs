@@ -4,11 +4,15 @@
 //! selection, value, plurality, execution and outcome stages, none when the trial is right.
 //!
 //! Definitions, so that every verdict can be decided by hand:
-//! - A call to a *free* tool may answer an expected call and never counts against a trial.
+//! - A call to a *free* tool may answer an expected call and never counts against a trial. An
+//!   *allowed* call may be made once besides the expected ones, with the arguments stated.
 //! - A call is *excused* when its result is an error and either the case scripted that error or
 //!   a later call of the same tool succeeded: it was put right, so it is neither surplus nor
 //!   counted towards the end of a round. It may still answer an expected call.
-//! - A round without `calls`, `alternatives` and `no_call` is judged by answer and state alone.
+//! - A round without `calls`, `alternatives`, `no_call` and `ask_back` is judged by answer and
+//!   state alone; `any_call` asks for one call of any kind.
+//! - `ask_back`: every call is `unwanted_call`; an answer that does not read as a request, or does
+//!   not name what is missing, is `answer_mismatch`.
 //! - Of several accepted sets the one that leaves the fewest findings explains the round; on a
 //!   tie the one with more matched calls, then the first.
 //! - An unmatched expected call is explained by the closest unmatched executed call: same tool
@@ -23,10 +27,10 @@
 
 use serde_json::Value;
 
-use super::matching::{Mismatch, match_set, mismatches, same_call};
+use super::matching::{Mismatch, first_out_of_turn, match_set, mismatches, same_call};
 use super::schema::ToolSchemas;
 use super::vocabulary::{Known, tokens};
-use crate::types::expectation::{CallExpectation, Expectation, Order};
+use crate::types::expectation::{CallExpectation, Expectation, Order, reads_as_request};
 use crate::types::suite::Ends;
 use crate::types::{Code, ToolCall, ToolResult, Violation};
 
@@ -150,8 +154,15 @@ impl<'a> RoundJudge<'a> {
     fn judge(&self, known: &mut Known) -> Vec<Violation> {
         let derivable = self.derivable(known);
         let mut found = Vec::new();
-        let matched = if self.round.expectation.no_call {
+        let expectation = self.round.expectation;
+        let matched = if expectation.abstains() {
             found.extend(self.unwanted_calls());
+            Vec::new()
+        } else if expectation.any_call && self.calls.is_empty() {
+            found.push(Violation::new(
+                Code::MissingCall,
+                "no call was made where one is needed",
+            ));
             Vec::new()
         } else if self.states_calls() {
             let (matched, violations) = self.best_set(&derivable);
@@ -265,6 +276,7 @@ impl<'a> RoundJudge<'a> {
         let mut found = self.explain_missing(&missing, &mut left, derivable);
         left.extend(repeated);
         left.sort_unstable();
+        self.take_allowed(&mut left);
         found.extend(self.surplus(&left));
         if missing.is_empty() {
             found.extend(self.check_order(set));
@@ -387,6 +399,15 @@ impl<'a> RoundJudge<'a> {
         }
     }
 
+    /// Takes out of `left` what the case allows besides, each allowed call once.
+    fn take_allowed(&self, left: &mut Vec<usize>) {
+        let allowed = &self.round.expectation.allowed;
+        let rest: Vec<&ToolCall> = left.iter().map(|&index| self.calls[index]).collect();
+        let taken = match_set(allowed, &rest, Order::Any, |_| false, self.input.schemas);
+        let taken: Vec<usize> = taken.into_iter().flatten().map(|at| left[at]).collect();
+        left.retain(|index| !taken.contains(index));
+    }
+
     fn surplus(&self, left: &[usize]) -> Vec<Violation> {
         left.iter()
             .filter(|&&index| self.facts.counts(index) && !self.is_forbidden(index))
@@ -406,17 +427,19 @@ impl<'a> RoundJudge<'a> {
     }
 
     fn check_order(&self, set: &[CallExpectation]) -> Option<Violation> {
-        if self.round.expectation.order == Order::Any {
-            return None;
-        }
-        let in_order = match_set(
-            set,
-            &self.calls,
-            Order::Strict,
-            |_| false,
-            self.input.schemas,
-        );
-        let misplaced = in_order.iter().position(Option::is_none)?;
+        let misplaced = match self.round.expectation.order {
+            Order::Strict => {
+                let in_order = match_set(
+                    set,
+                    &self.calls,
+                    Order::Strict,
+                    |_| false,
+                    self.input.schemas,
+                );
+                in_order.iter().position(Option::is_none)?
+            }
+            Order::Any => first_out_of_turn(set, &self.calls, self.input.schemas)?,
+        };
         let tool = set[misplaced].tool.clone();
         Some(Violation {
             message: format!("the call to `{tool}` does not come at its place"),
@@ -448,7 +471,7 @@ impl<'a> RoundJudge<'a> {
 
     /// Refusals of valid arguments that nothing put right and the case does not ask for.
     fn tool_errors(&self, matched: &[usize]) -> Vec<Violation> {
-        if self.round.expectation.no_call {
+        if self.round.expectation.abstains() {
             return Vec::new();
         }
         (0..self.calls.len())
@@ -503,6 +526,7 @@ impl<'a> RoundJudge<'a> {
     fn outcome(&self) -> Vec<Violation> {
         let expectation = self.round.expectation;
         let mut found = Vec::new();
+        found.extend(self.question_back());
         if let Some(matcher) = &expectation.state {
             match self.round.end_state {
                 None => found.push(Violation::new(
@@ -530,6 +554,21 @@ impl<'a> RoundJudge<'a> {
         found
     }
 
+    fn question_back(&self) -> Option<Violation> {
+        let matcher = self.round.expectation.ask_back.as_ref()?;
+        let answer = self.round.answer.unwrap_or_default();
+        let message = if !self.calls.is_empty() {
+            return None; // The call says it all.
+        } else if !reads_as_request(answer) {
+            "the answer asks for nothing, and something is missing"
+        } else if !matcher.matches(&Value::String(answer.to_owned())) {
+            "the answer asks, but not for what is missing"
+        } else {
+            return None;
+        };
+        Some(Violation::new(Code::AnswerMismatch, message))
+    }
+
     fn wrong_answer(&self, answer: &str) -> Violation {
         let asked = tokens(self.round.user);
         let facts: Vec<String> = self
@@ -555,10 +594,8 @@ impl<'a> RoundJudge<'a> {
     }
 
     fn is_forbidden(&self, index: usize) -> bool {
-        self.round
-            .expectation
-            .forbidden
-            .contains(&self.calls[index].name)
+        let forbidden = &self.round.expectation.forbidden;
+        forbidden.iter().any(|call| call.covers(self.calls[index]))
     }
 
     fn same(&self, left: usize, right: usize) -> bool {

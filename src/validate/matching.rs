@@ -88,6 +88,92 @@ pub(super) fn match_set(
     by_expected
 }
 
+/// The first expected call that cannot stand where it does: no complete assignment of calls keeps
+/// every `after`. `None` when one does, or when nothing is said of the order.
+pub(super) fn first_out_of_turn(
+    set: &[CallExpectation],
+    calls: &[&ToolCall],
+    schemas: &ToolSchemas,
+) -> Option<usize> {
+    if set.iter().all(|expected| expected.after.is_empty()) {
+        return None;
+    }
+    let candidates: Vec<Vec<usize>> = set
+        .iter()
+        .map(|expected| {
+            (0..calls.len())
+                .filter(|&call| fits(expected, calls[call], schemas))
+                .collect()
+        })
+        .collect();
+    let mut search = PartialOrder {
+        set,
+        candidates: &candidates,
+        chosen: vec![None; set.len()],
+        furthest: 0,
+        steps: 0,
+    };
+    if search.place(0) {
+        None
+    } else {
+        Some(search.furthest)
+    }
+}
+
+/// Steps after which a search gives up and calls the order wrong: far beyond any written case.
+const ORDER_STEPS: usize = 100_000;
+
+/// Backtracking over the calls that fit each expected one.
+struct PartialOrder<'a> {
+    set: &'a [CallExpectation],
+    candidates: &'a [Vec<usize>],
+    chosen: Vec<Option<usize>>,
+    /// The expected call beyond which no attempt came.
+    furthest: usize,
+    steps: usize,
+}
+
+impl PartialOrder<'_> {
+    fn place(&mut self, row: usize) -> bool {
+        if row == self.set.len() {
+            return true;
+        }
+        self.furthest = self.furthest.max(row);
+        for &call in &self.candidates[row] {
+            self.steps += 1;
+            if self.steps > ORDER_STEPS {
+                return false;
+            }
+            if self.chosen.contains(&Some(call)) || !self.keeps_order(row, call) {
+                continue;
+            }
+            self.chosen[row] = Some(call);
+            if self.place(row + 1) {
+                return true;
+            }
+            self.chosen[row] = None;
+        }
+        false
+    }
+
+    /// Whether `call` for `row` stands right to everything placed so far.
+    fn keeps_order(&self, row: usize, call: usize) -> bool {
+        let comes_after = |later: &CallExpectation, earlier: &CallExpectation| {
+            earlier
+                .id
+                .as_ref()
+                .is_some_and(|id| later.after.contains(id))
+        };
+        (0..row).all(|other| {
+            let Some(placed) = self.chosen[other] else {
+                return true;
+            };
+            (!comes_after(&self.set[row], &self.set[other]) || placed < call)
+                && (!comes_after(&self.set[other], &self.set[row]) || call < placed)
+        })
+    }
+}
+
 /// Largest matching whose columns rise with its rows (longest common subsequence).
 fn assign_in_order(
     rows: usize,

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::MockError;
 use super::template::{Node, Templates};
 use crate::types::matcher::Matcher;
-use crate::types::suite::{Mock, MockRule};
+use crate::types::suite::{HostFault, Mock, MockRule};
 
 /// One compiled rule.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Rule {
     pub(super) reply: Node,
     /// A scripted tool error.
     pub(super) error: bool,
+    /// The tool fails by itself.
+    pub(super) fault: Option<HostFault>,
     /// JSON Patch operations.
     pub(super) patch: Vec<Node>,
 }
@@ -92,6 +94,7 @@ fn compile_rule(
         bindings,
         reply,
         error: rule.error,
+        fault: rule.fault,
         patch,
     })
 }

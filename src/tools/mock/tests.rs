@@ -221,6 +221,7 @@ fn an_empty_rule_answers_with_an_empty_text() {
             reply: json!(""),
             ..MockRule::default()
         }],
+        ..Mock::default()
     };
     let host = MockHost::new("s", vec![tool("quiet")], mock).unwrap();
     let mut session = block_on(host.open(None)).unwrap();
