@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod report;
 pub mod runner;
+pub mod selftest;
 pub mod store;
 pub mod suite;
 pub mod tools;

@@ -178,13 +178,17 @@ pub(super) enum SuiteCommand {
         #[arg(long, value_enum, default_value = "terminal")]
         format: ListFormat,
     },
-    /// Check suites: form, references, schemas, mocks, and that each case can be passed
+    /// Prove suites: form, references, schemas, that an oracle passes every case, that every near
+    /// miss gets its code, and that agents without understanding stay below their ceilings
     Check {
         /// Names or files
         names: Vec<String>,
         /// Every suite
         #[arg(long)]
         all: bool,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
     },
     /// Install the real tool server that a suite needs
     Install {

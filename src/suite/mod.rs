@@ -8,6 +8,7 @@
 
 mod check;
 mod load;
+pub mod sample;
 mod select;
 
 pub use check::{Problem, check};

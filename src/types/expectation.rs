@@ -47,6 +47,21 @@ pub struct Expectation {
     /// Condition on the mock's state when the round ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Matcher>,
+    /// One right way, for `suite check`, where it cannot be made from what is stated above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub solution: Option<Solution>,
+}
+
+/// One right way through a round.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Solution {
+    /// The calls in order, one reply each; those of the first accepted set when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Vec<ToolCall>>,
+    /// The final answer; one made from the conditions on it when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 /// One expected call.

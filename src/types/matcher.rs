@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::pattern::example_of_pattern;
+
 /// One condition on a JSON value. Written as a literal or as an object with one operator key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
@@ -136,10 +138,7 @@ impl Matcher {
         match self {
             Self::Equals(value) => Some(value.clone()),
             Self::AnyOf(options) => options.iter().find_map(Self::example),
-            Self::AllOf(parts) => parts
-                .iter()
-                .filter_map(Self::example)
-                .find(|candidate| self.matches(candidate)),
+            Self::AllOf(parts) => self.example_of_all(parts),
             Self::Text(text) | Self::Contains(text) | Self::Instant(text) => {
                 Some(Value::String(text.clone()))
             }
@@ -154,8 +153,37 @@ impl Matcher {
                 .map(Self::example)
                 .collect::<Option<Vec<_>>>()
                 .map(Value::Array),
-            Self::Regex(_) | Self::Schema(_) | Self::Not(_) | Self::Anything => None,
+            Self::Regex(pattern) => example_of_pattern(pattern)
+                .map(Value::String)
+                .filter(|text| self.matches(text)),
+            Self::Not(_) => Some(Value::from("Done.")).filter(|text| self.matches(text)),
+            Self::Schema(_) | Self::Anything => None,
         }
+    }
+
+    /// Every value that is accepted as it stands: literals, also inside `any_of`.
+    pub fn literals(&self) -> Vec<&Value> {
+        match self {
+            Self::Equals(value) => vec![value],
+            Self::AnyOf(options) => options.iter().flat_map(Self::literals).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// One part's example that meets the others too, or all texts in one.
+    fn example_of_all(&self, parts: &[Self]) -> Option<Value> {
+        let examples: Vec<Value> = parts.iter().filter_map(Self::example).collect();
+        let texts: Vec<&str> = examples
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|text| *text != "Done.")
+            .collect();
+        let joined = Value::String(texts.join(", "));
+        examples
+            .iter()
+            .chain([&joined])
+            .find(|candidate| self.matches(candidate))
+            .cloned()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod hash;
 pub mod matcher;
 pub mod names;
 pub mod outcome;
+pub mod pattern;
 pub mod protocol;
 pub mod settings;
 pub mod suite;

@@ -53,8 +53,8 @@ pub struct Suite {
 }
 
 /// Upper limits, as a share of cases from 0 to 1, for scripted agents that understand nothing. One
-/// that is absent is the share of cases in which nothing should be called for `empty` and
-/// `refuse_all` (less those that must ask back or say something), and 0.1 for the others.
+/// that is absent is the share of cases in which nothing should be called (`no_call`, not
+/// `ask_back`) for `empty` and `refuse_all`, and 0.1 for the others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelfTest {

@@ -23,6 +23,12 @@ const LADDER: &[(&str, &[&str])] = &[
             "types", "clock", "plan", "dialect", "model", "tools", "validate", "event",
         ],
     ),
+    (
+        "selftest",
+        &[
+            "types", "suite", "plan", "runner", "model", "tools", "validate", "event",
+        ],
+    ),
     ("record", &["types", "event"]),
     ("metrics", &["types", "record"]),
     ("report", &["types", "metrics"]),

@@ -9,6 +9,7 @@ mod model;
 mod report;
 mod run;
 mod suite;
+mod suite_check;
 
 use super::args::Command;
 use super::context::{App, print, print_json, print_with};

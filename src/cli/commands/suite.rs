@@ -7,9 +7,7 @@ use crate::cli::args::{ListFormat, SuiteCommand};
 use crate::cli::flags::SettingFlags;
 use crate::cli::servers;
 use crate::config::Resolved;
-use crate::suite::LoadError;
 use crate::types::{Case, Suite};
-use crate::validate::ToolSchemas;
 
 /// Runs a suite command.
 pub(super) fn suite(app: &App, command: SuiteCommand) -> Result<Status, CliError> {
@@ -17,7 +15,9 @@ pub(super) fn suite(app: &App, command: SuiteCommand) -> Result<Status, CliError
     match command {
         SuiteCommand::List { format } => list(app, &resolved, format),
         SuiteCommand::Show { name, format } => show(app, &resolved, &name, format),
-        SuiteCommand::Check { names, all } => check(app, &resolved, names, all),
+        SuiteCommand::Check { names, all, format } => {
+            super::suite_check::check(app, &resolved, names, all, format)
+        }
         SuiteCommand::Install { name } => install(app, &resolved, &name),
     }
 }
@@ -127,92 +127,6 @@ fn first_words(case: &Case) -> String {
     } else {
         line
     }
-}
-
-fn check(
-    app: &App,
-    resolved: &Resolved,
-    mut names: Vec<String>,
-    all: bool,
-) -> Result<Status, CliError> {
-    let library = app.library(resolved);
-    if all {
-        names.extend(library.names().into_keys());
-    }
-    if names.is_empty() {
-        return Err(CliError::usage("name the suites to check, or give --all"));
-    }
-    let mut problems = Vec::new();
-    let mut out = String::new();
-    for name in &names {
-        match library.load(name) {
-            Err(LoadError::Invalid { problems: found }) => {
-                problems.extend(found.iter().map(ToString::to_string));
-            }
-            Err(error) => return Err(error.into()),
-            Ok(suites) => {
-                let before = problems.len();
-                for suite in &suites {
-                    problems.extend(check_parts(suite));
-                }
-                if problems.len() == before {
-                    let cases: usize = suites.iter().map(|suite| suite.cases.len()).sum();
-                    out.push_str(&format!("{name}: {cases} cases are sound\n"));
-                }
-            }
-        }
-    }
-    print(&out)?;
-    if problems.is_empty() {
-        return Ok(Status::Complete);
-    }
-    Err(CliError::usage(problems.join("\n")).kind("suite", Status::Usage))
-}
-
-/// Schemas compile, mocks compile, examples and literal expectations satisfy the schemas.
-fn check_parts(suite: &Suite) -> Vec<String> {
-    if suite.server.is_some() {
-        return Vec::new();
-    }
-    if let Err(error) = super::run::mock(suite) {
-        return vec![error.message];
-    }
-    let Ok(schemas) = ToolSchemas::compile(&suite.tools) else {
-        return Vec::new();
-    };
-    let mut problems = Vec::new();
-    for example in &suite.examples {
-        for violation in schemas.check_calls(&example.calls) {
-            problems.push(format!(
-                "suite `{}`: example `{}`: {}",
-                suite.suite, example.user, violation.message
-            ));
-        }
-    }
-    for case in &suite.cases {
-        for call in case
-            .all_rounds()
-            .iter()
-            .flat_map(|round| round.expect.calls.clone())
-        {
-            let arguments: Option<serde_json::Map<_, _>> = call
-                .arguments
-                .iter()
-                .map(|(name, matcher)| Some((name.clone(), matcher.example()?)))
-                .collect();
-            let Some(arguments) = arguments else {
-                continue; // A pattern has no example to try.
-            };
-            let tried = crate::types::ToolCall::new(&call.tool, arguments.into());
-            for violation in schemas.check_calls(&[tried]) {
-                problems.push(format!(
-                    "suite `{}`: case `{}` expects what its tool refuses: {}",
-                    suite.suite, case.id, violation.message
-                ));
-            }
-        }
-    }
-    problems
 }
 
 fn install(app: &App, resolved: &Resolved, name: &str) -> Result<Status, CliError> {

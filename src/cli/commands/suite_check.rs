@@ -1,0 +1,112 @@
+//! `toolbench suite check`: one line a suite, every problem, and an exit code.
+
+use std::sync::Arc;
+
+use super::{App, CliError, Status, print, print_json};
+use crate::cli::args::ListFormat;
+use crate::config::Resolved;
+use crate::selftest::{AgentScore, Report, check_suite};
+use crate::suite::LoadError;
+use crate::tools::ToolHost;
+use crate::types::Suite;
+
+/// Checks the suites named, or all.
+pub(super) fn check(
+    app: &App,
+    resolved: &Resolved,
+    mut names: Vec<String>,
+    all: bool,
+    format: ListFormat,
+) -> Result<Status, CliError> {
+    let library = app.library(resolved);
+    if all {
+        names.extend(library.names().into_keys());
+    }
+    if names.is_empty() {
+        return Err(CliError::usage("name the suites to check, or give --all"));
+    }
+    let mut problems = Vec::new();
+    let mut reports = Vec::new();
+    for name in &names {
+        let suites = match library.load(name) {
+            Err(LoadError::Invalid { problems: found }) => {
+                problems.extend(found.iter().map(ToString::to_string));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(suites) => suites,
+        };
+        if let [only] = suites.as_slice()
+            && only.server.is_some()
+        {
+            if format == ListFormat::Terminal {
+                print(&format!(
+                    "{name:14} {:>3} cases on a real server: form and references are sound\n",
+                    only.cases.len()
+                ))?;
+            }
+        } else if let [only] = suites.as_slice() {
+            let report = prove(only)?;
+            if format == ListFormat::Terminal {
+                print(&line(&report))?;
+            }
+            problems.extend(report.problems.iter().cloned());
+            reports.push(report);
+        } else {
+            // Its cases are proven where they are written.
+            let cases: usize = suites.iter().map(|suite| suite.cases.len()).sum();
+            let origins: Vec<&str> = suites.iter().map(|suite| suite.suite.as_str()).collect();
+            if format == ListFormat::Terminal {
+                print(&format!(
+                    "{name:14} {cases:>3} cases, pinned from {}\n",
+                    origins.join(", ")
+                ))?;
+            }
+        }
+    }
+    if format == ListFormat::Json {
+        print_json(&reports)?;
+    }
+    if problems.is_empty() {
+        return Ok(Status::Complete);
+    }
+    Err(CliError::usage(problems.join("\n")).kind("suite", Status::Usage))
+}
+
+fn prove(suite: &Suite) -> Result<Report, CliError> {
+    let host: Arc<dyn ToolHost> = Arc::new(super::run::mock(suite)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
+    Ok(runtime.block_on(check_suite(suite, &host)))
+}
+
+/// One suite in one line.
+fn line(report: &Report) -> String {
+    let agent = |name: &str| {
+        report.agents.get(name).map_or_else(
+            || "–".to_owned(),
+            |score: &AgentScore| format!("{:.0}", 100.0 * score.rate()),
+        )
+    };
+    let verdict = if report.problems.is_empty() {
+        "sound".to_owned()
+    } else {
+        format!("{} problems", report.problems.len())
+    };
+    format!(
+        "{:14} {:>3} cases, oracle {}/{}, near misses {}; empty {} %, refuse {} %, first tool {} %, random {} %, everything {} %; longest prompt ~{} tokens: {verdict}\n",
+        report.suite,
+        report.cases,
+        report.oracle,
+        report.cases,
+        report.near_misses,
+        agent("empty"),
+        agent("refuse_all"),
+        agent("first_tool"),
+        agent("random_arguments"),
+        agent("call_everything"),
+        report.longest_prompt_tokens,
+    )
+}
