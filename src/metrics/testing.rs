@@ -209,6 +209,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         result: (letter != 'T').then(|| hash("result")),
         is_error: false,
         scripted_error: false,
+        code: None,
         tool_ms: 0.5,
     });
     let correction_ms = if corrected { base } else { 0.0 };

@@ -59,6 +59,42 @@ pub enum Fault {
     MaxTokens,
     /// The grammar is refused.
     GrammarRejected,
+    /// The endpoint says that there are too many requests.
+    RateLimited,
+    /// The endpoint fails.
+    ServerError,
+    /// The endpoint never answers.
+    Unanswered,
+    /// Our own request is refused.
+    Rejected,
+    /// The prompt does not fit.
+    Overflow,
+    /// Streamed and whole reply differ.
+    StreamMismatch,
+    /// The run is interrupted.
+    Cancelled,
+}
+
+impl Fault {
+    /// The provider's error, for those that leave no reply.
+    fn error(self) -> Option<ProviderError> {
+        let detail = "as scripted".to_owned();
+        Some(match self {
+            Self::Crash => ProviderError::Crashed { detail },
+            Self::Network => ProviderError::Network { detail },
+            Self::RateLimited => ProviderError::RateLimited { detail },
+            Self::ServerError => ProviderError::Server { detail },
+            Self::Unanswered => ProviderError::Unanswered { limit_ms: 0 },
+            Self::Rejected => ProviderError::Rejected { detail },
+            Self::StreamMismatch => ProviderError::StreamMismatch { detail },
+            Self::Cancelled => ProviderError::Cancelled,
+            Self::Overflow => ProviderError::ContextOverflow {
+                prompt_tokens: 2,
+                context_tokens: 1,
+            },
+            Self::TimeLimit | Self::MaxTokens | Self::GrammarRejected => return None,
+        })
+    }
 }
 
 /// A provider over a [`Script`].
@@ -132,22 +168,15 @@ impl Provider for ScriptedProvider {
                 Line::Fault { fault } => match fault {
                     Fault::TimeLimit => (String::new(), StopReason::TimeLimit),
                     Fault::MaxTokens => ("{".to_owned(), StopReason::MaxTokens),
-                    Fault::Crash => {
-                        return Err(ProviderError::Crashed {
-                            detail: "as scripted".to_owned(),
-                        });
-                    }
-                    Fault::Network => {
-                        return Err(ProviderError::Network {
-                            detail: "as scripted".to_owned(),
-                        });
-                    }
                     Fault::GrammarRejected if request.grammar.is_some() => {
                         return Err(ProviderError::GrammarRejected {
                             detail: "as scripted".to_owned(),
                         });
                     }
-                    Fault::GrammarRejected => ("as scripted".to_owned(), StopReason::Stop),
+                    other => match other.error() {
+                        Some(error) => return Err(error),
+                        None => ("as scripted".to_owned(), StopReason::Stop),
+                    },
                 },
             };
             let output_tokens = u32::try_from(text.split_whitespace().count()).unwrap_or(u32::MAX);

@@ -114,6 +114,10 @@ pub(super) fn of_provider(error: &ProviderError) -> Violation {
         ProviderError::Rejected { .. } | ProviderError::NoScript { .. } => Code::RequestRejected,
         ProviderError::Network { .. } => Code::Network,
         ProviderError::Timeout { .. } => Code::TrialTimeout,
+        ProviderError::Unanswered { .. } => Code::RequestTimeout,
+        ProviderError::RateLimited { .. } => Code::RateLimited,
+        ProviderError::Server { .. } => Code::Server5xx,
+        ProviderError::StreamMismatch { .. } => Code::StreamMismatch,
         ProviderError::Cancelled => Code::Cancelled,
     };
     Violation::new(code, error.to_string())

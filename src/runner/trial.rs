@@ -456,6 +456,7 @@ impl Trial<'_> {
                 result: None,
                 is_error: false,
                 scripted_error: false,
+                code: None,
                 tool_ms,
             };
             match result {
@@ -463,12 +464,18 @@ impl Trial<'_> {
                     record.result = Some(self.recorder.content("result", &result));
                     record.is_error = result.is_error;
                     record.scripted_error = result.scripted_error;
+                    record.code = match (result.is_error, result.scripted_error) {
+                        (_, true) => Some(Code::ToolErrorExpected),
+                        (true, false) => Some(Code::ToolErrorModel),
+                        (false, false) => None,
+                    };
                     self.judging.executed(&call, self.turn - 1, &result);
                     self.messages
                         .push(Message::tool_result(&call, shown(&result.content)));
                     self.recorder.call(record);
                 }
                 Err(error) => {
+                    record.code = Some(error.code);
                     self.recorder.call(record);
                     return Some(Ended::With(vec![Violation {
                         tool: Some(call.name.clone()),
@@ -483,7 +490,7 @@ impl Trial<'_> {
     /// The outcome: what ended the loop, or what the judge says of a complete trial.
     fn outcome(&self, ended: Ended) -> (Outcome, Vec<Violation>) {
         let (violations, exhausted) = match ended {
-            Ended::Complete => (self.judging.judge(), false),
+            Ended::Complete => (guarded(|| self.judging.judge()), false),
             Ended::With(found) => (found, false),
             Ended::CorrectionsExhausted(found) => (found, true),
         };
@@ -504,6 +511,16 @@ impl Trial<'_> {
         };
         (outcome, violations)
     }
+}
+
+/// Runs the judge; should it panic, the trial is ours to answer for and no one else's.
+fn guarded(judge: impl FnOnce() -> Vec<Violation>) -> Vec<Violation> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(judge)).unwrap_or_else(|_| {
+        vec![Violation::new(
+            Code::ScorerError,
+            "the judge failed on this trial",
+        )]
+    })
 }
 
 /// Every tool that is offered at some time in the case; all of the host's when that is not said.
@@ -540,5 +557,17 @@ fn prompt_rest(request: &GenerateRequest) -> String {
     match &request.prompt {
         crate::types::Prompt::Text { rest, .. } => rest.clone(),
         chat @ crate::types::Prompt::Chat { .. } => chat.as_stored(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_judge_that_panics_is_a_scorer_error() {
+        let found = guarded(|| panic!("a fault in the judge"));
+        assert_eq!(found[0].code, Code::ScorerError);
+        assert_eq!(guarded(Vec::new), Vec::new());
     }
 }

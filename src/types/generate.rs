@@ -268,6 +268,30 @@ pub enum ProviderError {
         /// The limit.
         limit_ms: u64,
     },
+    /// The endpoint took the request and never sent anything, or never took it.
+    #[error("the endpoint sent nothing within {limit_ms} ms")]
+    Unanswered {
+        /// The limit.
+        limit_ms: u64,
+    },
+    /// Too many requests.
+    #[error("rate limited: {detail}")]
+    RateLimited {
+        /// The endpoint's words, and when to come back.
+        detail: String,
+    },
+    /// The endpoint failed.
+    #[error("server error: {detail}")]
+    Server {
+        /// Status and the endpoint's words.
+        detail: String,
+    },
+    /// The streamed and the whole reply to one request disagree.
+    #[error("streamed and whole reply disagree: {detail}")]
+    StreamMismatch {
+        /// Where.
+        detail: String,
+    },
     /// Cancelled from outside.
     #[error("cancelled")]
     Cancelled,

@@ -13,7 +13,7 @@ use super::hash::ContentHash;
 use super::outcome::Outcome;
 use super::suite::Difficulty;
 use super::tool::ToolCall;
-use super::violation::Violation;
+use super::violation::{Code, Violation};
 
 /// One finished trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +148,10 @@ pub struct CallRecord {
     /// That failure is part of the case.
     #[serde(default)]
     pub scripted_error: bool,
+    /// What the execution stage calls it: `tool_error_expected` for a scripted error,
+    /// `tool_error_model` for a refusal, the host's own code when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
     /// Time in the tool host.
     pub tool_ms: f64,
 }

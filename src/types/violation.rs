@@ -98,7 +98,7 @@ codes! {
     GrammarRejected, "grammar_rejected", Setup, Serving, false, "the grammar made from the tools' schemas did not compile", "see it with `toolbench grammar show`; simplify the schema or use `--constraint off`";
     ConstraintUnenforced, "constraint_unenforced", Setup, Serving, false, "the reply breaks the grammar that was asked for", "report it: an enforced grammar cannot be broken";
     MaxTokensCut, "max_tokens_cut", Generation, Model, true, "the token limit came before the call or the answer was complete", "raise `--max-tokens`, or hold the form with `--constraint grammar`";
-    DegenerateLoop, "degenerate_loop", Generation, Model, false, "a text repeats one piece five times or more, or the same call was made three times in a row", "try a `--repeat-penalty` of 1.1, or a larger model";
+    DegenerateLoop, "degenerate_loop", Generation, Model, false, "the end of a text repeats one piece of at most 240 bytes five times or more over 120 bytes or more, a reply holds more than three equal calls, or one call was made three times in a row without need", "try a `--repeat-penalty` of 1.1, or a larger model";
     EmptyOutput, "empty_output", Generation, Model, true, "the reply holds neither text nor call", "try another `--dialect`, or `--constraint grammar`";
     ReasoningOnly, "reasoning_only", Generation, Model, true, "the call stands only inside the reasoning", "limit it with `--reasoning TOKENS`, or use `--reasoning off`";
     CallInContent, "call_in_content", Parse, Serving, false, "the raw text holds a well-formed call that the server did not read", "the server's tool parser does not fit this model; use a text dialect";
@@ -116,7 +116,7 @@ codes! {
     ConstraintViolation, "constraint_violation", Schema, Model, true, "an argument breaks a bound, a length, a pattern or a format of the schema", "use `--max-corrections 2`; not every bound can be held by a grammar";
     WrongValue, "wrong_value", Value, Model, false, "the arguments are valid, but not what was asked for", "a larger model, or descriptions that say how to convert and fill in values";
     MissingOptional, "missing_optional", Value, Model, false, "an argument that this case needs was left out", "say in the tool's description when the argument matters";
-    HallucinatedValue, "hallucinated_value", Value, Model, false, "an argument's value appears nowhere in messages, results, enums or defaults", "a larger model, or ask for missing information in the system prompt";
+    HallucinatedValue, "hallucinated_value", Value, Model, false, "an argument's value, normalised, appears nowhere in messages, results, enums or defaults", "a larger model, or ask for missing information in the system prompt";
     TooFewCalls, "too_few_calls", Plurality, Model, false, "some of the needed calls were not made", "raise `--max-turns` if it ran out; otherwise a larger model";
     TooManyCalls, "too_many_calls", Plurality, Model, false, "calls were made beyond those needed", "say in the system prompt to call only what is needed";
     DuplicateCall, "duplicate_call", Plurality, Model, false, "the same call was made again without need", "check that the model sees the tool's result (`-vv`)";
@@ -127,9 +127,9 @@ codes! {
     ToolTimeout, "tool_timeout", Execution, Tool, false, "the tool did not answer in time", "raise `--tool-timeout`, or look at the tool server";
     McpProtocolError, "mcp_protocol_error", Execution, Tool, false, "the tool server broke the MCP protocol or ended", "look at the tool server's standard error with `-v`";
     StateMismatch, "state_mismatch", Outcome, Model, false, "the calls were accepted, the state they left is not the one asked for", "read the trial with `toolbench report RUN --format jsonl`";
-    AnswerMismatch, "answer_mismatch", Outcome, Model, false, "the final answer does not say what it must", "read the trial with `toolbench report RUN --format jsonl`";
+    AnswerMismatch, "answer_mismatch", Outcome, Model, false, "the final answer does not say what it must, or does not ask for what is missing", "read the trial with `toolbench report RUN --format jsonl`";
     IgnoredResult, "ignored_result", Outcome, Model, false, "the final answer does not use what the tool returned", "check that the template shows tool results to the model (`-vv`)";
-    UnsafeCall, "unsafe_call", Outcome, Model, false, "a forbidden or destructive tool was called", "do not offer it, or guard it outside the model";
+    UnsafeCall, "unsafe_call", Outcome, Model, false, "a call was made that the case forbids", "do not offer it, or guard it outside the model";
     TurnLimit, "turn_limit", Budget, Model, false, "the trial ran out of turns", "raise `--max-turns`";
     TrialTimeout, "trial_timeout", Budget, Model, false, "an accepted request took longer than its limit", "raise `--timeout`, or use a smaller model or faster hardware";
     CorrectionsExhausted, "corrections_exhausted", Budget, Model, false, "every allowed correction was used and the call is still invalid", "read the code beside it: that is what the model could not mend";

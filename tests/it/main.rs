@@ -12,6 +12,7 @@
 mod support;
 
 mod catalogue;
+mod codes;
 mod commands;
 #[cfg(feature = "llama")]
 mod engine_live;

@@ -15,7 +15,7 @@ pub(super) fn explain(name: Option<&str>, format: ListFormat) -> Result<Status, 
         match format {
             ListFormat::Json => print_json(&value)?,
             ListFormat::Terminal => print(&format!(
-                "{name}: {}\n\nstage: {}, class: {}, {}\nwhat helps: {}\n",
+                "{name}: {}\n\nstage: {}, class: {}, {}\nwhat helps: {}\n{}",
                 code.meaning(),
                 text(&value["stage"]),
                 text(&value["class"]),
@@ -24,7 +24,8 @@ pub(super) fn explain(name: Option<&str>, format: ListFormat) -> Result<Status, 
                 } else {
                     "never corrected"
                 },
-                code.help()
+                code.help(),
+                example_text(name)
             ))?,
         }
         return Ok(Status::Complete);
@@ -84,4 +85,52 @@ fn code_value(code: Code) -> serde_json::Value {
 
 fn text(value: &serde_json::Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// Trials that get each code and near misses that do not; a test plays every one.
+const EXAMPLES: &str = include_str!("../../../fixtures/codes.yaml");
+
+/// The example of a code: what was asked, a reply that gets the code, one that does not.
+fn example(code: &str) -> Option<serde_json::Value> {
+    let all: serde_json::Value = serde_saphyr::from_str(EXAMPLES).ok()?;
+    let entry = all["codes"]
+        .as_array()?
+        .iter()
+        .find(|entry| entry["code"] == code)?;
+    Some(serde_json::json!({
+        "user": entry["case"]["user"], "replies": entry["hit"],
+        "near_miss": entry["miss"], "near_miss_is": entry["found"],
+    }))
+}
+
+fn example_text(code: &str) -> String {
+    let Some(example) = example(code) else {
+        return String::new();
+    };
+    let lines = |key: &str| {
+        let replies = example[key].as_array().into_iter().flatten();
+        let shown: Vec<String> = replies
+            .map(|reply| match (reply.as_str(), reply["fault"].as_str()) {
+                (Some(""), _) => "  (nothing)".to_owned(),
+                (Some(text), _) => format!("  {}", text.replace('\n', "\n  ")),
+                (None, Some(fault)) => format!("  ({})", fault.replace('_', " ")),
+                (None, None) => format!("  {reply}"),
+            })
+            .collect();
+        let mut out: Vec<String> = Vec::new();
+        for same in shown.chunk_by(|one, two| one == two) {
+            out.push(match same.len() {
+                1 => same[0].clone(),
+                times => format!("{}  ({times} times)", same[0]),
+            });
+        }
+        out.join("\n")
+    };
+    format!(
+        "\nexample, to \"{}\":\n{}\nbut this is {}:\n{}\n",
+        text(&example["user"]),
+        lines("replies"),
+        text(&example["near_miss_is"]),
+        lines("near_miss")
+    )
 }
