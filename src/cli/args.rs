@@ -49,6 +49,11 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Print the tables of a stored run again, in any format
     Report(ReportArgs),
+    /// Judge a stored run again, by the rules (or the corrected suite) of now, into a new record
+    #[command(
+        after_help = "No model is asked. Trials that would have gone another way under today's rules are left out and counted.\n\nExamples:\n  toolbench rescore latest\n  toolbench rescore latest --suite ./corrected.yaml"
+    )]
+    Rescore(RescoreArgs),
     /// Explain a failure code or a column of the tables
     Explain {
         /// A code such as `wrong_value`, or a column such as `recovered`; without it, all
@@ -159,6 +164,23 @@ impl ReportArgs {
         }
         flags
     }
+}
+
+/// Arguments of `rescore`.
+#[derive(Debug, Args)]
+pub(super) struct RescoreArgs {
+    /// The run: a directory, a name, a unique beginning, or `latest`
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub(super) run: String,
+    /// Suites with corrected expectations, instead of the run's own snapshot
+    #[arg(long, value_name = "NAME or FILE", value_delimiter = ',')]
+    pub(super) suite: Vec<String>,
+    /// Folder of runs
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<String>,
+    /// Output format: terminal, json, jsonl (the trials), csv, markdown
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
 }
 
 /// Commands on suites.

@@ -70,6 +70,7 @@ impl Run {
             planned_trials: 0,
             margin_points: 5.0,
             shard: None,
+            rescored_from: None,
             fingerprint: Fingerprint {
                 tier: "cpu-small".to_owned(),
                 cpu: "Example CPU".to_owned(),

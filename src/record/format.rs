@@ -10,7 +10,7 @@ use crate::types::suite::Suite;
 use crate::types::{CellKey, ContentHash, ModelFacts, Route, Variant};
 
 /// Major and minor version of the run directory. A reader refuses a newer major.
-pub const RECORD_VERSION: (u32, u32) = (1, 0);
+pub const RECORD_VERSION: (u32, u32) = (1, 1);
 /// Version of the judging rules; changes whenever a verdict could.
 pub const SCORER_VERSION: u32 = 1;
 /// Version of the formulas behind summaries; changes whenever a number could.
@@ -57,11 +57,25 @@ pub struct Header {
     pub planned_trials: usize,
     /// Width of `tied`, in points of success rate.
     pub margin_points: f64,
+    /// The run that this one judges again, when it is no run of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rescored_from: Option<RescoredFrom>,
     /// `i/n` when the run is a shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<(u32, u32)>,
     /// The machine.
     pub fingerprint: Fingerprint,
+}
+
+/// Where a rescored record comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RescoredFrom {
+    /// The run.
+    pub run: String,
+    /// Its scorer's version.
+    pub scorer_version: u32,
+    /// Trials that could not be judged again, because they would have gone another way.
+    pub left_out: usize,
 }
 
 /// One model of a run.

@@ -4,11 +4,55 @@
 //! trial loop corrects, ends on, or finds empty. Invariants: pure; the steering reading alone counts.
 
 use super::cell::PreparedOffer;
-use crate::types::violation::Stage;
+use super::correction::CorrectionStyle;
+use crate::dialect::Dialect;
+use crate::types::decoded::Reading;
+use crate::types::violation::{Stage, primary};
 use crate::types::{
     Code, Decoded, DialectName, GenerateReply, Leniency, ProviderError, StopReason, ToolChoice,
     TrialRules, Violation,
 };
+
+/// Both readings with tool names mapped back to the tools' own.
+pub(super) fn read(dialect: &dyn Dialect, offer: &PreparedOffer, reply: &GenerateReply) -> Decoded {
+    let mut decoded = dialect.decode(&offer.offer, reply);
+    for call in decoded
+        .strict
+        .calls
+        .iter_mut()
+        .chain(&mut decoded.lenient.calls)
+    {
+        call.name = offer.names.own(&call.name).to_owned();
+    }
+    decoded
+}
+
+/// The reading that steers.
+pub(super) fn steering(rules: &TrialRules, decoded: Decoded) -> Reading {
+    match rules.leniency {
+        Leniency::Strict => decoded.strict,
+        Leniency::Lenient => decoded.lenient,
+    }
+}
+
+/// Only the primary finding's code decides whether a correction may help.
+pub(super) fn may_correct(
+    rules: &TrialRules,
+    correction: &CorrectionStyle,
+    violations: &[Violation],
+) -> bool {
+    primary(violations).is_some_and(|violation| match violation.code {
+        Code::MissingCall => {
+            rules.tool_choice == ToolChoice::Required && correction.answers_missing_call()
+        }
+        code => code.correctable(),
+    })
+}
+
+/// The trial ran out of turns.
+pub(super) fn turn_limit(turns: u32) -> Violation {
+    Violation::new(Code::TurnLimit, format!("no end after {turns} turns"))
+}
 
 /// Calls of the steering reading that name an offered tool and satisfy its schema.
 pub(super) fn valid_calls(rules: &TrialRules, offer: &PreparedOffer, decoded: &Decoded) -> u32 {

@@ -12,11 +12,13 @@ mod findings;
 mod judging;
 mod prepare;
 mod recorder;
+mod rescore;
 mod trial;
 
 pub use correction::{BUILT_IN as BUILT_IN_CORRECTIONS, CorrectionError, CorrectionStyle};
 pub use execute::{Cancel, RunError, RunTotals, execute};
 pub use prepare::{Prepared, PreparedHost, PreparedModel, prepare};
+pub use rescore::{RescoreCell, Rescored, rescore};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

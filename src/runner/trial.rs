@@ -23,7 +23,7 @@ use crate::types::trial::CallRecord;
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Leniency, Message, Outcome, ProviderError, Role, ToolCall, ToolChoice, TrialRecord, Violation,
+    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
@@ -108,7 +108,7 @@ pub(super) async fn run_trial(
 }
 
 /// Why the loop ended before the judge had its say.
-enum Ended {
+pub(super) enum Ended {
     /// All rounds are over.
     Complete,
     /// Findings that end the trial, primary decides.
@@ -199,10 +199,7 @@ impl Trial<'_> {
     ) -> Option<Ended> {
         loop {
             if self.turn >= self.context.rules.max_turns {
-                return Some(Ended::With(vec![Violation::new(
-                    Code::TurnLimit,
-                    format!("no end after {} turns", self.turn),
-                )]));
+                return Some(Ended::With(vec![findings::turn_limit(self.turn)]));
             }
             let turn = self.turn_once(round, offer).await;
             self.turn += 1;
@@ -238,37 +235,22 @@ impl Trial<'_> {
                 Ok(read) => read,
                 Err(ended) => return Turn::Ended(ended),
             };
-            let steering = self.steering(decoded);
+            let steering = findings::steering(self.context.rules, decoded);
             if violations.is_empty() {
                 if steering.calls.is_empty() {
                     return Turn::Answer(steering.answer.unwrap_or_default(), reply.text);
                 }
                 return Turn::Calls(steering.calls, reply.text);
             }
-            if !self.may_correct(&violations) {
+            if !findings::may_correct(self.context.rules, &self.context.correction, &violations) {
                 return Turn::Ended(Ended::With(violations));
             }
             if self.recorder.corrections >= self.context.rules.max_corrections {
-                return Turn::Ended(if self.context.rules.max_corrections == 0 {
-                    Ended::With(violations)
-                } else {
-                    Ended::CorrectionsExhausted(violations)
-                });
+                return Turn::Ended(Ended::uncorrected(self.context.rules, violations));
             }
             self.correct(&reply.text, &violations);
             attempt += 1;
         }
-    }
-
-    /// Only the primary finding's code decides whether a correction may help.
-    fn may_correct(&self, violations: &[Violation]) -> bool {
-        primary(violations).is_some_and(|violation| match violation.code {
-            Code::MissingCall => {
-                self.context.rules.tool_choice == ToolChoice::Required
-                    && self.context.correction.answers_missing_call()
-            }
-            code => code.correctable(),
-        })
     }
 
     fn correct(&mut self, raw: &str, violations: &[Violation]) {
@@ -280,14 +262,6 @@ impl Trial<'_> {
         self.recorder.corrections += 1;
         self.messages.push(Message::text(Role::Assistant, raw));
         self.messages.push(Message::text(Role::User, text));
-    }
-
-    /// The reading that steers, with tool names mapped back.
-    fn steering(&self, decoded: Decoded) -> Reading {
-        match self.context.rules.leniency {
-            Leniency::Strict => decoded.strict,
-            Leniency::Lenient => decoded.lenient,
-        }
     }
 
     /// One request and its reply, read and checked.
@@ -344,7 +318,7 @@ impl Trial<'_> {
             self.constraint_refused
                 .get_or_insert_with(|| "the provider did not apply the grammar".to_owned());
         }
-        let decoded = self.read(offer, &reply);
+        let decoded = findings::read(self.context.dialect, offer, &reply);
         let violations = findings::of_reply(
             self.context.rules,
             self.context.dialect.name(),
@@ -412,20 +386,6 @@ impl Trial<'_> {
         }
     }
 
-    /// Both readings with tool names mapped back to the tools' own.
-    fn read(&self, offer: &PreparedOffer, reply: &GenerateReply) -> Decoded {
-        let mut decoded = self.context.dialect.decode(&offer.offer, reply);
-        for call in decoded
-            .strict
-            .calls
-            .iter_mut()
-            .chain(&mut decoded.lenient.calls)
-        {
-            call.name = offer.names.own(&call.name).to_owned();
-        }
-        decoded
-    }
-
     /// Sends calls to the host and their results back into the conversation.
     async fn execute(
         &mut self,
@@ -489,13 +449,33 @@ impl Trial<'_> {
 
     /// The outcome: what ended the loop, or what the judge says of a complete trial.
     fn outcome(&self, ended: Ended) -> (Outcome, Vec<Violation>) {
-        let (violations, exhausted) = match ended {
-            Ended::Complete => (guarded(|| self.judging.judge()), false),
-            Ended::With(found) => (found, false),
-            Ended::CorrectionsExhausted(found) => (found, true),
+        ended.outcome(self.recorder.corrections, || self.judging.judge())
+    }
+}
+
+impl Ended {
+    /// Invalid, and no correction is left.
+    pub(super) fn uncorrected(rules: &TrialRules, violations: Vec<Violation>) -> Self {
+        if rules.max_corrections == 0 {
+            Self::With(violations)
+        } else {
+            Self::CorrectionsExhausted(violations)
+        }
+    }
+
+    /// What it comes to after `corrections`; `judge` is asked only of a complete trial.
+    pub(super) fn outcome(
+        self,
+        corrections: u32,
+        judge: impl FnOnce() -> Vec<Violation>,
+    ) -> (Outcome, Vec<Violation>) {
+        let (violations, exhausted) = match self {
+            Self::Complete => (guarded(judge), false),
+            Self::With(found) => (found, false),
+            Self::CorrectionsExhausted(found) => (found, true),
         };
         let Some(first) = primary(&violations).map(|violation| violation.code) else {
-            let outcome = match self.recorder.corrections {
+            let outcome = match corrections {
                 0 => Outcome::Passed,
                 corrections => Outcome::Recovered { corrections },
             };

@@ -180,6 +180,11 @@ impl Sampler<'_> {
             .unwrap_or_default();
         let rest = map.get("items").cloned().unwrap_or(Value::Bool(true));
         let unique = map.get("uniqueItems") == Some(&Value::Bool(true));
+        let listed = rest.get("enum").and_then(Value::as_array).map(Vec::len);
+        let wanted = match listed {
+            Some(values) if unique => wanted.min(values),
+            _ => wanted,
+        };
         let mut items: Vec<Value> = Vec::new();
         for index in 0..wanted.max(least) {
             let schema = first.get(index).unwrap_or(&rest);

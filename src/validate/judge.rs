@@ -27,10 +27,11 @@
 
 use serde_json::Value;
 
+use super::ending::outcome;
 use super::matching::{Mismatch, first_out_of_turn, match_set, mismatches, same_call};
 use super::schema::ToolSchemas;
-use super::vocabulary::{Known, tokens};
-use crate::types::expectation::{CallExpectation, Expectation, Order, reads_as_request};
+use super::vocabulary::Known;
+use crate::types::expectation::{CallExpectation, Expectation, Order};
 use crate::types::suite::Ends;
 use crate::types::{Code, ToolCall, ToolResult, Violation};
 
@@ -174,7 +175,7 @@ impl<'a> RoundJudge<'a> {
         found.extend(self.tool_errors(&matched));
         found.extend(self.repetition(&matched));
         found.extend(self.unsafe_calls());
-        found.extend(self.outcome());
+        found.extend(outcome(self.round, self.input.ends));
         found
     }
 
@@ -521,76 +522,6 @@ impl<'a> RoundJudge<'a> {
                 self.violation(Code::UnsafeCall, index, message)
             })
             .collect()
-    }
-
-    fn outcome(&self) -> Vec<Violation> {
-        let expectation = self.round.expectation;
-        let mut found = Vec::new();
-        found.extend(self.question_back());
-        if let Some(matcher) = &expectation.state {
-            match self.round.end_state {
-                None => found.push(Violation::new(
-                    Code::CaseInvalid,
-                    "the case expects a state, the tool host has none",
-                )),
-                Some(state) if !matcher.matches(state) => found.push(Violation::new(
-                    Code::StateMismatch,
-                    "the end state is not the one asked for",
-                )),
-                Some(_) => {}
-            }
-        }
-        if let Some(matcher) = &expectation.answer {
-            match self.round.answer {
-                Some(answer) if matcher.matches(&Value::String(answer.to_owned())) => {}
-                Some(answer) => found.push(self.wrong_answer(answer)),
-                None if self.input.ends == Ends::Answer => found.push(Violation::new(
-                    Code::AnswerMismatch,
-                    "no final answer was given",
-                )),
-                None => {}
-            }
-        }
-        found
-    }
-
-    fn question_back(&self) -> Option<Violation> {
-        let matcher = self.round.expectation.ask_back.as_ref()?;
-        let answer = self.round.answer.unwrap_or_default();
-        let message = if !self.calls.is_empty() {
-            return None; // The call says it all.
-        } else if !reads_as_request(answer) {
-            "the answer asks for nothing, and something is missing"
-        } else if !matcher.matches(&Value::String(answer.to_owned())) {
-            "the answer asks, but not for what is missing"
-        } else {
-            return None;
-        };
-        Some(Violation::new(Code::AnswerMismatch, message))
-    }
-
-    fn wrong_answer(&self, answer: &str) -> Violation {
-        let asked = tokens(self.round.user);
-        let facts: Vec<String> = self
-            .round
-            .calls
-            .iter()
-            .filter(|executed| !executed.result.is_error)
-            .flat_map(|executed| tokens(&executed.result.content))
-            .filter(|token| !asked.contains(token))
-            .collect();
-        let said = tokens(answer);
-        if !facts.is_empty() && !facts.iter().any(|fact| said.contains(fact)) {
-            Violation::new(
-                Code::IgnoredResult,
-                "the final answer holds nothing of what the tools returned",
-            )
-        } else {
-            Violation::new(
-                Code::AnswerMismatch,
-                "the final answer does not say what it must",
-            )
-        }
     }
 
     fn is_forbidden(&self, index: usize) -> bool {

@@ -5,6 +5,7 @@
 //! a message of a correctable violation never holds the expected value.
 
 pub mod complete;
+mod ending;
 mod explain;
 pub mod judge;
 mod limits;

@@ -7,6 +7,7 @@ mod grammar;
 mod init;
 mod model;
 mod report;
+mod rescore;
 mod run;
 mod suite;
 mod suite_check;
@@ -22,6 +23,7 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Run(args) => run::run(app, &args, "run"),
         Command::Compare(args) => run::run(app, &args, "compare"),
         Command::Report(args) => report::report(app, &args),
+        Command::Rescore(args) => rescore::rescore(app, &args),
         Command::Explain { name, format } => explain::explain(name.as_deref(), format),
         Command::Suite(command) => suite::suite(app, command),
         Command::Model(command) => model::model(app, command),

@@ -196,6 +196,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         cells,
         excluded: parts.routing.excluded.clone(),
         margin_points: parts.settings.margin_points,
+        rescored_from: None,
         shard: parts.settings.shard,
         fingerprint: parts.fingerprint.clone(),
     }

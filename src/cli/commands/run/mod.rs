@@ -391,7 +391,7 @@ async fn close(ports: &Ports) {
 }
 
 /// The first of `name`, `name-2`, … that is not there yet.
-fn free_directory(folder: &Path, name: &str) -> PathBuf {
+pub(in crate::cli) fn free_directory(folder: &Path, name: &str) -> PathBuf {
     let mut directory = folder.join(name);
     let mut number = 2;
     while directory.exists() {
