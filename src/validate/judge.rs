@@ -541,3 +541,7 @@ fn pointer_to(name: &str) -> String {
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "expectation_tests.rs"]
+mod expectation_tests;

@@ -7,7 +7,7 @@ use super::*;
 use crate::types::violation::primary;
 use crate::validate::complete;
 
-fn schemas() -> ToolSchemas {
+pub(super) fn schemas() -> ToolSchemas {
     let tool = |name: &str, properties: Value| {
         serde_json::from_value(json!({"name": name, "inputSchema": {"properties": properties}}))
             .unwrap()
@@ -36,17 +36,17 @@ fn executed(row: &Value) -> ExecutedCall {
     }
 }
 
-struct Trial {
-    expectation: Expectation,
-    calls: Vec<ExecutedCall>,
-    answer: Option<String>,
+pub(super) struct Trial {
+    pub(super) expectation: Expectation,
+    pub(super) calls: Vec<ExecutedCall>,
+    pub(super) answer: Option<String>,
     state: Option<Value>,
-    ends: Ends,
+    pub(super) ends: Ends,
     same_turn: bool,
 }
 
 impl Trial {
-    fn of(expectation: Value, calls: &Value) -> Self {
+    pub(super) fn of(expectation: Value, calls: &Value) -> Self {
         Self {
             expectation: serde_json::from_value(expectation).unwrap(),
             calls: calls.as_array().unwrap().iter().map(executed).collect(),
@@ -73,7 +73,7 @@ impl Trial {
         })
     }
 
-    fn codes(&self) -> Vec<Code> {
+    pub(super) fn codes(&self) -> Vec<Code> {
         self.judge()
             .iter()
             .map(|violation| violation.code)

@@ -1,0 +1,139 @@
+//! What an expectation can state besides calls: asking back, any call, extras, a partial order.
+
+use serde_json::json;
+
+use super::tests::{Trial, schemas};
+use super::*;
+use crate::validate::complete;
+
+fn asked(answer: &str, calls: &Value) -> Vec<Code> {
+    let mut trial = Trial::of(
+        json!({"ask_back": {"any_of": [{"contains": "city"}, {"contains": "where"}]}}),
+        calls,
+    );
+    trial.answer = Some(answer.to_owned());
+    trial.codes()
+}
+
+#[test]
+fn asking_back_names_what_is_missing_and_calls_nothing() {
+    let none = json!([]);
+    assert_eq!(asked("Which city do you mean?", &none), []);
+    assert_eq!(asked("Please tell me the city.", &none), []);
+    assert_eq!(asked("在哪里 where？", &none), []);
+    assert_eq!(
+        asked("Which day do you mean?", &none),
+        [Code::AnswerMismatch]
+    );
+    assert_eq!(
+        asked("I cannot help with any city.", &none),
+        [Code::AnswerMismatch]
+    );
+    let guessed = json!([[0, "weather", {"city": "Oslo"}]]);
+    assert_eq!(asked("Which city?", &guessed), [Code::UnwantedCall]);
+}
+
+#[test]
+fn any_call_will_do_where_that_is_stated() {
+    let any = json!({"any_call": true});
+    let made = Trial::of(any.clone(), &json!([[0, "time", {}]]));
+    assert_eq!(made.codes(), []);
+    assert!(complete(&made.expectation, &made.calls, &schemas()));
+    let none = Trial::of(any, &json!([]));
+    assert_eq!(none.codes(), [Code::MissingCall]);
+    assert!(!complete(&none.expectation, &none.calls, &schemas()));
+}
+
+#[test]
+fn allowed_calls_count_once_and_forbidden_ones_by_their_arguments() {
+    let expectation = json!({
+        "calls": [{"tool": "weather", "arguments": {"city": "Oslo"}}],
+        "allowed": [{"tool": "time"}, {"tool": "weather", "arguments": {"city": "Rome"}}],
+        "forbidden": ["wipe", {"tool": "book", "arguments": {"room": {"text": "Alder"}}}],
+    });
+    let oslo = json!([0, "weather", {"city": "Oslo"}]);
+    for (more, codes) in [
+        (json!([]), vec![]),
+        (json!([[1, "time", {}]]), vec![]),
+        (
+            json!([[1, "time", {}], [2, "weather", {"city": "Rome"}]]),
+            vec![],
+        ),
+        (
+            json!([[1, "time", {}], [2, "time", {}]]),
+            vec![Code::DuplicateCall],
+        ),
+        (
+            json!([[1, "weather", {"city": "Bergen"}]]),
+            vec![Code::TooManyCalls],
+        ),
+        (
+            json!([[1, "book", {"room": "alder", "on": "2026-11-20"}]]),
+            vec![Code::UnsafeCall],
+        ),
+        (
+            json!([[1, "book", {"room": "Birch"}]]),
+            vec![Code::TooManyCalls],
+        ),
+        (json!([[1, "wipe", {}]]), vec![Code::UnsafeCall]),
+    ] {
+        let mut calls = vec![oslo.clone()];
+        calls.extend(more.as_array().unwrap().clone());
+        let trial = Trial::of(expectation.clone(), &Value::Array(calls));
+        assert_eq!(trial.codes(), codes, "{more}");
+    }
+    // An allowed call before the expected one does not end the round.
+    let early = Trial::of(expectation, &json!([[0, "time", {}]]));
+    assert!(!complete(&early.expectation, &early.calls, &schemas()));
+}
+
+#[test]
+fn a_partial_order_leaves_free_what_it_does_not_state() {
+    // Weather of both cities in any order, then the booking; the time whenever.
+    let expectation = json!({"calls": [
+        {"tool": "book", "arguments": {"room": "Alder"}, "after": ["oslo", "rome"]},
+        {"id": "oslo", "tool": "weather", "arguments": {"city": "Oslo"}},
+        {"id": "rome", "tool": "weather", "arguments": {"city": "Rome"}},
+        {"tool": "time"},
+    ]});
+    let call = |letter: char| match letter {
+        'O' => json!([0, "weather", {"city": "Oslo"}]),
+        'R' => json!([0, "weather", {"city": "Rome"}]),
+        'B' => json!([0, "book", {"room": "Alder"}]),
+        _ => json!([0, "time", {}]),
+    };
+    for (order, right) in [
+        ("ORBT", true),
+        ("ROTB", true),
+        ("TORB", true),
+        ("OBRT", false),
+        ("BORT", false),
+        ("TBOR", false),
+    ] {
+        let calls: Vec<Value> = order.chars().map(call).collect();
+        let trial = Trial::of(expectation.clone(), &Value::Array(calls));
+        let codes = if right {
+            vec![]
+        } else {
+            vec![Code::WrongOrder]
+        };
+        assert_eq!(trial.codes(), codes, "{order}");
+    }
+}
+
+#[test]
+fn of_equal_calls_the_one_that_keeps_the_order_answers() {
+    // The first `time` stands before the booking, the second after it: one of each is wanted.
+    let expectation = json!({"calls": [
+        {"tool": "time", "after": ["book"]},
+        {"id": "book", "tool": "book", "arguments": {"room": "Alder"}},
+        {"tool": "time"},
+    ]});
+    let calls = json!([[0, "time", {}], [1, "book", {"room": "Alder"}], [2, "time", {}]]);
+    assert_eq!(Trial::of(expectation.clone(), &calls).codes(), []);
+    let both_before = json!([[0, "time", {}], [1, "time", {}], [2, "book", {"room": "Alder"}]]);
+    assert_eq!(
+        Trial::of(expectation, &both_before).codes(),
+        [Code::WrongOrder]
+    );
+}
