@@ -23,5 +23,6 @@ mod live_server;
 mod rescore;
 mod resume;
 mod runs;
+mod selftest;
 mod suites;
 mod tidy;
