@@ -100,6 +100,14 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         WHAT,
+        "sample",
+        Kind::Count,
+        None,
+        "N",
+        "N cases of all suites together, drawn with the seed in proportion over suite and category",
+    ),
+    new(
+        WHAT,
         "shard",
         Kind::Text,
         None,

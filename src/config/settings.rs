@@ -21,6 +21,8 @@ pub struct Settings {
     pub tags: Vec<String>,
     /// Cases per suite.
     pub limit: Option<usize>,
+    /// Cases drawn from all suites together.
+    pub sample: Option<usize>,
     /// Part of the cases.
     pub shard: Option<(u32, u32)>,
     /// Trials per case.
@@ -97,6 +99,7 @@ impl Settings {
             cases: resolved.list("case"),
             tags: resolved.list("tag"),
             limit: resolved.count("limit").map(|limit| limit as usize),
+            sample: resolved.count("sample").map(|size| size as usize),
             shard: resolved
                 .text("shard")
                 .map(|text| shard(text, resolved))
@@ -143,6 +146,7 @@ impl Settings {
             ("max-turns", self.rules.max_turns),
             ("max-tokens", self.rules.max_tokens),
             ("concurrency", self.concurrency as u32),
+            ("sample", self.sample.map_or(1, |size| size.min(1) as u32)),
             (
                 "context",
                 self.variants

@@ -19,6 +19,7 @@ pub fn canonical_summary(header: &Header, trials: &[TrialRecord]) -> Value {
         "taxonomy_version": header.taxonomy_version,
         "plan_hash": header.plan_hash,
         "selection": header.selection,
+        "sample": header.sample,
         "models": header.models.iter().map(|model| json!({
             "name": model.name,
             "weights_sha256": model.weights_sha256,

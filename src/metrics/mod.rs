@@ -100,6 +100,7 @@ fn run_header(header: &Header, latest: &Latest<'_>, rows: &[Row], margin_points:
         taxonomy_version: header.taxonomy_version,
         plan_hash: header.plan_hash.to_string(),
         selection: header.selection.clone(),
+        sample: header.sample,
         settings: header
             .settings
             .iter()

@@ -13,6 +13,7 @@ use super::compare::Comparison;
 use super::latency::{Corrections, Latency, Speed, Tokens};
 use super::rates::{CallRates, GrammarUse, Rate, Trigger};
 use super::repeats::Repeats;
+use crate::record::format::SampleHeader;
 use crate::types::{Constraint, DialectName};
 
 /// Name and version of the shape below.
@@ -110,6 +111,8 @@ pub struct RunHeader {
     pub plan_hash: String,
     /// Suites as selected.
     pub selection: Vec<String>,
+    /// The cases are a sample of those selected.
+    pub sample: Option<SampleHeader>,
     /// Settings in force with their origin.
     pub settings: Vec<SettingInForce>,
     /// Models in the order given.

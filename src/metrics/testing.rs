@@ -57,6 +57,7 @@ impl Run {
             command: "compare".to_owned(),
             plan_hash: hash("plan"),
             selection: vec!["quick".to_owned()],
+            sample: None,
             suites: Vec::new(),
             settings: vec![Setting {
                 name: "seed".to_owned(),

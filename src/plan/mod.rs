@@ -3,10 +3,12 @@
 //! Data in: resolved settings, models and suites. Data out: a [`Plan`], and a [`Route`](crate::types::Route) for each
 //! cell once a provider has said what its model is.
 //! Invariants: pure; ids and seeds do not depend on the order of inputs; equal plans hash equally;
-//! shards split by case, all cells of a case together.
+//! shards split by case, all cells of a case together; samples are drawn in one stratified order.
 
 mod build;
+mod order;
 mod route;
 
 pub use build::{Plan, PlanError, PlanInput, PlannedCell, PlannedTrial, build, contexts};
+pub use order::{CasePlace, case_order, sample};
 pub use route::{Unsupported, route};

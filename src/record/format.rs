@@ -41,6 +41,9 @@ pub struct Header {
     pub plan_hash: ContentHash,
     /// Suites as selected, e.g. `quick`.
     pub selection: Vec<String>,
+    /// The cases are a sample of those selected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SampleHeader>,
     /// The resolved suites, only the selected cases.
     pub suites: Vec<Suite>,
     /// Settings in force with their origin.
@@ -76,6 +79,17 @@ pub struct RescoredFrom {
     pub scorer_version: u32,
     /// Trials that could not be judged again, because they would have gone another way.
     pub left_out: usize,
+}
+
+/// A sample drawn with the run's seed, in proportion over suite and category.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SampleHeader {
+    /// Cases drawn.
+    pub cases: usize,
+    /// Of how many selected.
+    pub of: usize,
+    /// The seed that decides which.
+    pub seed: u64,
 }
 
 /// One model of a run.

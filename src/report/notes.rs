@@ -27,8 +27,11 @@ const QUIET_SETTINGS: [&str; 9] = [
 pub(super) fn heading(summary: &Summary) -> String {
     let header = &summary.header;
     let machine = &header.machine;
+    let sample = header.sample.map_or_else(String::new, |sample| {
+        format!(" (sample of {} of {} cases)", sample.cases, sample.of)
+    });
     let mut parts = vec![
-        format!("{} · {}", header.run, header.selection.join(", ")),
+        format!("{} · {}{sample}", header.run, header.selection.join(", ")),
         format!(
             "{} of {}",
             header.trials,

@@ -147,3 +147,53 @@ fn a_full_disk_ends_the_run_with_its_own_code_and_loses_no_trial() {
     context.expect(0, &["run", "--resume", "latest", "-q"]);
     assert_eq!(context.expect(0, &["report", "--canonical"]), whole);
 }
+
+#[test]
+fn a_sample_is_drawn_from_all_suites_and_stays_the_same_on_resume() {
+    let context = prepared();
+    let all = [
+        "run",
+        "scripted:model.yaml",
+        "--suite",
+        "tiny.yaml,weather",
+        "--constraint",
+        "off",
+        "--sample",
+        "9",
+        "-q",
+    ];
+    context.run(&all);
+    let directory = context.only_run();
+    let cases = |lines: &[serde_json::Value]| {
+        let mut found: Vec<String> = lines
+            .iter()
+            .map(|trial| format!("{} {}", trial["cell"]["suite"], trial["case"]))
+            .collect();
+        found.sort();
+        found
+    };
+    let first = cases(&json_lines(&directory.join("trials.jsonl")));
+    assert_eq!(first.len(), 9);
+    let header: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(directory.join("header.json")).unwrap())
+            .unwrap();
+    assert_eq!(header["sample"]["cases"], 9);
+    assert_eq!(header["planned_trials"], 9);
+    let text = std::fs::read_to_string(directory.join("trials.jsonl")).unwrap();
+    let half = text.match_indices('\n').nth(4).unwrap().0;
+    std::fs::write(directory.join("trials.jsonl"), &text[..=half]).unwrap();
+    context.run(&["run", "--resume", "latest", "-q"]);
+    assert_eq!(cases(&json_lines(&directory.join("trials.jsonl"))), first);
+
+    let mut other = all.to_vec();
+    other.extend(["--seed", "2"]);
+    context.run(&other);
+    let second = context
+        .runs()
+        .into_iter()
+        .find(|run| *run != directory)
+        .unwrap();
+    assert_ne!(cases(&json_lines(&second.join("trials.jsonl"))), first);
+    let text = context.expect_error(2, &["run", "scripted:model.yaml", "--sample", "0"]);
+    assert!(text.contains("`sample` must be at least 1"), "{text}");
+}

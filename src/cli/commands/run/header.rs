@@ -176,6 +176,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         command: parts.command.to_owned(),
         plan_hash: plan.hash.clone(),
         selection: parts.suites.selection.clone(),
+        sample: parts.suites.sample,
         suites: plan.suites.clone(),
         settings: parts.resolved.settings.clone(),
         variants: plan.variants.clone(),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::super::{App, CliError, Status};
 use crate::cli::servers;
 use crate::config::{Resolved, Settings};
+use crate::plan::sample;
+use crate::record::format::SampleHeader;
 use crate::runner::CorrectionStyle;
 use crate::suite::select;
 use crate::tools::ToolHost;
@@ -25,6 +27,8 @@ pub(super) struct SkippedSuite {
 pub(super) struct RunSuites {
     /// As named.
     pub(super) selection: Vec<String>,
+    /// How many of the selected cases were drawn.
+    pub(super) sample: Option<SampleHeader>,
     /// With the selected cases.
     pub(super) suites: Vec<Suite>,
     /// One host per suite.
@@ -62,12 +66,14 @@ pub(super) fn load(
         .kind("nothing_selected", Status::NothingSelected)
         .hint("`toolbench suite show NAME` lists a suite's cases, categories and tags"));
     }
+    let (selected, sample) = draw(app, settings, selected);
     let wants_distractors = settings
         .variants
         .iter()
         .any(|variant| variant.distractors > 0);
     let mut run = RunSuites {
         selection: settings.suites.clone(),
+        sample,
         suites: Vec::new(),
         hosts: Vec::new(),
         distractors: if wants_distractors {
@@ -89,6 +95,29 @@ pub(super) fn load(
         );
     }
     Ok(run)
+}
+
+/// With `--sample`, only the cases drawn; suites left without any are not run.
+fn draw(
+    app: &App,
+    settings: &Settings,
+    selected: Vec<Suite>,
+) -> (Vec<Suite>, Option<SampleHeader>) {
+    let Some(size) = settings.sample else {
+        return (selected, None);
+    };
+    let of = selected.iter().map(|suite| suite.cases.len()).sum();
+    if size > of {
+        app.ui.say(&format!(
+            "note: `--sample {size}` takes all {of} cases selected"
+        ));
+    }
+    let header = SampleHeader {
+        cases: size.min(of),
+        of,
+        seed: settings.seed,
+    };
+    (sample(selected, size, settings.seed), Some(header))
 }
 
 /// Adds a suite; of one that is there already (`quick` and `weather`, say) the further cases.
