@@ -12,7 +12,7 @@ use crate::types::{CellKey, ContentHash, ModelFacts, Route, Variant};
 /// Major and minor version of the run directory. A reader refuses a newer major.
 pub const RECORD_VERSION: (u32, u32) = (1, 1);
 /// Version of the judging rules; changes whenever a verdict could.
-pub const SCORER_VERSION: u32 = 1;
+pub const SCORER_VERSION: u32 = 2;
 /// Version of the formulas behind summaries; changes whenever a number could.
 pub const METRICS_VERSION: u32 = 1;
 

@@ -29,7 +29,7 @@ pub enum Matcher {
     Anything,
     /// `text: STRING`: equal after normalising both sides ([`normalise_text`]).
     Text(String),
-    /// `contains: STRING`: the normalised value contains the normalised string.
+    /// `contains: STRING`: the value contains the string, case and white space aside.
     Contains(String),
     /// `regex: PATTERN`: the pattern matches the whole string.
     Regex(String),
@@ -87,7 +87,7 @@ impl Matcher {
                 .is_some_and(|text| normalise_text(text) == normalise_text(expected)),
             Self::Contains(expected) => value
                 .as_str()
-                .is_some_and(|text| normalise_text(text).contains(&normalise_text(expected))),
+                .is_some_and(|text| contains_text(text, expected)),
             Self::Regex(pattern) => value
                 .as_str()
                 .is_some_and(|text| whole_regex(pattern).is_ok_and(|regex| regex.is_match(text))),
@@ -218,11 +218,27 @@ pub fn equal_by_value(left: &Value, right: &Value) -> bool {
 /// Compatibility-normalised (NFKC), lower case, white space runs as one space, and without
 /// white space, quotes and sentence punctuation at either end.
 pub fn normalise_text(text: &str) -> String {
-    let folded: String = text.nfkc().collect::<String>().to_lowercase();
-    let spaced = folded.split_whitespace().collect::<Vec<_>>().join(" ");
-    spaced
+    fold_text(text)
         .trim_matches(|c: char| c.is_whitespace() || "\"'`“”‘’.,;:!?".contains(c))
         .to_owned()
+}
+
+/// Compatibility-normalised (NFKC), lower case, white space runs as one space.
+fn fold_text(text: &str) -> String {
+    let folded: String = text.nfkc().collect::<String>().to_lowercase();
+    folded.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a text contains another, both folded; punctuation at the ends of what is looked for
+/// does not count, unless it is nothing else.
+fn contains_text(text: &str, wanted: &str) -> bool {
+    let bare = normalise_text(wanted);
+    let wanted = if bare.is_empty() {
+        fold_text(wanted)
+    } else {
+        bare
+    };
+    fold_text(text).contains(&wanted)
 }
 
 /// Compiles a pattern so that it must match the whole string, with a bounded program size.
@@ -294,6 +310,13 @@ impl TryFrom<Value> for Matcher {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
+        if let Value::Array(items) = &value
+            && let Some(operator) = items.iter().find_map(sole_operator)
+        {
+            return Err(format!(
+                "a plain list is meant literally, and this one holds the operator `{operator}`; write `list: […]` or `unordered: […]` (`equals: […]` if it is meant)"
+            ));
+        }
         let Value::Object(map) = value else {
             return Ok(Self::Equals(value));
         };
@@ -306,6 +329,12 @@ impl TryFrom<Value> for Matcher {
         };
         parse_operator(&operator, argument)
     }
+}
+
+/// The operator that a value would be as a matcher.
+fn sole_operator(value: &Value) -> Option<&'static str> {
+    let map = value.as_object().filter(|map| map.len() == 1)?;
+    OPERATORS.into_iter().find(|known| map.contains_key(*known))
 }
 
 fn parse_operator(operator: &str, argument: Value) -> Result<Matcher, String> {
@@ -482,6 +511,16 @@ mod tests {
             &[json!("newyork")],
         );
         check(
+            json!({"contains": "?"}),
+            &[json!("which city?")],
+            &[json!("no"), json!("")],
+        );
+        check(
+            json!({"contains": "Noon."}),
+            &[json!("see you at  NOON, Ada")],
+            &[json!("none")],
+        );
+        check(
             json!({"regex": "[a-z]+-\\d"}),
             &[json!("job-1")],
             &[json!("job-12"), json!("xjob-")],
@@ -545,6 +584,7 @@ mod tests {
             (json!({"regex": "("}), "does not compile"),
             (json!({"a": 1, "b": 2}), "exactly one operator"),
             (json!({"number": {"value": 1}}), "tolerance"),
+            (json!([1, {"text": "a"}]), "write `list: […]`"),
         ] {
             let error = Matcher::try_from(matcher).unwrap_err();
             assert!(error.contains(needle), "{error}");

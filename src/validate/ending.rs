@@ -46,7 +46,12 @@ pub(super) fn outcome(round: &JudgedRound<'_>, ends: Ends) -> Vec<Violation> {
 fn question_back(round: &JudgedRound<'_>) -> Option<Violation> {
     let matcher = round.expectation.ask_back.as_ref()?;
     let answer = round.answer.unwrap_or_default();
-    let message = if !round.calls.is_empty() {
+    let free = &round.expectation.free;
+    let called = round
+        .calls
+        .iter()
+        .any(|executed| !free.contains(&executed.call.name));
+    let message = if called {
         return None; // The call says it all.
     } else if !reads_as_request(answer) {
         "the answer asks for nothing, and something is missing"

@@ -34,6 +34,16 @@ fn asking_back_names_what_is_missing_and_calls_nothing() {
 }
 
 #[test]
+fn a_free_call_does_not_spare_the_question() {
+    let expectation = json!({"ask_back": {"contains": "city"}, "free": ["time"]});
+    let mut trial = Trial::of(expectation, &json!([[0, "time", {}]]));
+    trial.answer = Some("Done.".to_owned());
+    assert_eq!(trial.codes(), [Code::AnswerMismatch]);
+    trial.answer = Some("Which city?".to_owned());
+    assert_eq!(trial.codes(), []);
+}
+
+#[test]
 fn any_call_will_do_where_that_is_stated() {
     let any = json!({"any_call": true});
     let made = Trial::of(any.clone(), &json!([[0, "time", {}]]));
