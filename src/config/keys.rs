@@ -256,7 +256,7 @@ pub const KEYS: &[Key] = &[
         Kind::Count,
         Some("8"),
         "N",
-        "Turns allowed in a trial",
+        "Turns allowed in a round of a trial",
     ),
     new(
         LIMITS,

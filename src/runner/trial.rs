@@ -197,9 +197,10 @@ impl Trial<'_> {
         offer: &PreparedOffer,
         session: &mut dyn ToolSession,
     ) -> Option<Ended> {
+        let first = self.turn;
         loop {
-            if self.turn >= self.context.rules.max_turns {
-                return Some(Ended::With(vec![findings::turn_limit(self.turn)]));
+            if self.turn - first >= self.context.rules.max_turns {
+                return Some(Ended::With(vec![findings::turn_limit(self.turn - first)]));
             }
             let turn = self.turn_once(round, offer).await;
             self.turn += 1;

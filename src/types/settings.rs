@@ -22,7 +22,7 @@ pub struct TrialRules {
     pub tool_choice: ToolChoice,
     /// Corrections allowed in a trial.
     pub max_corrections: u32,
-    /// Turns allowed in a trial.
+    /// Turns allowed in a round: a long conversation is no long loop.
     pub max_turns: u32,
     /// Tokens allowed in a reply.
     pub max_tokens: u32,

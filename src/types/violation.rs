@@ -130,7 +130,7 @@ codes! {
     AnswerMismatch, "answer_mismatch", Outcome, Model, false, "the final answer does not say what it must, or does not ask for what is missing", "read the trial with `toolbench report RUN --format jsonl`";
     IgnoredResult, "ignored_result", Outcome, Model, false, "the final answer does not use what the tool returned", "check that the template shows tool results to the model (`-vv`)";
     UnsafeCall, "unsafe_call", Outcome, Model, false, "a call was made that the case forbids", "do not offer it, or guard it outside the model";
-    TurnLimit, "turn_limit", Budget, Model, false, "the trial ran out of turns", "raise `--max-turns`";
+    TurnLimit, "turn_limit", Budget, Model, false, "a round of the trial ran out of turns", "raise `--max-turns`";
     TrialTimeout, "trial_timeout", Budget, Model, false, "an accepted request took longer than its limit", "raise `--timeout`, or use a smaller model or faster hardware";
     CorrectionsExhausted, "corrections_exhausted", Budget, Model, false, "every allowed correction was used and the call is still invalid", "read the code beside it: that is what the model could not mend";
     ScorerError, "scorer_error", Harness, Harness, false, "toolbench failed while judging", "report it with the run directory";
