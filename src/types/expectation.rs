@@ -171,8 +171,9 @@ impl schemars::JsonSchema for ForbiddenCall {
     }
 }
 
-/// Words that make a sentence without a question mark a request.
-const REQUEST_WORDS: [&str; 22] = [
+/// Words that make a sentence without a question mark a request, lower case, in the languages
+/// that the shipped suites are written in.
+const REQUEST_WORDS: &[&str] = &[
     "please",
     "provide",
     "specify",
@@ -190,11 +191,36 @@ const REQUEST_WORDS: [&str; 22] = [
     "welche",
     "por favor",
     "indica",
+    "indíqu",
+    "dime",
+    "preciso",
+    "informe",
+    "falta",
     "veuillez",
     "s'il",
     "quel",
+    "précis",
     "per favore",
     "proszę",
+    "podaj",
+    "lütfen",
+    "будь ласка",
+    "вкажіть",
+    "пожалуйста",
+    "укажите",
+    "tafadhali",
+    "请",
+    "請",
+    "告诉我",
+    "ください",
+    "教えて",
+    "주세요",
+    "알려",
+    "कृपया",
+    "बताइए",
+    "बताएं",
+    "يرجى",
+    "من فضلك",
 ];
 
 /// Whether a text asks for something: it holds a question mark of any script, or one of a fixed
