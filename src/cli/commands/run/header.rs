@@ -50,29 +50,54 @@ impl Routing {
         routing
     }
 
-    /// One sentence per model and reason, with everything it concerns.
+    /// One sentence per model and reason, with everything it concerns: the combinations, and of
+    /// each in how many suites.
     pub(super) fn notices(&self) -> Vec<String> {
-        let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
+        let mut grouped: Vec<(String, Vec<(String, usize, usize)>)> = Vec::new();
         for excluded in &self.excluded {
             let model = if excluded.model.is_empty() {
                 "all models"
             } else {
                 &excluded.model
             };
-            let labels: Vec<&str> = ["dialect", "constraint", "variant", "suite"]
+            let mut labels: Vec<&str> = ["dialect", "constraint", "variant"]
                 .iter()
                 .filter_map(|name| excluded.labels.get(*name).map(String::as_str))
                 .collect();
-            let what = format!("{} ({} cases)", labels.join(" · "), excluded.cases);
+            let suite = excluded.labels.get("suite").map(String::as_str);
+            if labels.is_empty() {
+                labels.extend(suite);
+            }
+            let what = labels.join(" · ");
             let why = format!("{model}: {}", excluded.reason);
-            match grouped.iter_mut().find(|(known, _)| *known == why) {
-                Some((_, list)) => list.push(what),
-                None => grouped.push((why, vec![what])),
+            let index = grouped
+                .iter()
+                .position(|(known, _)| *known == why)
+                .unwrap_or_else(|| {
+                    grouped.push((why, Vec::new()));
+                    grouped.len() - 1
+                });
+            let list = &mut grouped[index].1;
+            match list.iter_mut().find(|(known, ..)| *known == what) {
+                Some((_, suites, cases)) => {
+                    *suites += 1;
+                    *cases += excluded.cases;
+                }
+                None => list.push((what, 1, excluded.cases)),
             }
         }
         grouped
             .into_iter()
-            .map(|(why, list)| format!("not run: {why}: {}", list.join(", ")))
+            .map(|(why, list)| {
+                let parts: Vec<String> = list
+                    .into_iter()
+                    .map(|(what, suites, cases)| match suites {
+                        1 => format!("{what} ({cases} cases)"),
+                        _ => format!("{what} ({cases} cases in {suites} suites)"),
+                    })
+                    .collect();
+                format!("not run: {why}: {}", parts.join(", "))
+            })
             .collect()
     }
 
