@@ -1,21 +1,31 @@
-//! Real tool servers of suites: where they are installed, how they are started.
+//! Real tool servers of suites: where they are installed, how they are started, how suites are
+//! proven on them.
 
-use std::path::PathBuf;
-use std::process::Command;
+mod install;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::App;
 use super::error::CliError;
-use super::exit_code::Status;
-use super::store_access::tool_settings;
+use super::store_access::{block_on, tool_settings};
 use crate::config::Resolved;
+use crate::selftest::{Report, check_suite};
+use crate::suite::check;
+use crate::tools::ToolHost;
 use crate::tools::mcp::{McpHost, allowed_environment};
 use crate::tools::sandbox::with_sandbox_path;
-use crate::tools::server::server_for;
+use crate::tools::server::{Programs, installed_python_packages, server_for};
 use crate::types::Suite;
-use crate::types::suite::Server;
 
-/// Where `suite install` puts npm packages.
+pub(super) use self::install::install;
+
+/// How long one call may take in `suite check`.
+const CHECK_CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where `suite install` puts packages: npm's in `node_modules`, each of PyPI in an environment
+/// of its own below `python`.
 pub(super) fn folder(app: &App, resolved: &Resolved) -> PathBuf {
     app.cache_folder(resolved).join("servers")
 }
@@ -27,14 +37,13 @@ pub(super) fn host(
     suite: &Suite,
     call_limit: Duration,
 ) -> Result<(Suite, McpHost), String> {
-    let node = tool_settings(app).find("node").ok_or_else(|| {
-        format!(
-            "Node is not installed, which suite `{}` needs (apt-get install nodejs npm, then `toolbench suite install {}`)",
-            suite.suite, suite.suite
-        )
-    })?;
+    let tools = tool_settings(app);
+    let programs = Programs {
+        node: tools.find("node"),
+        git: tools.find("git"),
+    };
     let base = PathBuf::from(resolved.text("sandbox").unwrap_or("/tmp/toolbench"));
-    let mut settings = server_for(suite, &folder(app, resolved), &node, &base)
+    let mut settings = server_for(suite, &folder(app, resolved), &programs, &base)
         .map_err(|error| error.to_string())?;
     settings.environment =
         allowed_environment(app.env.variables.clone(), &[], &settings.environment);
@@ -48,78 +57,56 @@ pub(super) fn host(
     Ok((suite, McpHost::new(settings)))
 }
 
-/// Installs a suite's package with npm; again at no cost.
-pub(super) fn install(
-    app: &App,
-    resolved: &Resolved,
-    suite: &Suite,
-    server: &Server,
-) -> Result<(), CliError> {
-    let folder = folder(app, resolved);
-    let tools = tool_settings(app);
-    let npm = tools
-        .find("npm")
-        .filter(|_| tools.find("node").is_some())
-        .ok_or_else(|| {
-            CliError::usage(format!("suite `{}` needs Node and npm", suite.suite))
-                .kind("missing_tool", Status::Undecidable)
-                .hint("apt-get install nodejs npm")
-        })?;
-    let base = PathBuf::from(resolved.text("sandbox").unwrap_or("/tmp/toolbench"));
-    if server_for(suite, &folder, &npm, &base).is_ok() {
-        app.ui.say(&format!("{} is installed already", server.npm));
-        return Ok(());
-    }
-    app.ui.say(&format!(
-        "installing {} into {}",
-        server.npm,
-        folder.display()
-    ));
-    let failed = |reason: String| {
-        CliError::usage(format!("npm could not install {}: {reason}", server.npm))
-            .kind("install", Status::Undecidable)
-            .hint("check the network and npm's own settings, then run the same command again")
-    };
-    std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
-    let output = Command::new(npm)
-        .args([
-            "install",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-            "--save-exact",
-            "--prefix",
-        ])
-        .arg(&folder)
-        .arg(&server.npm)
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let last: Vec<&str> = text.lines().rev().take(3).collect();
-        return Err(failed(
-            last.into_iter().rev().collect::<Vec<_>>().join("; "),
-        ));
-    }
-    Ok(())
+/// What `suite check` can say of a suite on a real server.
+pub(super) enum Proven {
+    /// Its server cannot run on this machine as it is; the text names the command that changes it.
+    NotHere(String),
+    /// It was played on its server.
+    Played(Report),
 }
 
-/// Names of installed packages.
-pub(super) fn installed(app: &App, resolved: &Resolved) -> Vec<String> {
-    let manifest = std::fs::read_to_string(folder(app, resolved).join("package.json"));
-    let Ok(text) = manifest else {
-        return Vec::new();
+/// Plays a suite's self-test on its real server. The tools are known only from the running server,
+/// so names of arguments are checked here and not when the file is read.
+pub(super) fn prove(app: &App, resolved: &Resolved, suite: &Suite) -> Result<Proven, CliError> {
+    let (mut filled, host) = match host(app, resolved, suite, CHECK_CALL_LIMIT) {
+        Ok(ready) => ready,
+        Err(reason) => return Ok(Proven::NotHere(reason)),
     };
-    serde_json::from_str::<serde_json::Value>(&text)
-        .ok()
-        .and_then(|manifest| {
-            let dependencies = manifest["dependencies"].as_object()?.clone();
-            Some(
-                dependencies
-                    .into_iter()
-                    .map(|(name, version)| format!("{name}@{}", version.as_str().unwrap_or("?")))
-                    .collect(),
-            )
-        })
-        .unwrap_or_default()
+    let host: Arc<dyn ToolHost> = Arc::new(host);
+    block_on(async {
+        let mut report = check_suite(&filled, &host).await;
+        if let Ok(tools) = host.list().await {
+            filled.tools = tools;
+        }
+        host.close().await;
+        let problems = check(&filled.suite, "", &filled);
+        let known: Vec<String> = problems.into_iter().map(|found| found.message).collect();
+        report.problems.extend(known);
+        Proven::Played(report)
+    })
+}
+
+/// Names and versions of installed packages.
+pub(super) fn installed(app: &App, resolved: &Resolved) -> Vec<String> {
+    let folder = folder(app, resolved);
+    let mut found = installed_node_packages(&folder).unwrap_or_default();
+    let python = installed_python_packages(&folder);
+    found.extend(
+        python
+            .into_iter()
+            .map(|(name, version)| format!("{name}@{version}")),
+    );
+    found
+}
+
+fn installed_node_packages(folder: &Path) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
+    let manifest: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let dependencies = manifest["dependencies"].as_object()?;
+    Some(
+        dependencies
+            .iter()
+            .map(|(name, version)| format!("{name}@{}", version.as_str().unwrap_or("?")))
+            .collect(),
+    )
 }

@@ -483,7 +483,7 @@ fn mcp_servers(folder: Option<&Path>, install: &str) -> Check {
         )
         .fixed_by(install);
     };
-    let mut found: Vec<String> = ["node_modules/.bin", "bin"]
+    let mut found: Vec<String> = ["node_modules/.bin", "bin", "python"]
         .iter()
         .filter_map(|bin| std::fs::read_dir(folder.join(bin)).ok())
         .flatten()

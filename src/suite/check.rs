@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::types::expectation::{CallExpectation, Expectation};
-use crate::types::suite::{Case, Ends};
+use crate::types::suite::{Case, Ends, Server};
 use crate::types::{Code, Suite, ToolDefinition, did_you_mean};
 
 /// One thing wrong with a suite file.
@@ -101,6 +101,9 @@ impl Checker<'_> {
                 &["suite:"],
                 format!("suite `{}` has neither `mock` nor `server`", suite.suite),
             );
+        }
+        for (anchor, message) in suite.server.iter().flat_map(Server::problems) {
+            self.report(&["server:", &anchor], message);
         }
         self.check_unique(
             "tool",

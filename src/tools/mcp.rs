@@ -8,7 +8,7 @@
 //!
 //! A server all of whose callable tools are read-only is shared by all sessions and restarted once
 //! when it has ended. Otherwise every session gets its own server and a fresh sandbox, one at a
-//! time.
+//! time; the one after a session that called nothing but read-only tools takes over that server.
 
 mod connection;
 mod process;
@@ -27,6 +27,8 @@ use self::connection::Connection;
 use self::result::{Answer, read_answer, read_tool, refusal};
 pub use self::settings::{Allowed, McpSettings, allowed_environment};
 pub use self::wire::{Fault, FaultKind};
+use super::sandbox::{Sandbox, SandboxError};
+use super::sandbox_hold::HeldSandbox;
 use super::{ToolHost, ToolHostError, ToolSession};
 use crate::types::{Code, ToolCall, ToolDefinition, ToolResult};
 
@@ -39,6 +41,8 @@ struct Inner {
     name: String,
     settings: McpSettings,
     state: Mutex<State>,
+    /// The sandbox, from the first server's start on.
+    sandbox: Mutex<Option<HeldSandbox>>,
     /// Held by the one session of a server that is not read-only.
     exclusive: Arc<Mutex<()>>,
 }
@@ -92,6 +96,12 @@ impl Tools {
         })
     }
 
+    fn only_reads(&self, name: &str) -> bool {
+        self.all
+            .iter()
+            .any(|tool| tool.name == name && is_read_only(tool))
+    }
+
     fn offered(&self) -> Vec<ToolDefinition> {
         self.all
             .iter()
@@ -125,6 +135,7 @@ impl McpHost {
                 name: format!("mcp {}", settings.name),
                 settings,
                 state: Mutex::default(),
+                sandbox: Mutex::default(),
                 exclusive: Arc::default(),
             }),
         }
@@ -183,12 +194,23 @@ impl Inner {
 
     async fn start(&self) -> Result<Connection, ToolHostError> {
         if let Some(sandbox) = &self.settings.sandbox {
-            sandbox.build().map_err(|error| ToolHostError {
+            self.lay_out(sandbox).await.map_err(|error| ToolHostError {
                 code: Code::ToolErrorEnv,
                 message: format!("{}: {error}", self.name),
             })?;
         }
         Connection::start(&self.settings).await
+    }
+
+    async fn lay_out(&self, sandbox: &Sandbox) -> Result<(), SandboxError> {
+        let mut held = self.sandbox.lock().await;
+        match &*held {
+            Some(held) => held.renew(),
+            None => {
+                *held = Some(HeldSandbox::take(sandbox).await?);
+                Ok(())
+            }
+        }
     }
 
     async fn tools(&self) -> Result<Arc<Tools>, ToolHostError> {
@@ -215,9 +237,12 @@ impl Inner {
             return Ok((self.connect(&mut state).await?, None));
         }
         let guard = Arc::clone(&self.exclusive).lock_owned().await;
-        // The server that listed the tools is not needed any more.
-        let listed = self.state.lock().await.connection.take();
-        if let Some(connection) = listed {
+        // One that only listed its tools, or that nobody changed anything on.
+        let unchanged = self.state.lock().await.connection.take();
+        if let Some(connection) = unchanged {
+            if !connection.is_over() {
+                return Ok((connection, Some(guard)));
+            }
             connection.close().await;
         }
         Ok((Arc::new(self.start().await?), Some(guard)))
@@ -247,11 +272,13 @@ impl ToolHost for McpHost {
             let tools = self.inner.tools().await?;
             let (connection, guard) = self.inner.open(&tools).await?;
             let session: Box<dyn ToolSession> = Box::new(McpSession {
+                inner: Arc::clone(&self.inner),
                 connection,
+                is_unchanged: true,
                 tools,
                 calls_left: self.inner.settings.calls_budget,
                 bytes_left: self.inner.settings.bytes_budget,
-                _guard: guard,
+                guard: guard,
             });
             Ok(session)
         }
@@ -270,12 +297,27 @@ impl ToolHost for McpHost {
 }
 
 struct McpSession {
+    inner: Arc<Inner>,
     connection: Arc<Connection>,
+    /// Nothing but read-only tools was called, and each call came to its end.
+    is_unchanged: bool,
     tools: Arc<Tools>,
     calls_left: u64,
     bytes_left: usize,
     /// Dropped after the connection, so that the next server starts when this one has ended.
-    _guard: Option<OwnedMutexGuard<()>>,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl Drop for McpSession {
+    fn drop(&mut self) {
+        let is_own = self.guard.is_some();
+        if is_own && self.is_unchanged && !self.connection.is_over()
+            // Held by nobody but a host that is closing, which wants no server back.
+            && let Ok(mut state) = self.inner.state.try_lock()
+        {
+            state.connection = Some(Arc::clone(&self.connection));
+        }
+    }
 }
 
 impl ToolSession for McpSession {
@@ -291,7 +333,11 @@ impl ToolSession for McpSession {
                 return Ok(refusal("invalid request: the arguments are not an object"));
             };
             self.calls_left -= 1;
+            // A call that is given up half-way leaves nobody knows what.
+            let stays_unchanged = self.is_unchanged && self.tools.only_reads(&call.name);
+            self.is_unchanged = false;
             let answer = self.connection.call(&call.name, arguments).await?;
+            self.is_unchanged = stays_unchanged;
             match read_answer(&answer) {
                 Answer::Result(result) => Ok(self.within_budget(result)),
                 Answer::ServerError(words) => {

@@ -6,7 +6,9 @@
 
 pub mod mcp;
 pub mod mock;
+mod repository;
 pub mod sandbox;
+mod sandbox_hold;
 pub mod server;
 
 use futures::future::BoxFuture;

@@ -18,6 +18,7 @@ pub mod names;
 pub mod outcome;
 pub mod pattern;
 pub mod protocol;
+pub mod server;
 pub mod settings;
 pub mod suite;
 pub mod tool;

@@ -14,6 +14,8 @@ use super::hash::ContentHash;
 use super::matcher::Matcher;
 use super::tool::ToolDefinition;
 
+pub use super::server::{Commit, Package, Registry, Repository, Server};
+
 /// A named set of cases and what they share.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -296,22 +298,6 @@ pub struct Binding {
     pub name: String,
     /// The template.
     pub value: String,
-}
-
-/// A real MCP server over stdio, run in a sandbox.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Server {
-    /// The package that set-up installs, `name@version` for npm.
-    pub npm: String,
-    /// Program of the package, relative to its folder.
-    pub entry: String,
-    /// Arguments; `{sandbox}` is the sandbox's path.
-    pub arguments: Vec<String>,
-    /// Tools offered and callable; everything else is hidden and refused.
-    pub allow: Vec<String>,
-    /// Files of the sandbox: relative path to content.
-    pub files: BTreeMap<String, String>,
 }
 
 impl Case {

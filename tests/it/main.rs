@@ -20,6 +20,7 @@ mod engine_live;
 mod engine_process;
 mod live_models;
 mod live_server;
+mod live_suites;
 mod rescore;
 mod resume;
 mod runs;

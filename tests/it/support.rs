@@ -53,7 +53,9 @@ impl Context {
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path());
+            .env("HOME", self.folder.path())
+            // Tests run at the same time, and a sandbox that changes has one user.
+            .env("TOOLBENCH_SANDBOX", self.folder.path().join("sandbox"));
         if let Some(cache) = &self.cache {
             command.env("TOOLBENCH_CACHE", cache);
         }

@@ -29,7 +29,10 @@ fn list(app: &App, resolved: &Resolved, format: ListFormat) -> Result<Status, Cl
         let suites = library.load(&name)?;
         let cases: usize = suites.iter().map(|suite| suite.cases.len()).sum();
         let server = suites.iter().find_map(|suite| suite.server.as_ref());
-        let host = server.map_or_else(|| "mock".to_owned(), |server| server.npm.clone());
+        let host = server.map_or_else(
+            || "mock".to_owned(),
+            |server| server.package_text().to_owned(),
+        );
         let what = library.description(&name)?;
         rows.push((name, cases, host, place, what));
     }
@@ -90,7 +93,7 @@ fn describe(suite: &Suite, out: &mut String) {
     if let Some(server) = &suite.server {
         out.push_str(&format!(
             "server {}: {}\n",
-            server.npm,
+            server.package_text(),
             server.allow.join(", ")
         ));
     }

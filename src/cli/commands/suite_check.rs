@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{App, CliError, Status, print, print_json};
 use crate::cli::args::ListFormat;
+use crate::cli::servers::{self, Proven};
 use crate::config::Resolved;
 use crate::selftest::{AgentScore, Report, check_suite};
 use crate::suite::LoadError;
@@ -27,6 +28,8 @@ pub(super) fn check(
     }
     let mut problems = Vec::new();
     let mut reports = Vec::new();
+    // Suites asked for by name whose server is not here.
+    let mut unplayed = Vec::new();
     for name in &names {
         let suites = match library.load(name) {
             Err(LoadError::Invalid { problems: found }) => {
@@ -36,17 +39,20 @@ pub(super) fn check(
             Err(error) => return Err(error.into()),
             Ok(suites) => suites,
         };
-        if let [only] = suites.as_slice()
-            && only.server.is_some()
-        {
-            if format == ListFormat::Terminal {
-                print(&format!(
-                    "{name:14} {:>3} cases on a real server: form and references are sound\n",
-                    only.cases.len()
-                ))?;
-            }
-        } else if let [only] = suites.as_slice() {
-            let report = prove(only)?;
+        if let [only] = suites.as_slice() {
+            let report = match prove(app, resolved, only)? {
+                Proven::Played(report) => report,
+                Proven::NotHere(reason) => {
+                    if format == ListFormat::Terminal {
+                        print(&format!(
+                            "{name:14} {:>3} cases on a real server, not played: {reason}\n",
+                            only.cases.len()
+                        ))?;
+                    }
+                    unplayed.extend((!all).then(|| reason.clone()));
+                    continue;
+                }
+            };
             if format == ListFormat::Terminal {
                 print(&line(&report))?;
             }
@@ -68,18 +74,26 @@ pub(super) fn check(
         print_json(&reports)?;
     }
     if problems.is_empty() {
-        return Ok(Status::Complete);
+        return match unplayed.first() {
+            None => Ok(Status::Complete),
+            Some(reason) => {
+                Err(CliError::usage(reason.clone()).kind("undecidable", Status::Undecidable))
+            }
+        };
     }
     Err(CliError::usage(problems.join("\n")).kind("suite", Status::Usage))
 }
 
-fn prove(suite: &Suite) -> Result<Report, CliError> {
+fn prove(app: &App, resolved: &Resolved, suite: &Suite) -> Result<Proven, CliError> {
+    if suite.server.is_some() {
+        return servers::prove(app, resolved, suite);
+    }
     let host: Arc<dyn ToolHost> = Arc::new(super::run::mock(suite)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
-    Ok(runtime.block_on(check_suite(suite, &host)))
+    Ok(Proven::Played(runtime.block_on(check_suite(suite, &host))))
 }
 
 /// One suite in one line.

@@ -13,8 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::tools::sandbox::Sandbox;
-use crate::tools::server::server_for;
+use crate::tools::server::{Programs, server_for};
 
 /// Ends any test that would hang.
 const TEST_LIMIT: Duration = Duration::from_secs(30);
@@ -338,8 +337,14 @@ fn sessions_share_a_read_only_server_and_nothing_else() {
         let waiting = tokio::time::timeout(Duration::from_millis(100), own.open(None)).await;
         assert!(waiting.is_err(), "a second session has to wait");
         drop(first);
+        // Looking changed nothing, so the server goes on.
         let mut second = own.open(None).await.unwrap();
-        assert_ne!(second.call(&look()).await.unwrap().content, before.content);
+        assert_eq!(second.call(&look()).await.unwrap().content, before.content);
+        let erase = ToolCall::new("erase", json!({}));
+        assert!(!second.call(&erase).await.unwrap().is_error);
+        drop(second);
+        let mut third = own.open(None).await.unwrap();
+        assert_ne!(third.call(&look()).await.unwrap().content, before.content);
     });
 }
 
@@ -480,8 +485,11 @@ fn the_real_filesystem_server_works() {
             "arguments": ["{sandbox}"], "allow": ["read_text_file", "list_directory"],
             "files": {"a.txt": "hello", "b/c.txt": "deep"}}}))
         .unwrap();
-        let node = which::which("node").unwrap();
-        let settings = server_for(&suite, Path::new(&installed), &node, base.path()).unwrap();
+        let programs = Programs {
+            node: which::which("node").ok(),
+            ..Programs::default()
+        };
+        let settings = server_for(&suite, Path::new(&installed), &programs, base.path()).unwrap();
         let host = McpHost::new(settings);
         let tools = host.list().await.unwrap();
         assert_eq!(tools.len(), 2);
