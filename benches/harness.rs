@@ -155,6 +155,7 @@ fn record(criterion: &mut Criterion) {
     let options = SummaryOptions {
         by: None,
         margin_points: None,
+        objective_ms: None,
     };
     criterion.bench_function("summary of a run", |bencher| {
         bencher.iter(|| {

@@ -136,6 +136,9 @@ pub(super) struct ReportArgs {
     /// Width of `tied` in points; the run's own without it
     #[arg(long, value_name = "POINTS")]
     pub(super) margin: Option<f64>,
+    /// Limit on the time of a task in seconds; the run's own without it
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) objective: Option<f64>,
     /// Folder of runs
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<String>,

@@ -123,6 +123,22 @@ pub const KEYS: &[Key] = &[
         "Trials per case; more than 1 needs a temperature above 0",
     ),
     new(
+        WHAT,
+        "until-decided",
+        Kind::Switch,
+        None,
+        "",
+        "Draw cases, then further trials where the temperature is above 0, until every comparison is decided",
+    ),
+    new(
+        WHAT,
+        "max-trials",
+        Kind::Count,
+        Some("5"),
+        "N",
+        "With --until-decided: trials per case at most",
+    ),
+    new(
         HOW,
         "dialect",
         Kind::List,
@@ -369,6 +385,14 @@ pub const KEYS: &[Key] = &[
         Some("5"),
         "POINTS",
         "Two success rates are tied when their whole 95 % interval lies within this many points",
+    ),
+    new(
+        OUTPUT,
+        "objective",
+        Kind::Number,
+        None,
+        "SECONDS",
+        "Limit on the time of a task: shows how many trials succeed within it, and how many an hour",
     ),
     new(
         OUTPUT,

@@ -27,6 +27,10 @@ pub struct Settings {
     pub shard: Option<(u32, u32)>,
     /// Trials per case.
     pub trials: u32,
+    /// Stop once every comparison is decided.
+    pub until_decided: bool,
+    /// Trials per case at most, when stopping once decided.
+    pub max_trials: u32,
     /// Dialects.
     pub dialects: Vec<DialectName>,
     /// Constraints.
@@ -105,6 +109,8 @@ impl Settings {
                 .map(|text| shard(text, resolved))
                 .transpose()?,
             trials: count(resolved, "trials")?,
+            until_decided: resolved.switch("until-decided"),
+            max_trials: count(resolved, "max-trials")?,
             dialects: parsed_list(resolved, "dialect")?,
             constraints: parsed_list(resolved, "constraint")?,
             variants: named_variants(resolved, variants, &base)?,
@@ -143,6 +149,7 @@ impl Settings {
     fn check(&self, resolved: &Resolved) -> Result<(), ConfigError> {
         for (name, value) in [
             ("trials", self.trials),
+            ("max-trials", self.max_trials),
             ("max-turns", self.rules.max_turns),
             ("max-tokens", self.rules.max_tokens),
             ("concurrency", self.concurrency as u32),
@@ -193,6 +200,13 @@ impl Settings {
                     format!("`{name}` must be more than 0"),
                 ));
             }
+        }
+        if self.until_decided && self.shard.is_some() {
+            return Err(ConfigError {
+                message: "a shard cannot see whether the whole is decided".to_owned(),
+                origin: resolved.origin("until-decided").map(str::to_owned),
+                hint: Some("leave out either `--until-decided` or `--shard`".to_owned()),
+            });
         }
         let nudge = self
             .variants

@@ -232,7 +232,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     /// `None` when the row is on neither side.
     fn from(row: &Row, comparison: &'a Comparison) -> Option<Self> {
-        if is_side(row, &comparison.candidate) {
+        if comparison.candidate.is_of(row) {
             return Some(Self {
                 comparison,
                 other: &comparison.baseline,
@@ -240,14 +240,10 @@ impl<'a> View<'a> {
                 sign: 1.0,
             });
         }
-        is_side(row, &comparison.baseline).then(|| Self {
+        comparison.baseline.is_of(row).then(|| Self {
             comparison,
             other: &comparison.candidate,
-            verdict: match comparison.verdict {
-                Verdict::Better => Verdict::Worse,
-                Verdict::Worse => Verdict::Better,
-                same => same,
-            },
+            verdict: comparison.verdict.mirrored(),
             sign: -1.0,
         })
     }
@@ -290,17 +286,8 @@ impl<'a> View<'a> {
     }
 }
 
-fn is_side(row: &Row, side: &Side) -> bool {
-    row.model == side.model
-        && row.dialect == side.dialect
-        && row.constraint == side.constraint
-        && row.variant == side.variant
-        && row.tier == side.tier
-        && row.settings == side.settings
-}
-
 fn find<'a>(rows: &'a [Row], side: &Side) -> Option<&'a Row> {
-    rows.iter().find(|row| is_side(row, side))
+    rows.iter().find(|row| side.is_of(row))
 }
 
 /// `, median task 812 against 1540 ms`.

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::interval::holm;
+use super::power::{Detectable, detectable_difference};
 use super::rates::{Cases, scored_success};
 use super::rows::Group;
+use super::sequential::Levels;
+use super::significance::{holm, holm_rejects};
 use super::summary::Row;
-use super::verdict::{Decide, DifferenceMethod, Estimate, PairedCase, TestMethod, Verdict};
+use super::verdict::LEVEL;
+use super::verdict::{Decide, DifferenceMethod, Estimate, PairedCase, TestMethod, Tested, Verdict};
 use crate::types::{Constraint, ContentHash, DialectName, TrialRecord};
 
 /// What is compared, and with what held equal. Holm's adjustment is per family and what it holds
@@ -46,6 +49,18 @@ pub struct Side {
     pub tier: String,
     /// Other settings of the cell.
     pub settings: BTreeMap<String, String>,
+}
+
+impl Side {
+    /// Whether this is the side of a row without split.
+    pub(super) fn is_of(&self, row: &Row) -> bool {
+        row.model == self.model
+            && row.dialect == self.dialect
+            && row.constraint == self.constraint
+            && row.variant == self.variant
+            && row.tier == self.tier
+            && row.settings == self.settings
+    }
 }
 
 /// Cases that could not be paired.
@@ -88,10 +103,13 @@ pub struct Comparison {
     pub candidate_rate: Option<f64>,
     /// Candidate minus baseline, from -1 to 1.
     pub difference: Option<f64>,
-    /// Lower 95 % limit.
+    /// Lower limit.
     pub low: Option<f64>,
-    /// Upper 95 % limit.
+    /// Upper limit.
     pub high: Option<f64>,
+    /// Confidence of the interval: 0.95 in a fixed design; in a run that stops once decided what is
+    /// left at its look, so that it holds however the run came to stop.
+    pub confidence: f64,
     /// How the interval was found.
     pub method: DifferenceMethod,
     /// Cases that only the candidate solves (expected, with several trials).
@@ -112,6 +130,8 @@ pub struct Comparison {
     pub reason: String,
     /// What would decide it, when there is not enough data.
     pub decide: Option<Decide>,
+    /// The smallest true difference that so many cases find in 80 % of runs.
+    pub detectable: Option<Detectable>,
 }
 
 /// A row of the run without split, with its trials by case.
@@ -140,7 +160,11 @@ impl Contender<'_> {
 }
 
 /// All comparisons of a run, families adjusted.
-pub(super) fn comparisons(contenders: &[Contender<'_>], margin_points: f64) -> Vec<Comparison> {
+pub(super) fn comparisons(
+    contenders: &[Contender<'_>],
+    margin_points: f64,
+    levels: &Levels<'_>,
+) -> Vec<Comparison> {
     let mut families: Vec<(String, Vec<Draft>)> = Vec::new();
     for (index, baseline) in contenders.iter().enumerate() {
         for candidate in &contenders[index + 1..] {
@@ -156,7 +180,7 @@ pub(super) fn comparisons(contenders: &[Contender<'_>], margin_points: f64) -> V
                 (baseline, candidate)
             };
             let key = family_key(family, candidate.row);
-            let draft = Draft::new(family, baseline, candidate);
+            let draft = Draft::new(family, baseline, candidate, levels);
             match families.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, drafts)) => drafts.push(draft),
                 None => families.push((key, vec![draft])),
@@ -165,7 +189,7 @@ pub(super) fn comparisons(contenders: &[Contender<'_>], margin_points: f64) -> V
     }
     let mut comparisons: Vec<Comparison> = families
         .into_iter()
-        .flat_map(|(_, drafts)| finish_family(drafts, margin_points))
+        .flat_map(|(_, drafts)| finish_family(drafts, margin_points, levels))
         .collect();
     comparisons.sort_by_key(|comparison| comparison.family as u8);
     comparisons
@@ -212,7 +236,12 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(family: Family, baseline: &Contender<'_>, candidate: &Contender<'_>) -> Self {
+    fn new(
+        family: Family,
+        baseline: &Contender<'_>,
+        candidate: &Contender<'_>,
+        levels: &Levels<'_>,
+    ) -> Self {
         let pairing = pair_cases(
             &baseline.group.cases,
             &candidate.group.cases,
@@ -229,7 +258,7 @@ impl Draft {
         Self {
             family,
             sides: (baseline.side(), candidate.side()),
-            estimate: Estimate::of(&pairing.cases),
+            estimate: Estimate::at(&pairing.cases, levels.limit(1)),
             objection,
             case_ms: baseline
                 .case_ms()
@@ -240,25 +269,36 @@ impl Draft {
     }
 }
 
-fn finish_family(drafts: Vec<Draft>, margin_points: f64) -> Vec<Comparison> {
+fn finish_family(drafts: Vec<Draft>, margin_points: f64, levels: &Levels<'_>) -> Vec<Comparison> {
     let p_values: Vec<f64> = drafts
         .iter()
         .map(|draft| draft.estimate.as_ref().map_or(1.0, |found| found.p_value))
         .collect();
     let family_size = drafts.len();
+    let rejected = holm_rejects(&p_values, |left| levels.limit(left));
+    let limit = levels.limit(family_size);
     drafts
         .into_iter()
-        .zip(holm(&p_values))
-        .map(|(draft, p_holm)| finish(draft, p_holm, family_size, margin_points))
+        .zip(holm(&p_values).into_iter().zip(rejected))
+        .map(|(draft, (p_holm, rejected))| {
+            let tested = Tested {
+                p_holm,
+                family_size,
+                rejected,
+            };
+            finish(draft, tested, margin_points, limit)
+        })
         .collect()
 }
 
-fn finish(draft: Draft, p_holm: f64, family_size: usize, margin_points: f64) -> Comparison {
+/// `limit` is that of a p-value while the whole family is undecided.
+fn finish(draft: Draft, tested: Tested, margin_points: f64, limit: f64) -> Comparison {
+    let family_size = tested.family_size;
     let estimate = draft.estimate.as_ref();
     let (verdict, reason) = match (&draft.objection, estimate) {
         (Some(objection), _) => (Verdict::NotEnoughData, objection.clone()),
         (None, None) => (Verdict::NotEnoughData, "no case in common".to_owned()),
-        (None, Some(found)) => found.verdict(margin_points / 100.0, p_holm, family_size),
+        (None, Some(found)) => found.verdict(margin_points / 100.0, tested),
     };
     let undecided = verdict == Verdict::NotEnoughData && draft.objection.is_none();
     let decide = estimate
@@ -277,16 +317,18 @@ fn finish(draft: Draft, p_holm: f64, family_size: usize, margin_points: f64) -> 
         difference: estimate.map(|found| found.difference),
         low: estimate.map(|found| found.interval.low),
         high: estimate.map(|found| found.interval.high),
+        confidence: 1.0 - estimate.map_or(LEVEL, |found| found.alpha),
         method: estimate.map_or(DifferenceMethod::None, |found| found.method),
         only_candidate: estimate.map(|found| found.table.only_candidate),
         only_baseline: estimate.map(|found| found.table.only_baseline),
         p_value: estimate.map(|found| found.p_value),
         p_method: estimate.map_or(TestMethod::None, |found| found.p_method),
-        p_holm: estimate.map(|_| p_holm),
+        p_holm: estimate.map(|_| tested.p_holm),
         margin_points,
         verdict,
         reason,
         decide,
+        detectable: detectable_difference(&pairing.cases, limit),
         baseline: draft.sides.0,
         candidate: draft.sides.1,
     }
@@ -319,8 +361,10 @@ impl Pairing {
                 dropped.cases
             ));
         }
-        let p =
-            super::interval::mcnemar_exact(dropped.by_baseline as u64, dropped.by_candidate as u64);
+        let p = super::significance::mcnemar_exact(
+            dropped.by_baseline as u64,
+            dropped.by_candidate as u64,
+        );
         (p < 0.05).then(|| {
             format!(
                 "the sides lost clearly unequal numbers of cases ({} and {} of {all})",

@@ -74,52 +74,37 @@ fn paired_interval_agrees_with_worked_examples() {
     assert_eq!(newcombe_paired(&PairedTable::default()), None);
 }
 
-/// `statsmodels.stats.contingency_tables.mcnemar(exact=True)`.
+/// `scipy.stats.binom`, version 1.17.1: largest and smallest rank whose tail holds at most 2.5 %.
 #[test]
-fn mcnemar_agrees_with_statsmodels() {
-    for (b, c, p) in [
-        (0, 0, 1.0),
-        (5, 0, 0.0625),
-        (6, 0, 0.031_25),
-        (12, 2, 0.012_939_453_125),
-        (1, 7, 0.070_312_5),
-        (5, 5, 1.0),
-        (30, 15, 0.035_697_803_555_194_696),
-        (3, 1, 0.625),
+fn quantile_ranks_agree_with_scipy() {
+    for (n, share, low, high) in [
+        (5, 0.5, None, None),
+        (6, 0.5, Some(1), Some(6)),
+        (10, 0.5, Some(2), Some(9)),
+        (26, 0.5, Some(8), Some(19)),
+        (100, 0.5, Some(40), Some(61)),
+        (100, 0.95, Some(90), Some(100)),
+        (20, 0.95, Some(17), None),
+        (400, 0.95, Some(371), Some(389)),
     ] {
-        near(mcnemar_exact(b, c), p, 1e-12);
-        near(mcnemar_exact(c, b), p, 1e-12);
+        assert_eq!(quantile_ranks(n, share), (low, high), "{n} {share}");
     }
 }
 
-/// By hand: of 8 sign patterns of {0.5, 0.5, 1}, two reach |sum| = 2; of {1, -0.5}, all reach 0.5.
-#[test]
-fn sign_flips_by_hand() {
-    near(sign_flip(&[0.5, 0.5, 1.0, 0.0]), 0.25, 1e-12);
-    near(sign_flip(&[1.0, -0.5]), 1.0, 1e-12);
-    near(sign_flip(&[]), 1.0, 1e-12);
-    near(
-        sign_flip(&[1.0, 1.0, -1.0, 1.0]),
-        mcnemar_exact(3, 1),
-        1e-12,
-    );
-}
+/// `statsmodels.stats.proportion.proportion_confint(x, n, alpha, method="wilson")`.
+const LEVELS: [(f64, f64, f64, f64, f64); 4] = [
+    (81.0, 263.0, 0.01, 0.240_136_902_688, 0.385_282_502_318),
+    (25.0, 30.0, 0.001, 0.533_630_975_136, 0.956_234_130_132),
+    (0.0, 20.0, 0.1, 0.0, 0.119_157_837_361),
+    (10.0, 10.0, 0.0158, 0.631_911_672_637, 1.0),
+];
 
-/// `statsmodels.stats.multitest.multipletests(method="holm")`.
 #[test]
-fn holm_agrees_with_statsmodels() {
-    for (given, adjusted) in [
-        (vec![0.01, 0.04, 0.03, 0.005], vec![0.03, 0.06, 0.06, 0.02]),
-        (
-            vec![0.5, 0.01, 0.02, 0.02, 0.9],
-            vec![1.0, 0.05, 0.08, 0.08, 1.0],
-        ),
-        (vec![0.04], vec![0.04]),
-        (vec![0.6, 0.7], vec![1.0, 1.0]),
-    ] {
-        for (found, wanted) in holm(&given).into_iter().zip(adjusted) {
-            near(found, wanted, 1e-12);
-        }
+fn other_levels_agree_with_statsmodels() {
+    for (successes, n, alpha, low, high) in LEVELS {
+        let interval = wilson_at(successes, n, z_of(alpha)).unwrap();
+        near(interval.low, low, 1e-11);
+        near(interval.high, high, 1e-11);
     }
 }
 
@@ -142,16 +127,5 @@ proptest! {
         prop_assert!((difference + mirrored).abs() < 1e-12);
         prop_assert!((there.low + back.high).abs() < 1e-9 && (there.high + back.low).abs() < 1e-9);
         prop_assert!(there.low <= difference && difference <= there.high);
-    }
-
-    #[test]
-    fn holm_never_lowers_and_keeps_order(p in proptest::collection::vec(0.0_f64..=1.0, 1..12)) {
-        let adjusted = holm(&p);
-        for (i, given) in p.iter().enumerate() {
-            prop_assert!(adjusted[i] >= *given && adjusted[i] <= 1.0);
-            for (j, other) in p.iter().enumerate() {
-                prop_assert!(given > other || adjusted[i] <= adjusted[j]);
-            }
-        }
     }
 }

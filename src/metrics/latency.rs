@@ -1,13 +1,15 @@
-//! Times, speed, tokens and corrections of scored trials.
+//! Times, speed and tokens of scored trials.
 //!
 //! Data in: trials of a row. Data out: nearest-rank quantiles on raw values, ratios of sums.
 //! Invariants: nothing is interpolated; a tail without a value beyond it is `null`; failures are
-//! part of every figure, because people wait for them too.
+//! part of every figure, because people wait for them too. The intervals of quantiles assume nothing
+//! but that cases are drawn alike; several values of a case count as one where the limits are found.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rates::{Cases, Rate, is_exhausted, pair_rate};
+use super::interval::quantile_ranks;
+use super::rates::Cases;
 use crate::types::{AttemptRecord, TrialRecord};
 
 /// Nearest-rank quantiles in milliseconds.
@@ -17,10 +19,18 @@ pub struct Quantiles {
     pub n: usize,
     /// Smallest value that at least 50 % do not exceed.
     pub p50: Option<f64>,
+    /// Lower 95 % limit of the median: an order statistic, distribution-free; from 6 cases.
+    pub p50_low: Option<f64>,
+    /// Upper 95 % limit of the median.
+    pub p50_high: Option<f64>,
     /// 90 %; from 10 values.
     pub p90: Option<f64>,
     /// 95 %; from 20 values.
     pub p95: Option<f64>,
+    /// Lower 95 % limit of it.
+    pub p95_low: Option<f64>,
+    /// Upper 95 % limit of it; from 72 cases.
+    pub p95_high: Option<f64>,
     /// 99 %; from 100 values.
     pub p99: Option<f64>,
     /// Largest value.
@@ -28,18 +38,38 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    /// Of raw values in any order.
-    pub fn of(mut values: Vec<f64>) -> Self {
+    /// Of raw values by case, in any order.
+    pub fn of(cases: Vec<Vec<f64>>) -> Self {
+        let units = cases.iter().filter(|values| !values.is_empty()).count();
+        let mut values: Vec<f64> = cases.into_iter().flatten().collect();
         values.sort_by(f64::total_cmp);
+        let p95 = tail(&values, 95);
+        let (p50_low, p50_high) = limits(&values, units, 0.5);
+        let (p95_low, p95_high) = limits(&values, units, 0.95);
         Self {
             n: values.len(),
             p50: nearest_rank(&values, 50),
+            p50_low,
+            p50_high,
             p90: tail(&values, 90),
-            p95: tail(&values, 95),
+            p95,
+            p95_low: p95_low.filter(|_| p95.is_some()),
+            p95_high: p95_high.filter(|_| p95.is_some()),
             p99: tail(&values, 99),
             max: values.last().copied(),
         }
     }
+}
+
+/// 95 % limits of a quantile. With several values a case, the ranks among `units` cases are carried
+/// over to all values, outwards: as if the values of a case were all alike.
+fn limits(sorted: &[f64], units: usize, share: f64) -> (Option<f64>, Option<f64>) {
+    let (low, high) = quantile_ranks(units as u64, share);
+    let rank = |rank: u64| rank as usize * sorted.len();
+    let low = low.map(|found| (rank(found) / units).max(1));
+    let high = high.map(|found| rank(found).div_ceil(units));
+    let at = |rank: usize| sorted.get(rank - 1).copied();
+    (low.and_then(at), high.and_then(at))
 }
 
 /// The value of rank ⌈percent·n/100⌉ (Hyndman and Fan 1996, type 1), in whole numbers so that no
@@ -61,6 +91,11 @@ fn tail(sorted: &[f64], percent: usize) -> Option<f64> {
 pub struct Latency {
     /// First request to first generated token.
     pub first_token_ms: Quantiles,
+    /// First request to the first generated token after a bounded thought; where there is no thought,
+    /// the first token.
+    pub first_output_ms: Quantiles,
+    /// Time from first to last token / (tokens - 1), one value a reply of two or more tokens.
+    pub inter_token_ms: Quantiles,
     /// First request to the first schema-valid call, corrections included; only trials with one.
     pub valid_call_ms: Quantiles,
     /// First request to the end of judging.
@@ -115,23 +150,6 @@ pub struct Tokens {
     pub output_per_success_tokens: Option<f64>,
 }
 
-/// Corrections and what they cost.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Corrections {
-    /// Corrections sent per scored trial.
-    pub mean: Option<f64>,
-    /// Scored trials with at least one.
-    pub corrected_trials: usize,
-    /// Successful / corrected trials: mean over cases.
-    pub recovery: Rate,
-    /// Scored trials that used up every correction.
-    pub exhausted_trials: usize,
-    /// Mean time of attempts after a correction, per corrected trial.
-    pub overhead_ms: Option<f64>,
-    /// Mean prompt + generated tokens of attempts after a correction, per corrected trial.
-    pub overhead_tokens: Option<f64>,
-}
-
 pub(super) fn scored<'a>(cases: &'a Cases<'a>) -> impl Iterator<Item = &'a TrialRecord> {
     cases
         .iter()
@@ -142,11 +160,16 @@ pub(super) fn scored<'a>(cases: &'a Cases<'a>) -> impl Iterator<Item = &'a Trial
 
 pub(super) fn latency(cases: &Cases<'_>) -> Latency {
     let quantiles = |value: &dyn Fn(&TrialRecord) -> Option<f64>| {
-        Quantiles::of(scored(cases).filter_map(value).collect())
+        by_case(cases, &|trial| value(trial).into_iter().collect())
     };
     let mean = |value: &dyn Fn(&TrialRecord) -> f64| mean_of(scored(cases).map(value));
     Latency {
         first_token_ms: quantiles(&|trial| trial.time.to_first_token_ms),
+        first_output_ms: quantiles(&first_output_ms),
+        inter_token_ms: by_case(cases, &|trial| {
+            let replies = trial.attempts.iter();
+            replies.filter_map(inter_token_ms).collect()
+        }),
         valid_call_ms: quantiles(&|trial| trial.time.to_valid_call_ms),
         task_ms: quantiles(&|trial| Some(trial.time.total_ms)),
         task_successful_ms: quantiles(&|trial| {
@@ -163,7 +186,26 @@ pub(super) fn latency(cases: &Cases<'_>) -> Latency {
     }
 }
 
-fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+/// Quantiles over the scored trials of each case.
+fn by_case(cases: &Cases<'_>, values: &dyn Fn(&TrialRecord) -> Vec<f64>) -> Quantiles {
+    let of_case = |trials: &Vec<&TrialRecord>| {
+        let scored = trials.iter().filter(|trial| trial.outcome.is_scored());
+        scored.flat_map(|trial| values(trial)).collect()
+    };
+    Quantiles::of(cases.iter().map(of_case).collect())
+}
+
+fn first_output_ms(trial: &TrialRecord) -> Option<f64> {
+    let thought = trial.attempts.first()?.timing.reasoning_ms.unwrap_or(0.0);
+    Some(trial.time.to_first_token_ms? + thought)
+}
+
+fn inter_token_ms(attempt: &AttemptRecord) -> Option<f64> {
+    let gaps = attempt.usage.output_tokens.checked_sub(1)?;
+    (gaps > 0 && attempt.timing.decode_ms > 0.0).then(|| attempt.timing.decode_ms / f64::from(gaps))
+}
+
+pub(super) fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, total) = values.fold((0_usize, 0.0), |(n, sum), value| (n + 1, sum + value));
     (count > 0).then(|| total / count as f64)
 }
@@ -219,33 +261,6 @@ pub(super) fn tokens(cases: &Cases<'_>) -> Tokens {
     }
 }
 
-pub(super) fn corrections(cases: &Cases<'_>) -> Corrections {
-    let corrected = || scored(cases).filter(|trial| trial.corrections > 0);
-    Corrections {
-        mean: mean_of(scored(cases).map(|trial| f64::from(trial.corrections))),
-        corrected_trials: corrected().count(),
-        recovery: pair_rate(cases, |trial| {
-            let counts = trial.outcome.is_scored() && trial.corrections > 0;
-            (
-                u32::from(counts && trial.outcome.is_success()),
-                u32::from(counts),
-            )
-        }),
-        exhausted_trials: scored(cases).filter(|t| is_exhausted(t.outcome)).count(),
-        overhead_ms: mean_of(corrected().map(|trial| trial.time.correction_ms)),
-        overhead_tokens: mean_of(corrected().map(correction_tokens)),
-    }
-}
-
-fn correction_tokens(trial: &TrialRecord) -> f64 {
-    trial
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.attempt > 1)
-        .map(|a| f64::from(a.usage.prompt_tokens) + f64::from(a.usage.output_tokens))
-        .sum()
-}
-
 pub(super) fn peak_memory_bytes<'a>(trials: impl Iterator<Item = &'a TrialRecord>) -> Option<u64> {
     trials
         .flat_map(|trial| &trial.attempts)
@@ -259,14 +274,18 @@ mod tests {
 
     use super::*;
 
-    fn one_to(n: u32) -> Vec<f64> {
-        (1..=n).map(f64::from).rev().collect()
+    fn one_to(n: u32) -> Vec<Vec<f64>> {
+        (1..=n).rev().map(|value| vec![f64::from(value)]).collect()
     }
 
     /// Nearest rank as in Langford 2006, "Quartiles in elementary statistics", and by hand.
     #[test]
     fn quantiles_by_hand() {
-        let of_five = Quantiles::of(vec![15.0, 20.0, 35.0, 40.0, 50.0]);
+        let of_five = Quantiles::of(
+            [15.0, 20.0, 35.0, 40.0, 50.0]
+                .map(|value| vec![value])
+                .to_vec(),
+        );
         assert_eq!((of_five.p50, of_five.p90), (Some(35.0), None));
         let of_twenty = Quantiles::of(one_to(20));
         assert_eq!(
@@ -287,10 +306,26 @@ mod tests {
         assert_eq!(Quantiles::of(Vec::new()), Quantiles::default());
     }
 
+    /// Ranks 8 and 19 of 26 as `scipy.stats.binom` gives them; five equal values a case change
+    /// nothing.
+    #[test]
+    fn limits_of_the_median() {
+        let single = Quantiles::of(one_to(26));
+        assert_eq!((single.p50_low, single.p50_high), (Some(8.0), Some(19.0)));
+        let repeated = (1..=26).map(|value| vec![f64::from(value); 5]).collect();
+        let repeated = Quantiles::of(repeated);
+        assert_eq!((repeated.n, repeated.p50_low), (130, Some(8.0)));
+        assert_eq!(repeated.p50_high, Some(19.0));
+        assert_eq!(Quantiles::of(one_to(5)).p50_low, None, "too few for 95 %");
+        let many = Quantiles::of(one_to(100));
+        assert_eq!((many.p95_low, many.p95_high), (Some(90.0), Some(100.0)));
+    }
+
     proptest! {
         #[test]
         fn quantiles_are_monotone_and_observed(values in proptest::collection::vec(0.0_f64..1e6, 1..300)) {
-            let quantiles = Quantiles::of(values.clone());
+            let cases = values.iter().map(|value| vec![*value]).collect();
+            let quantiles = Quantiles::of(cases);
             let present: Vec<f64> = [quantiles.p50, quantiles.p90, quantiles.p95, quantiles.p99, quantiles.max]
                 .into_iter().flatten().collect();
             prop_assert!(present.windows(2).all(|pair| pair[0] <= pair[1]));

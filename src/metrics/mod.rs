@@ -9,14 +9,26 @@ mod advice;
 pub mod bootstrap;
 mod canonical;
 pub mod compare;
+pub mod corrections;
+pub mod expected;
+pub mod grammar;
 pub mod interval;
 pub mod latency;
+mod lattice;
+pub mod objective;
+pub mod power;
+pub mod ranking;
 pub mod rates;
 pub mod repeats;
 mod rows;
+pub mod sensitivity;
+pub mod sequential;
+pub mod significance;
+pub mod spending;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trigger;
 pub mod verdict;
 
 pub use bootstrap::DRAWS;
@@ -28,6 +40,7 @@ pub use verdict::Verdict;
 
 use compare::Contender;
 use rows::{Latest, groups, latest, row};
+use sequential::{Levels, Reached, Sequential};
 use summary::{
     ESTIMAND, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA, SettingInForce,
 };
@@ -42,35 +55,42 @@ pub struct SummaryOptions {
     pub by: Option<SplitBy>,
     /// Width of `tied` in points; the run's own when absent.
     pub margin_points: Option<f64>,
+    /// Limit on the time of a task; the run's own when absent.
+    pub objective_ms: Option<f64>,
 }
 
 /// Everything reports show, from what a run directory holds. `trials` in file order.
 pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptions) -> Summary {
     let margin_points = options.margin_points.unwrap_or(header.margin_points);
+    let objective_ms = options.objective_ms.or_else(|| own_objective_ms(header));
     let latest = latest(trials);
     let rows_by = |by| -> Vec<Row> {
-        groups(&header.cells, &latest, by)
+        groups(header, &latest, by)
             .iter()
-            .map(|group| row(group, header))
+            .map(|group| row(group, header, objective_ms))
             .collect()
     };
-    let whole_groups = groups(&header.cells, &latest, None);
+    let whole_groups = groups(header, &latest, None);
     let whole: Vec<Row> = whole_groups
         .iter()
-        .map(|group| row(group, header))
+        .map(|group| row(group, header, objective_ms))
         .collect();
     let contenders: Vec<Contender<'_>> = whole
         .iter()
         .zip(&whole_groups)
         .map(|(row, group)| Contender { row, group })
         .collect();
-    let comparisons = compare::comparisons(&contenders, margin_points);
+    let levels = Levels(Reached::of(header, &latest));
+    let comparisons = compare::comparisons(&contenders, margin_points, &levels);
+    let sequential = sequential::sequential(header, &latest, &comparisons);
     Summary {
         schema: SUMMARY_SCHEMA.to_owned(),
-        header: run_header(header, &latest, &whole, margin_points),
+        header: run_header(header, &latest, &whole, margin_points, sequential),
         by: options.by,
         cells: rows_by(Some(SplitBy::Suite)),
         comparisons: comparisons.clone(),
+        rankings: ranking::rankings(&whole, &comparisons),
+        sensitivity: sensitivity::sensitivities(&contenders),
         excluded: excluded(header),
         advice: advice::advice(&whole, &comparisons),
         failures: failures(&latest),
@@ -82,7 +102,23 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
     }
 }
 
-fn run_header(header: &Header, latest: &Latest<'_>, rows: &[Row], margin_points: f64) -> RunHeader {
+/// The run's own `--objective`, which is in seconds.
+fn own_objective_ms(header: &Header) -> Option<f64> {
+    let found = header.settings.iter().find(|s| s.name == "objective")?;
+    found
+        .value
+        .parse::<f64>()
+        .ok()
+        .map(|seconds| seconds * 1000.0)
+}
+
+fn run_header(
+    header: &Header,
+    latest: &Latest<'_>,
+    rows: &[Row],
+    margin_points: f64,
+    sequential: Option<Sequential>,
+) -> RunHeader {
     let (major, minor) = header.record_version;
     let undecidable = rows.iter().filter(|row| !row.decidable).map(|row| {
         let why = row.undecidable.join("; ");
@@ -118,7 +154,10 @@ fn run_header(header: &Header, latest: &Latest<'_>, rows: &[Row], margin_points:
         machine: machine(header),
         margin_points,
         shard: header.shard.map(|(index, of)| format!("{index}/{of}")),
-        planned_trials: header.planned_trials,
+        planned_trials: sequential
+            .as_ref()
+            .map_or(header.planned_trials, |found| found.planned_trials),
+        sequential,
         trials: latest.trials.len(),
         superseded_trials: latest.superseded.values().sum(),
         noisy_trials: latest.trials.iter().filter(|trial| trial.noisy).count(),

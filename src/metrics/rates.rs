@@ -1,4 +1,4 @@
-//! Rates: success, calls, abstention, trigger, grammar use; each with its interval and method.
+//! Rates: success and calls; each with its interval and method.
 //!
 //! Data in: trials grouped by case. Data out: [`Rate`] and its siblings. Invariants: a rate is the
 //! mean over cases of the case's own share, never pooled over trials or calls, so a case with many
@@ -11,7 +11,7 @@ use super::bootstrap::{self, Hits};
 use super::interval::{Interval, wilson};
 use crate::types::decoded::Reading;
 use crate::types::outcome::{Counted, Outcome};
-use crate::types::{AttemptRecord, Code, Constraint, Stage, TrialRecord};
+use crate::types::{AttemptRecord, Code, TrialRecord};
 
 /// Trials of one row, grouped by case, each group in trial order and none empty.
 pub type Cases<'a> = [Vec<&'a TrialRecord>];
@@ -27,7 +27,7 @@ pub struct Rate {
     pub high: Option<f64>,
     /// How the interval was found.
     pub method: IntervalMethod,
-    /// What the interval's sample size is: cases, or `of` with a single case.
+    /// What the interval's sample size is: cases, or trials with a single case.
     pub n: u64,
     /// Hits over all cases.
     pub hits: u64,
@@ -44,9 +44,10 @@ pub enum IntervalMethod {
     /// Wilson over cases, n = cases: one trial a case, or fewer than 5 cases' worth of successes or
     /// of failures, where a bootstrap would be too narrow.
     Wilson,
-    /// Wilson over the trials, attempts or calls of the only case: holds for this case alone.
+    /// Wilson over the trials of the only case: holds for this case alone.
     WilsonOneCase,
-    /// Percentile bootstrap over cases, then trials; 4,000 draws, fixed seed.
+    /// Percentile bootstrap over cases, then trials; computed exactly where every trial is a yes or
+    /// no and cases have up to 6 of them, else 4,000 draws with a fixed seed.
     Bootstrap,
 }
 
@@ -78,6 +79,14 @@ impl IntervalMethod {
 const BOOTSTRAP_NEEDS: f64 = 5.0 - 1e-9;
 
 impl Rate {
+    /// The mean of one value from 0 to 1 per case, such as an estimate from its trials. Wilson over
+    /// cases: the variance of such a value is at most that of a yes or no with the same mean.
+    pub fn of_values(values: &[f64]) -> Option<(f64, Interval)> {
+        let total: f64 = values.iter().sum();
+        let n = values.len() as f64;
+        Some((total / n, wilson(total, n)?))
+    }
+
     /// The rate of per-case lists of (hits, of). Pairs with `of` = 0 and cases without pairs do not
     /// count.
     pub fn of_cases(cases: impl IntoIterator<Item = Vec<Hits>>) -> Self {
@@ -97,14 +106,14 @@ impl Rate {
         let successes: f64 = cases.iter().map(|pairs| share(pairs)).sum();
         let (method, n, interval) = if cases.is_empty() {
             (IntervalMethod::None, 0, None)
-        } else if cases.len() == 1 {
-            let interval = wilson(hits as f64, of as f64);
-            let method = if of == 1 {
+        } else if let [trials] = &cases[..] {
+            let n = trials.len() as u64;
+            let method = if n == 1 {
                 IntervalMethod::Wilson
             } else {
                 IntervalMethod::WilsonOneCase
             };
-            (method, of, interval)
+            (method, n, wilson(successes * n as f64, n as f64))
         } else if cases.iter().all(|pairs| pairs.len() == 1)
             || successes.min(count - successes) < BOOTSTRAP_NEEDS
         {
@@ -307,133 +316,6 @@ fn unknown_tools(attempt: &AttemptRecord, read: u32) -> u32 {
     calls.sort_unstable();
     calls.dedup();
     (calls.len() as u32).min(read)
-}
-
-/// No-call cases: successful, or ended in an answer without any call attempted. A reply that is
-/// merely broken is no abstention.
-pub(super) fn abstention(cases: &Cases<'_>) -> Rate {
-    trial_rate(cases, |trial| {
-        let asked = trial.outcome.is_scored() && trial.abstention;
-        asked.then(|| {
-            trial.outcome.is_success() || (!attempted_any_call(trial) && trial.answer.is_some())
-        })
-    })
-}
-
-fn attempted_any_call(trial: &TrialRecord) -> bool {
-    !trial.calls.is_empty() || trial.attempts.iter().any(|attempt| attempt.attempted_call)
-}
-
-/// To call or not to call, over scored trials; every case weighs 1, shared among its trials. A call
-/// counts as made when any attempt of the trial attempted one, however broken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Trigger {
-    /// Called rightly / called.
-    pub precision: Option<f64>,
-    /// Called rightly / cases that need a call.
-    pub recall: Option<f64>,
-    /// Harmonic mean of the two.
-    pub f1: Option<f64>,
-    /// Cases that need a call.
-    pub call_cases: usize,
-    /// Cases that need none. Without any, precision is 1 by construction and says nothing.
-    pub no_call_cases: usize,
-}
-
-/// See [`Trigger`].
-pub(super) fn trigger(cases: &Cases<'_>) -> Trigger {
-    let (mut right, mut wrong) = (0.0, 0.0);
-    let (mut call_cases, mut no_call_cases) = (0_usize, 0_usize);
-    for trials in cases {
-        let scored: Vec<_> = trials
-            .iter()
-            .filter(|trial| trial.outcome.is_scored())
-            .collect();
-        let Some(first) = scored.first() else {
-            continue;
-        };
-        let called = scored.iter().filter(|t| attempted_any_call(t)).count();
-        let part = called as f64 / scored.len() as f64;
-        if first.abstention {
-            no_call_cases += 1;
-            wrong += part;
-        } else {
-            call_cases += 1;
-            right += part;
-        }
-    }
-    let precision = (right + wrong > 0.0).then(|| right / (right + wrong));
-    let recall = (call_cases > 0).then(|| right / call_cases as f64);
-    let f1 = precision.zip(recall).map(|(precision, recall)| {
-        if precision + recall > 0.0 {
-            2.0 * precision * recall / (precision + recall)
-        } else {
-            0.0
-        }
-    });
-    Trigger {
-        precision,
-        recall,
-        f1,
-        call_cases,
-        no_call_cases,
-    }
-}
-
-/// How the grammar was used in a constrained row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct GrammarUse {
-    /// Trials that asked for it.
-    pub asked_trials: usize,
-    /// Of these, trials in which it was in force.
-    pub effective_trials: usize,
-    /// Attempts under the grammar that have a reply.
-    pub attempts: usize,
-    /// Of these, not readable in the dialect's form (parse stage). Should be 0.
-    pub unparseable_attempts: usize,
-    /// Of these, with a call that names no offered tool or breaks its schema. Should be near 0.
-    pub schema_invalid_attempts: usize,
-    /// Of these, ended by the token limit before the grammar was complete.
-    pub cut_attempts: usize,
-}
-
-/// See [`GrammarUse`]; `None` when no trial asked for a grammar.
-pub(super) fn grammar(cases: &Cases<'_>) -> Option<GrammarUse> {
-    let asked: Vec<&TrialRecord> = cases
-        .iter()
-        .flatten()
-        .copied()
-        .filter(|trial| trial.constraint_asked == Constraint::Grammar)
-        .collect();
-    if asked.is_empty() {
-        return None;
-    }
-    let effective: Vec<&TrialRecord> = asked
-        .iter()
-        .copied()
-        .filter(|trial| trial.constraint_effective == Constraint::Grammar)
-        .collect();
-    let attempts: Vec<&AttemptRecord> = effective
-        .iter()
-        .flat_map(|trial| &trial.attempts)
-        .filter(|attempt| attempt.reply.is_some())
-        .collect();
-    let with = |found: &dyn Fn(Code) -> bool| {
-        attempts
-            .iter()
-            .filter(|attempt| attempt.violations.iter().any(|v| found(v.code)))
-            .count()
-    };
-    Some(GrammarUse {
-        asked_trials: asked.len(),
-        effective_trials: effective.len(),
-        attempts: attempts.len(),
-        unparseable_attempts: with(&|code| code.stage() == Stage::Parse),
-        schema_invalid_attempts: with(&|code| {
-            code.stage() == Stage::Schema || code == Code::UnknownTool
-        }),
-        cut_attempts: with(&|code| code == Code::MaxTokensCut),
-    })
 }
 
 /// Whether corrections ran out in this outcome.

@@ -1,12 +1,14 @@
 //! Repetition: pass@k, pass^k and flaky cases.
 //!
-//! Data in: successes and trials per case. Data out: the unbiased estimators, without replacement.
-//! Invariants: k never exceeds the smallest number of scored trials of a case.
+//! Data in: successes and trials per case. Data out: the unbiased estimators, without replacement,
+//! with intervals. Invariants: k never exceeds the smallest number of scored trials of a case; an
+//! interval is Wilson's over cases: drawing trials with replacement, as a bootstrap does, would bias
+//! both estimators, and a value in [0, 1] varies at most as much as a yes or no of the same mean.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rates::{Cases, scored_success};
+use super::rates::{Cases, Rate, scored_success};
 
 /// What several trials a case tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,16 +17,36 @@ pub struct Repeats {
     pub k: u32,
     /// Chance that at least one of k trials succeeds, mean over cases.
     pub pass_at_k: f64,
+    /// Lower 95 % limit.
+    pub pass_at_k_low: f64,
+    /// Upper 95 % limit.
+    pub pass_at_k_high: f64,
     /// Chance that all k trials succeed, mean over cases.
     pub pass_hat_k: f64,
+    /// Lower 95 % limit.
+    pub pass_hat_k_low: f64,
+    /// Upper 95 % limit.
+    pub pass_hat_k_high: f64,
     /// `pass_at_k` - `pass_hat_k`: what luck decides.
     pub reliability_gap: f64,
+    /// Lower 95 % limit.
+    pub reliability_gap_low: f64,
+    /// Upper 95 % limit.
+    pub reliability_gap_high: f64,
     /// Cases with both a success and a failure.
     pub flaky_cases: usize,
+    /// These / cases with a scored trial.
+    pub flaky_rate: f64,
+    /// Lower 95 % limit.
+    pub flaky_low: f64,
+    /// Upper 95 % limit.
+    pub flaky_high: f64,
     /// Cases with a scored trial.
     pub cases: usize,
     /// The same for every k from 1.
     pub by_k: Vec<PassK>,
+    /// The flaky cases, in plan order.
+    pub flaky: Vec<FlakyCase>,
 }
 
 /// Estimates for one k.
@@ -34,8 +56,29 @@ pub struct PassK {
     pub k: u32,
     /// At least one succeeds.
     pub pass_at_k: f64,
+    /// Lower 95 % limit.
+    pub pass_at_k_low: f64,
+    /// Upper 95 % limit.
+    pub pass_at_k_high: f64,
     /// All succeed.
     pub pass_hat_k: f64,
+    /// Lower 95 % limit.
+    pub pass_hat_k_low: f64,
+    /// Upper 95 % limit.
+    pub pass_hat_k_high: f64,
+}
+
+/// A case with both a success and a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlakyCase {
+    /// Its suite.
+    pub suite: String,
+    /// Its id.
+    pub case: String,
+    /// Successful trials.
+    pub successes: u32,
+    /// Scored trials.
+    pub trials: u32,
 }
 
 /// 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, "Evaluating large language models trained on code").
@@ -52,38 +95,69 @@ pub fn pass_hat_k(trials: u32, successes: u32, k: u32) -> f64 {
 
 /// `None` unless some case has more than one scored trial.
 pub(super) fn repeats(cases: &Cases<'_>) -> Option<Repeats> {
-    let counts: Vec<(u32, u32)> = cases
+    let counted: Vec<FlakyCase> = cases
         .iter()
-        .map(|trials| {
+        .filter_map(|trials| {
+            let first = trials.first()?;
             let scored = trials.iter().filter_map(|trial| scored_success(trial));
-            scored.fold((0, 0), |(n, c), success| (n + 1, c + u32::from(success)))
+            let (trials, successes) =
+                scored.fold((0, 0), |(n, c), success| (n + 1, c + u32::from(success)));
+            (trials > 0).then(|| FlakyCase {
+                suite: first.cell.suite.clone(),
+                case: first.case.clone(),
+                successes,
+                trials,
+            })
         })
-        .filter(|(trials, _)| *trials > 0)
         .collect();
-    if counts.iter().all(|(trials, _)| *trials == 1) {
+    if counted.iter().all(|case| case.trials == 1) {
         return None;
     }
-    let k = counts.iter().map(|(trials, _)| *trials).min()?;
-    let mean = |estimate: fn(u32, u32, u32) -> f64, k| {
-        let total: f64 = counts.iter().map(|(n, c)| estimate(*n, *c, k)).sum();
-        total / counts.len() as f64
+    let k = counted.iter().map(|case| case.trials).min()?;
+    let values = |estimate: &dyn Fn(&FlakyCase) -> f64| -> Vec<f64> {
+        counted.iter().map(estimate).collect()
     };
     let by_k: Vec<PassK> = (1..=k)
-        .map(|k| PassK {
-            k,
-            pass_at_k: mean(pass_at_k, k),
-            pass_hat_k: mean(pass_hat_k, k),
+        .map(|k| {
+            let at = values(&|case| pass_at_k(case.trials, case.successes, k));
+            let hat = values(&|case| pass_hat_k(case.trials, case.successes, k));
+            let (pass_at_k, at) = Rate::of_values(&at)?;
+            let (pass_hat_k, hat) = Rate::of_values(&hat)?;
+            Some(PassK {
+                k,
+                pass_at_k,
+                pass_at_k_low: at.low,
+                pass_at_k_high: at.high,
+                pass_hat_k,
+                pass_hat_k_low: hat.low,
+                pass_hat_k_high: hat.high,
+            })
         })
-        .collect();
-    let last = by_k.last()?;
+        .collect::<Option<_>>()?;
+    let (reliability_gap, gap) = Rate::of_values(&values(&|case| {
+        pass_at_k(case.trials, case.successes, k) - pass_hat_k(case.trials, case.successes, k)
+    }))?;
+    let is_flaky = |case: &FlakyCase| 0 < case.successes && case.successes < case.trials;
+    let (flaky_rate, flaky) = Rate::of_values(&values(&|case| f64::from(is_flaky(case))))?;
+    let last = by_k.last()?.clone();
     Some(Repeats {
         k,
         pass_at_k: last.pass_at_k,
+        pass_at_k_low: last.pass_at_k_low,
+        pass_at_k_high: last.pass_at_k_high,
         pass_hat_k: last.pass_hat_k,
-        reliability_gap: last.pass_at_k - last.pass_hat_k,
-        flaky_cases: counts.iter().filter(|(n, c)| 0 < *c && c < n).count(),
-        cases: counts.len(),
+        pass_hat_k_low: last.pass_hat_k_low,
+        pass_hat_k_high: last.pass_hat_k_high,
+        reliability_gap,
+        reliability_gap_low: gap.low,
+        reliability_gap_high: gap.high,
+        flaky_cases: counted.iter().filter(|case| is_flaky(case)).count(),
+        flaky_rate,
+        flaky_low: flaky.low,
+        flaky_high: flaky.high,
+        cases: counted.len(),
         by_k,
+        flaky: counted.into_iter().filter(is_flaky).collect(),
     })
 }
 

@@ -5,14 +5,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::corrections::corrections;
+use super::expected::expected_calls;
+use super::grammar::grammar;
 use super::latency::{self, peak_memory_bytes};
+use super::objective::objective;
+use super::power::detectable_change;
 use super::rates::{self, success};
 use super::repeats::repeats;
+use super::sequential::Reached;
 use super::summary::{CodeCount, Exclusions, Row, SplitBy};
+use super::trigger::{abstention, trigger};
 use crate::record::format::{CellHeader, Header};
 use crate::types::outcome::Outcome;
 use crate::types::suite::Difficulty;
-use crate::types::{CellKey, Code, Constraint, DialectName, TrialRecord};
+use crate::types::{CellKey, Code, Constraint, DialectName, Mechanism, TrialRecord};
 
 /// Trials that count, in plan order, and how many earlier lines each one replaces.
 pub(super) struct Latest<'a> {
@@ -94,10 +101,15 @@ pub(super) struct Group<'a> {
 
 /// Groups by label; `by = Some(Suite)` gives one group per cell.
 pub(super) fn groups<'a>(
-    cells: &[CellHeader],
+    header: &Header,
     latest: &Latest<'a>,
     by: Option<SplitBy>,
 ) -> Vec<Group<'a>> {
+    let reached = Reached::of(header, latest);
+    let planned_of = |cell: &CellHeader| match &reached {
+        Some(reached) => reached.planned(cell),
+        None => cell.trials,
+    };
     let from_plan = matches!(by, None | Some(SplitBy::Suite));
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut places: HashMap<GroupKey, usize> = HashMap::new();
@@ -112,11 +124,11 @@ pub(super) fn groups<'a>(
             groups.len() - 1
         })
     };
-    for cell in cells.iter().filter(|_| from_plan) {
+    for cell in header.cells.iter().filter(|_| from_plan) {
         let key = GroupKey::of_cell(&cell.key, by == Some(SplitBy::Suite));
         let index = place(&mut groups, key);
         if let Some(planned) = &mut groups[index].planned_trials {
-            *planned += cell.trials;
+            *planned += planned_of(cell);
         }
     }
     let mut case_places: HashMap<(usize, &str, &str), usize> = HashMap::new();
@@ -139,12 +151,13 @@ pub(super) fn groups<'a>(
 pub const MOST_EXCLUDED: f64 = 0.05;
 
 /// The row of a group.
-pub(super) fn row(group: &Group<'_>, header: &Header) -> Row {
+pub(super) fn row(group: &Group<'_>, header: &Header, objective_ms: Option<f64>) -> Row {
     let (key, cases) = (&group.key, &group.cases[..]);
     let trials = cases.iter().map(Vec::len).sum::<usize>();
     let scored_trials = latency::scored(cases).count();
     let excluded = exclusions(cases, trials);
     let undecidable = objections(group, trials, scored_trials, &excluded);
+    let success = success(cases);
     Row {
         model: key.model.clone(),
         dialect: key.dialect,
@@ -160,25 +173,43 @@ pub(super) fn row(group: &Group<'_>, header: &Header) -> Row {
         scored_trials,
         planned_trials: group.planned_trials,
         superseded_trials: group.superseded,
-        success: success(cases),
+        detectable: detectable_change(&success),
+        success,
         first_attempt: rates::first_attempt(cases),
         recovered: rates::recovered(cases),
         as_deployed: rates::as_deployed(cases),
         calls: rates::calls(cases, |trial| steers_leniently(header, trial)),
-        abstention: rates::abstention(cases),
-        trigger: rates::trigger(cases),
+        against_expected: expected_calls(cases),
+        abstention: abstention(cases),
+        trigger: trigger(cases),
         decidable: undecidable.is_empty(),
         undecidable,
         excluded,
-        grammar: rates::grammar(cases),
+        grammar: grammar(cases, mechanism(header, key)),
         repeats: repeats(cases),
-        corrections: latency::corrections(cases),
+        corrections: corrections(cases),
+        objective: objective_ms.map(|task_ms| objective(cases, task_ms)),
         latency: latency::latency(cases),
         speed: latency::speed(cases),
         tokens: latency::tokens(cases),
         peak_memory_bytes: peak_memory_bytes(cases.iter().flatten().copied()),
         failures: failures(cases),
     }
+}
+
+/// The mechanism by which the cells of a row are held to their grammar, when they share one.
+fn mechanism(header: &Header, key: &GroupKey) -> Option<Mechanism> {
+    let of_row = header.cells.iter().filter(|cell| {
+        let mut own = GroupKey::of_cell(&cell.key, key.suite.is_some());
+        own.category.clone_from(&key.category);
+        own.difficulty = key.difficulty;
+        own == *key
+    });
+    let mut found = of_row
+        .flat_map(|cell| &cell.routes)
+        .map(|route| route.mechanism);
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)?
 }
 
 /// The cell's own setting, else the run's.

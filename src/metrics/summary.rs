@@ -10,9 +10,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::compare::Comparison;
-use super::latency::{Corrections, Latency, Speed, Tokens};
-use super::rates::{CallRates, GrammarUse, Rate, Trigger};
+use super::corrections::Corrections;
+use super::expected::ExpectedCalls;
+use super::grammar::GrammarUse;
+use super::latency::{Latency, Speed, Tokens};
+use super::objective::Objective;
+use super::power::DetectableChange;
+use super::ranking::Ranking;
+use super::rates::{CallRates, Rate};
 use super::repeats::Repeats;
+use super::sensitivity::Sensitivity;
+use super::sequential::Sequential;
+use super::trigger::Trigger;
 use crate::record::format::SampleHeader;
 use crate::types::{Constraint, DialectName};
 
@@ -38,6 +47,10 @@ pub struct Summary {
     pub totals: Vec<Row>,
     /// Paired differences between totals.
     pub comparisons: Vec<Comparison>,
+    /// Models in order, with those together that are not told apart.
+    pub rankings: Vec<Ranking>,
+    /// How much success depends on the variant; empty with one variant.
+    pub sensitivity: Vec<Sensitivity>,
     /// What could not be run, with the reason.
     pub excluded: Vec<Excluded>,
     /// One sentence that follows from verdicts and rates, never stronger than they are.
@@ -123,8 +136,10 @@ pub struct RunHeader {
     pub margin_points: f64,
     /// `i/n` when the run is a shard.
     pub shard: Option<String>,
-    /// Trials planned.
+    /// Trials planned; in a run that stops once decided, those up to the look it has reached.
     pub planned_trials: usize,
+    /// How far a run is that stops once decided; `null` in a fixed design.
+    pub sequential: Option<Sequential>,
     /// Trials on record, superseded ones not counted.
     pub trials: usize,
     /// Earlier lines of trials that a resume ran again; they count nowhere.
@@ -225,6 +240,8 @@ pub struct Row {
     pub superseded_trials: usize,
     /// Passed or recovered: mean over cases of successful / scored trials.
     pub success: Rate,
+    /// The smallest change of this rate that as many cases would find again.
+    pub detectable: Option<DetectableChange>,
     /// Right without any correction: mean over cases.
     pub first_attempt: Rate,
     /// Right only after corrections: mean over cases. `success = first_attempt + recovered`.
@@ -233,6 +250,8 @@ pub struct Row {
     pub as_deployed: Rate,
     /// Calls: from attempted to valid.
     pub calls: CallRates,
+    /// Executed calls against those the cases ask for.
+    pub against_expected: ExpectedCalls,
     /// No-call cases in which rightly nothing was called.
     pub abstention: Rate,
     /// To call or not to call; read together with `abstention`.
@@ -249,6 +268,8 @@ pub struct Row {
     pub repeats: Option<Repeats>,
     /// Corrections and what they cost.
     pub corrections: Corrections,
+    /// Success within a limit on the time of a task; `null` without a limit (`--objective`).
+    pub objective: Option<Objective>,
     /// Times of scored trials.
     pub latency: Latency,
     /// Speed of the model alone.

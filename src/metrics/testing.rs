@@ -13,6 +13,7 @@ use crate::types::facts::TemplateSource;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::generate::StopReason;
 use crate::types::suite::Difficulty;
+use crate::types::trial::CallCounts;
 use crate::types::violation::TAXONOMY_VERSION;
 use crate::types::{
     AttemptRecord, CallRecord, CellKey, Code, Constraint, ContentHash, DialectName, Mechanism,
@@ -70,6 +71,7 @@ impl Run {
             excluded: Vec::new(),
             planned_trials: 0,
             margin_points: 5.0,
+            looks: None,
             shard: None,
             rescored_from: None,
             fingerprint: Fingerprint {
@@ -251,6 +253,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
             .collect(),
         attempts,
         calls: calls.into_iter().collect(),
+        call_counts: call_counts(letter),
         corrections: u32::from(corrected),
         answer: (letter == 'N').then(|| "I cannot do that.".to_owned()),
         end_state: None,
@@ -266,6 +269,21 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         started_at: "2026-01-02T03:04:06Z".to_owned(),
         noisy: false,
     }
+}
+
+/// One call is expected but in no-call cases; what was not scored was not counted.
+fn call_counts(letter: char) -> Option<CallCounts> {
+    let called = u32::from(matches!(letter, 'P' | 'R' | 'F' | 'U'));
+    let expected = u32::from(!matches!(letter, 'N' | 'U'));
+    let right = u32::from(matches!(letter, 'P' | 'R'));
+    (!matches!(letter, 'V' | 'I' | 'T' | 'H')).then(|| CallCounts {
+        expected,
+        made: called,
+        right_tool: called * expected,
+        matched: right,
+        extra: called * (1 - expected),
+        ..CallCounts::default()
+    })
 }
 
 fn call() -> ToolCall {

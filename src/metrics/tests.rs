@@ -49,6 +49,7 @@ fn several_suites_are_one_total_macro_over_cases() {
         &SummaryOptions {
             by: Some(SplitBy::Suite),
             margin_points: None,
+            objective_ms: None,
         },
     );
     assert_eq!(split.totals.len(), 2);

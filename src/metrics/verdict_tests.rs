@@ -17,7 +17,7 @@ fn single(both: usize, only_candidate: usize, only_baseline: usize, neither: usi
 }
 
 fn verdict(estimate: &Estimate) -> Verdict {
-    estimate.verdict(0.05, estimate.p_value, 1).0
+    estimate.verdict(0.05, Tested::fixed(estimate.p_value, 1)).0
 }
 
 #[test]
@@ -33,6 +33,18 @@ fn thirty_equal_cases_are_not_yet_a_tie() {
 }
 
 #[test]
+fn sides_that_agree_on_few_cases_are_no_tie() {
+    // Newcombe's interval is ±4.8 points, yet a true difference of 5 would stay unseen in 13 % of
+    // runs of 40 cases.
+    let estimate = single(20, 0, 0, 20);
+    assert!(is_inside(estimate.interval, 0.05), "{estimate:?}");
+    let (verdict, why) = estimate.verdict(0.05, Tested::fixed(1.0, 1));
+    assert_eq!(verdict, Verdict::NotEnoughData);
+    assert!(why.contains("equivalence"), "{why}");
+    assert_eq!(estimate.decide(0.05, 1, None).unwrap().cases, 73);
+}
+
+#[test]
 fn better_and_worse_mirror() {
     assert_eq!(verdict(&single(20, 12, 2, 16)), Verdict::Better);
     assert_eq!(verdict(&single(20, 2, 12, 16)), Verdict::Worse);
@@ -40,18 +52,26 @@ fn better_and_worse_mirror() {
 }
 
 #[test]
-fn a_family_needs_holm_too() {
+fn the_exact_test_must_reject_too() {
     let estimate = single(15, 5, 0, 0);
     assert!(estimate.interval.low > 0.0 && (estimate.p_value - 0.0625).abs() < 1e-12);
-    assert_eq!(estimate.verdict(0.05, 0.0625, 1).0, Verdict::Better);
-    let (in_family, why) = estimate.verdict(0.05, 0.125, 2);
+    // The interval alone would say better; the exact test keeps the level.
+    let (alone, why) = estimate.verdict(0.05, Tested::fixed(0.0625, 1));
+    assert_eq!(alone, Verdict::NotEnoughData);
+    assert!(why.contains("exact test"), "{why}");
+    let larger = single(14, 6, 0, 0);
+    assert_eq!(
+        larger.verdict(0.05, Tested::fixed(0.031_25, 1)).0,
+        Verdict::Better
+    );
+    let (in_family, why) = larger.verdict(0.05, Tested::fixed(0.0625, 2));
     assert_eq!(in_family, Verdict::NotEnoughData);
     assert!(why.contains("Holm"), "{why}");
 }
 
 #[test]
 fn a_real_but_small_difference_is_a_tie() {
-    let (verdict, why) = single(3960, 40, 0, 0).verdict(0.05, 0.0, 1);
+    let (verdict, why) = single(3960, 40, 0, 0).verdict(0.05, Tested::fixed(0.0, 1));
     assert_eq!(verdict, Verdict::Tied);
     assert!(why.contains("a smaller one"), "{why}");
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::looks::looks;
 use crate::types::hash::trial_seed;
+use crate::types::looks::LookPlan;
 use crate::types::{CellKey, Constraint, ContentHash, DialectName, Suite, TrialRules, Variant};
 
 /// Everything a plan is made of. `model_identity` is what the weights or the server are known by,
@@ -23,6 +25,8 @@ pub struct PlanInput {
     pub suites: Vec<Suite>,
     /// Trials per case.
     pub trials: u32,
+    /// Stop once decided, with at most this many trials per case where decoding samples.
+    pub until_decided: Option<u32>,
     /// Seed of the run.
     pub seed: u64,
     /// Rules of every trial.
@@ -88,6 +92,8 @@ pub struct Plan {
     pub contexts: Vec<u32>,
     /// Rules of every trial.
     pub rules: TrialRules,
+    /// When to look whether the run is decided; the trials above are then the most it may take.
+    pub looks: Option<LookPlan>,
 }
 
 /// The settings contradict themselves.
@@ -127,9 +133,16 @@ pub fn build(input: &PlanInput) -> Result<Plan, PlanError> {
     if trials.is_empty() {
         return Err(PlanError::NothingSelected);
     }
+    let most_trials = (0..input.variants.len())
+        .map(|variant| input.trials_of(variant))
+        .max();
+    let looks = input.until_decided.map(|_| {
+        let most_trials = most_trials.unwrap_or(input.trials);
+        looks(&suites, input.seed, input.trials, most_trials)
+    });
     let hash = ContentHash::of_value(&serde_json::json!({
         "models": input.models, "variants": input.variants, "suites": suites,
-        "rules": input.rules, "seed": input.seed, "trials": input.trials,
+        "rules": input.rules, "seed": input.seed, "trials": input.trials, "looks": looks,
         "identities": input.identities,
         "cells": cells.iter().map(|cell| &cell.key).collect::<Vec<_>>(),
     }));
@@ -141,7 +154,36 @@ pub fn build(input: &PlanInput) -> Result<Plan, PlanError> {
         variants: input.variants.clone(),
         contexts,
         rules: input.rules.clone(),
+        looks,
     })
+}
+
+impl PlanInput {
+    /// Most trials of a case with this variant.
+    fn trials_of(&self, variant: usize) -> u32 {
+        match self.until_decided {
+            Some(most) if !self.variants[variant].sampling.is_greedy() => most.max(self.trials),
+            _ => self.trials,
+        }
+    }
+}
+
+impl Plan {
+    /// The plan with only the trials that a look needs; all of them without looks.
+    #[must_use]
+    pub fn up_to_look(&self, look: usize) -> Self {
+        let mut part = self.clone();
+        if let Some(looks) = &self.looks {
+            part.trials.retain(|trial| {
+                let suite = &self.suites[self.cells[trial.cell].suite];
+                looks
+                    .rank_of(&suite.suite, &suite.cases[trial.case].id)
+                    .and_then(|rank| looks.look_of(rank, trial.trial))
+                    .is_some_and(|needed| needed <= look)
+            });
+        }
+        part
+    }
 }
 
 /// This shard's cases: every n-th over all suites, so that a case keeps all its cells together.
@@ -236,7 +278,7 @@ fn trials(input: &PlanInput, suites: &[Suite], cells: &[PlannedCell]) -> Vec<Pla
     for (cell_index, cell) in cells.iter().enumerate() {
         let suite = &suites[cell.suite];
         for (case_index, case) in suite.cases.iter().enumerate() {
-            for trial in 0..input.trials {
+            for trial in 0..input.trials_of(cell.variant) {
                 let id = ContentHash::of_value(&(&cell.id, &case.id, trial)).0[..16].to_owned();
                 trials.push(PlannedTrial {
                     id,
@@ -273,6 +315,7 @@ mod tests {
                 ..Suite::default()
             }],
             trials: 1,
+            until_decided: None,
             seed: 1,
             rules: TrialRules {
                 tool_choice: ToolChoice::Auto,
@@ -333,6 +376,30 @@ mod tests {
             build(&repeated),
             Err(PlanError::GreedyRepeats { trials: 3, .. })
         ));
+    }
+
+    #[test]
+    fn looks_add_cases_then_trials_of_what_samples() {
+        let mut input = input();
+        let mut warm = Variant {
+            name: "warm".into(),
+            ..Variant::default()
+        };
+        warm.sampling.temperature = 0.7;
+        input.variants.push(warm);
+        input.until_decided = Some(3);
+        let plan = build(&input).unwrap();
+        // 2 models × 2 dialects × 3 cases × (1 greedy + 3 sampled trials).
+        assert_eq!(plan.trials.len(), 48);
+        let sizes: Vec<usize> = (0..plan.looks.as_ref().unwrap().looks.len())
+            .map(|look| plan.up_to_look(look).trials.len())
+            .collect();
+        assert_eq!(sizes, [24, 36, 48]);
+        let fixed = PlanInput {
+            until_decided: None,
+            ..input
+        };
+        assert_ne!(build(&fixed).unwrap().hash, plan.hash);
     }
 
     #[test]

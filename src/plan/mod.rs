@@ -6,6 +6,7 @@
 //! shards split by case, all cells of a case together; samples are drawn in one stratified order.
 
 mod build;
+mod looks;
 mod order;
 mod route;
 

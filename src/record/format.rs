@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::types::Setting;
 use crate::types::fingerprint::Fingerprint;
+use crate::types::looks::LookPlan;
 use crate::types::suite::Suite;
 use crate::types::{CellKey, ContentHash, ModelFacts, Route, Variant};
 
@@ -14,7 +15,7 @@ pub const RECORD_VERSION: (u32, u32) = (1, 1);
 /// Version of the judging rules; changes whenever a verdict could.
 pub const SCORER_VERSION: u32 = 2;
 /// Version of the formulas behind summaries; changes whenever a number could.
-pub const METRICS_VERSION: u32 = 1;
+pub const METRICS_VERSION: u32 = 2;
 
 /// `header.json`: everything a run needs to be understood, resumed and judged again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,9 @@ pub struct Header {
     /// The run that this one judges again, when it is no run of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rescored_from: Option<RescoredFrom>,
+    /// When the run looks whether it is decided; absent in a fixed design.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<LookPlan>,
     /// `i/n` when the run is a shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<(u32, u32)>,

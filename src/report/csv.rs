@@ -40,6 +40,19 @@ impl Fields {
         self.0.push((name.to_owned(), value));
     }
 
+    fn limits(&mut self, name: &str, value: Option<f64>, low: Option<f64>, high: Option<f64>) {
+        self.number(name, value);
+        self.number(&format!("{name}_low"), low);
+        self.number(&format!("{name}_high"), high);
+    }
+
+    /// Empty fields where other rows have a rate.
+    fn no_rate(&mut self, name: &str) {
+        for part in ["rate", "low", "high", "method", "n"] {
+            self.text(&format!("{name}_{part}"), &"");
+        }
+    }
+
     fn rate(&mut self, name: &str, rate: &Rate) {
         self.number(&format!("{name}_rate"), rate.rate);
         self.number(&format!("{name}_low"), rate.low);
@@ -87,10 +100,26 @@ fn quality(row: &Row, fields: &mut Fields) {
     fields.rate("parsed_leniently", &row.calls.parsed_leniently);
     fields.rate("offered_tool", &row.calls.offered_tool);
     fields.rate("schema_valid", &row.calls.schema_valid);
+    fields.rate("tool_selection", &row.against_expected.tool_selection);
+    fields.rate("arguments", &row.against_expected.arguments);
+    fields.rate("call_set_f1", &row.against_expected.call_set_f1);
+    fields.rate("end_state", &row.against_expected.end_state);
+    fields.rate("extra_calls", &row.against_expected.extra_calls);
     fields.rate("abstention", &row.abstention);
-    fields.number("trigger_precision", row.trigger.precision);
-    fields.number("trigger_recall", row.trigger.recall);
-    fields.number("trigger_f1", row.trigger.f1);
+    let trigger = &row.trigger;
+    fields.limits(
+        "trigger_precision",
+        trigger.precision,
+        trigger.precision_low,
+        trigger.precision_high,
+    );
+    fields.limits(
+        "trigger_recall",
+        trigger.recall,
+        trigger.recall_low,
+        trigger.recall_high,
+    );
+    fields.limits("trigger_f1", trigger.f1, trigger.f1_low, trigger.f1_high);
     fields.text("excluded_trials", &row.excluded.trials);
     fields.text("excluded_infra", &row.excluded.infra);
     fields.text("excluded_serving", &row.excluded.serving);
@@ -103,13 +132,20 @@ fn quality(row: &Row, fields: &mut Fields) {
         "grammar_effective_trials",
         grammar.map(|g| g.effective_trials),
     );
-    let repeats = row.repeats.as_ref();
-    fields.number("k", repeats.map(|r| r.k));
-    fields.number("pass_at_k", repeats.map(|r| r.pass_at_k));
-    fields.number("pass_hat_k", repeats.map(|r| r.pass_hat_k));
-    fields.number("flaky_cases", repeats.map(|r| r.flaky_cases));
+    if let Some(grammar) = grammar {
+        fields.rate("grammar_compiled", &grammar.compiled);
+        fields.text("grammar_enforcement", &grammar.enforcement.as_str());
+    } else {
+        fields.no_rate("grammar_compiled");
+        fields.text("grammar_enforcement", &"");
+    }
+    fields.number("grammar_mean_ms", row.speed.grammar_mean_ms);
+    repeats(row, fields);
     fields.number("corrections_mean", row.corrections.mean);
+    fields.number("attempts_mean", row.corrections.attempts_mean);
+    fields.number("attempts_per_turn", row.corrections.attempts_per_turn);
     fields.rate("recovery", &row.corrections.recovery);
+    fields.rate("exhausted", &row.corrections.exhausted);
     fields.number("correction_overhead_ms", row.corrections.overhead_ms);
     fields.number(
         "correction_overhead_tokens",
@@ -117,18 +153,64 @@ fn quality(row: &Row, fields: &mut Fields) {
     );
 }
 
+fn repeats(row: &Row, fields: &mut Fields) {
+    let repeats = row.repeats.as_ref();
+    fields.number("k", repeats.map(|r| r.k));
+    fields.limits(
+        "pass_at_k",
+        repeats.map(|r| r.pass_at_k),
+        repeats.map(|r| r.pass_at_k_low),
+        repeats.map(|r| r.pass_at_k_high),
+    );
+    fields.limits(
+        "pass_hat_k",
+        repeats.map(|r| r.pass_hat_k),
+        repeats.map(|r| r.pass_hat_k_low),
+        repeats.map(|r| r.pass_hat_k_high),
+    );
+    fields.limits(
+        "reliability_gap",
+        repeats.map(|r| r.reliability_gap),
+        repeats.map(|r| r.reliability_gap_low),
+        repeats.map(|r| r.reliability_gap_high),
+    );
+    fields.number("flaky_cases", repeats.map(|r| r.flaky_cases));
+    fields.limits(
+        "flaky_rate",
+        repeats.map(|r| r.flaky_rate),
+        repeats.map(|r| r.flaky_low),
+        repeats.map(|r| r.flaky_high),
+    );
+}
+
 fn times(row: &Row, fields: &mut Fields) {
     let times = &row.latency;
     for (name, quantiles) in [
         ("first_token", &times.first_token_ms),
+        ("first_output", &times.first_output_ms),
+        ("inter_token", &times.inter_token_ms),
         ("valid_call", &times.valid_call_ms),
         ("task", &times.task_ms),
     ] {
         fields.text(&format!("{name}_time_n"), &quantiles.n);
         fields.number(&format!("{name}_p50_ms"), quantiles.p50);
+        fields.number(&format!("{name}_p50_low_ms"), quantiles.p50_low);
+        fields.number(&format!("{name}_p50_high_ms"), quantiles.p50_high);
         fields.number(&format!("{name}_p90_ms"), quantiles.p90);
         fields.number(&format!("{name}_p95_ms"), quantiles.p95);
+        fields.number(&format!("{name}_p95_low_ms"), quantiles.p95_low);
+        fields.number(&format!("{name}_p95_high_ms"), quantiles.p95_high);
         fields.number(&format!("{name}_p99_ms"), quantiles.p99);
+    }
+    match &row.objective {
+        Some(objective) => {
+            fields.rate("objective", &objective.attainment);
+            fields.number("goodput_per_hour", objective.goodput_per_hour);
+        }
+        None => {
+            fields.no_rate("objective");
+            fields.number::<f64>("goodput_per_hour", None);
+        }
     }
     fields.number("task_mean_ms", times.task_mean_ms);
     fields.number("model_mean_ms", times.model_mean_ms);

@@ -18,12 +18,15 @@ impl Reporter for Markdown {
         writeln!(out, "**{}.**", escaped(&summary.advice))?;
         let rows = &summary.totals;
         let mut tables = vec![tables::quality(rows), tables::calls(rows)];
+        tables.extend(tables::against_expected(rows));
+        tables.extend(tables::corrections(rows));
         tables.extend(tables::repeats(rows));
         tables.push(tables::speed(rows, summary));
         tables.extend(tables::differences(summary));
         for table in &tables {
             write_table(table, out)?;
         }
+        section("Order", &notes::rankings(summary), out)?;
         section("Not enough data", &notes::open_questions(summary), out)?;
         section("Most frequent failures", &notes::top_failures(summary), out)?;
         section("Excluded", &notes::exclusions(summary), out)?;

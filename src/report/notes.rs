@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::tables::{compared, within};
-use super::text::{count, percent};
+use super::text::{count, p_value, percent, percent_with_interval, whole};
+use crate::metrics::power::POWER;
 use crate::metrics::rates::IntervalMethod;
-use crate::metrics::{DRAWS, Row, Summary, Verdict};
+use crate::metrics::sequential::Sequential;
+use crate::metrics::{Row, Summary, Verdict};
 
 /// Settings that shape no number, or stand in the heading and the tables already.
 const QUIET_SETTINGS: [&str; 9] = [
@@ -68,9 +70,119 @@ pub(super) fn open_questions(summary: &Summary) -> Vec<String> {
                     decide.cases, decide.more_cases
                 );
             }
+            match &comparison.detectable {
+                Some(found) => line.push_str(&format!(
+                    "; with these {} a difference under {} points would be found in fewer than \
+                     {:.0} % of runs",
+                    count(found.cases, "case"),
+                    percent(Some(found.difference)),
+                    100.0 * found.power
+                )),
+                None if comparison.cases > 0 => line.push_str(&format!(
+                    "; {} cannot show any difference in {:.0} % of runs",
+                    count(comparison.cases, "case"),
+                    100.0 * POWER
+                )),
+                None => {}
+            }
             line
         })
         .collect()
+}
+
+/// Models in order, those together that are not told apart.
+pub(super) fn rankings(summary: &Summary) -> Vec<String> {
+    summary
+        .rankings
+        .iter()
+        .map(|ranking| {
+            let mut places: Vec<String> = Vec::new();
+            for found in &ranking.models {
+                let place = if found.best_place == found.last_place {
+                    format!("{}.", found.best_place)
+                } else {
+                    format!("{}.–{}.", found.best_place, found.last_place)
+                };
+                places.push(format!("{place} {}", found.model));
+            }
+            let together: Vec<String> = ranking
+                .groups
+                .iter()
+                .map(|group| format!("{}: {}", group.models.join(", "), group.relation.in_words()))
+                .collect();
+            let mut line = format!(
+                "order with {}, {}: {}",
+                ranking.dialect,
+                ranking.constraint,
+                places.join(", ")
+            );
+            if ranking.variant != "default" {
+                line = line.replacen(':', &format!(", {}:", ranking.variant), 1);
+            }
+            if !together.is_empty() {
+                line.push_str(&format!(" ({})", together.join("; ")));
+            }
+            line
+        })
+        .collect()
+}
+
+/// Success over variants, and flaky cases.
+fn variation(summary: &Summary) -> Vec<String> {
+    let variants = summary.sensitivity.iter().map(|found| {
+        format!(
+            "{} ({}, {}): over {} success differs by up to {} points [{}, {}], standard deviation \
+             {}, p = {} that all are equal (Cochran's Q, {}).",
+            found.model,
+            found.dialect,
+            found.constraint,
+            count(found.variants.len(), "variant"),
+            percent(Some(found.spread)),
+            percent(Some(found.spread_low)),
+            percent(Some(found.spread_high)),
+            percent(Some(found.standard_deviation)),
+            p_value(found.p_value),
+            count(found.cases, "case")
+        )
+    });
+    let flaky = summary.totals.iter().filter_map(|row| {
+        const SHOWN: usize = 5;
+        let found = row.repeats.as_ref().filter(|found| found.flaky_cases > 0)?;
+        let shown: Vec<String> = found
+            .flaky
+            .iter()
+            .take(SHOWN)
+            .map(|case| {
+                format!(
+                    "{}/{} {}/{}",
+                    case.suite, case.case, case.successes, case.trials
+                )
+            })
+            .collect();
+        let more = if found.flaky.len() > SHOWN {
+            ", …"
+        } else {
+            ""
+        };
+        Some(format!(
+            "{}: {} of {} cases are flaky: {}{more}.",
+            name(row),
+            found.flaky_cases,
+            found.cases,
+            shown.join(", ")
+        ))
+    });
+    let objectives = summary.totals.iter().filter_map(|row| {
+        let found = row.objective.as_ref()?;
+        Some(format!(
+            "{}: {} % of trials succeed within {} s, {} an hour, one at a time.",
+            name(row),
+            percent_with_interval(&found.attainment),
+            found.task_ms / 1000.0,
+            whole(found.goodput_per_hour)
+        ))
+    });
+    variants.chain(flaky).chain(objectives).collect()
 }
 
 /// The three most frequent failures with what helps.
@@ -176,6 +288,8 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
             .iter()
             .map(|why| format!("undecidable: {why}")),
     );
+    notes.extend(summary.header.sequential.iter().map(stopping));
+    notes.extend(variation(summary));
     let header = &summary.header;
     if header.superseded_trials > 0 {
         let trials = count(header.superseded_trials, "earlier result");
@@ -203,6 +317,32 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
     notes
 }
 
+/// How far a run has come that stops once decided, and what that does to its verdicts.
+fn stopping(found: &Sequential) -> String {
+    let outcome = match (found.complete, found.decided) {
+        (false, _) => "unfinished; `--resume` goes on",
+        (true, true) => "decided",
+        (true, false) if found.look == found.looks => "all is run, not all is decided",
+        (true, false) => "not decided; `--resume` goes on",
+    };
+    let trials = if found.trials > 1 {
+        format!(" × up to {} trials", found.trials)
+    } else {
+        String::new()
+    };
+    format!(
+        "look {} of {}, {} of {} cases{trials}: {outcome}. Verdicts may come at any look: their          p-values are held to {:.4} and their intervals to {:.2} % here, so that all looks together          are wrong in {:.0} % of runs at most ({}).",
+        found.look,
+        found.looks,
+        found.cases,
+        found.cases_available,
+        found.limit,
+        100.0 * (1.0 - found.limit),
+        100.0 * found.alpha,
+        found.spending
+    )
+}
+
 /// Which rows have which kind of interval.
 fn methods(rows: &[Row]) -> String {
     let mut by_method: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
@@ -220,15 +360,10 @@ fn methods(rows: &[Row]) -> String {
     let methods: Vec<String> = by_method
         .into_iter()
         .map(|(method, (fewest, most))| {
-            let draws = if method.starts_with("bootstrap") {
-                format!(", {DRAWS} draws")
-            } else {
-                String::new()
-            };
             if fewest == most {
-                format!("{method} (n = {most}{draws})")
+                format!("{method} (n = {most})")
             } else {
-                format!("{method} (n = {fewest} to {most}{draws})")
+                format!("{method} (n = {fewest} to {most})")
             }
         })
         .collect();

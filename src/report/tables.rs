@@ -218,6 +218,91 @@ pub(super) fn calls(rows: &[Row]) -> Table {
     )
 }
 
+/// Executed calls against those asked for; `None` when no trial on record was counted.
+pub(super) fn against_expected(rows: &[Row]) -> Option<Table> {
+    let counted = |row: &Row| {
+        let found = &row.against_expected;
+        [
+            &found.tool_selection,
+            &found.call_set_f1,
+            &found.extra_calls,
+        ]
+        .iter()
+        .any(|rate| rate.n > 0)
+    };
+    rows.iter().any(counted).then(|| {
+        table(
+            "Calls against what was asked (% of cases)",
+            rows,
+            vec![
+                (
+                    number("right\ntool"),
+                    Box::new(|row| percent(row.against_expected.tool_selection.rate)),
+                ),
+                (
+                    number("right\narguments"),
+                    Box::new(|row| percent(row.against_expected.arguments.rate)),
+                ),
+                (
+                    number("call set F1\n[95 % interval]"),
+                    Box::new(|row| percent_with_interval(&row.against_expected.call_set_f1)),
+                ),
+                (
+                    number("end\nstate"),
+                    Box::new(|row| percent(row.against_expected.end_state.rate)),
+                ),
+                (
+                    number("extra\ncalls"),
+                    Box::new(|row| percent(row.against_expected.extra_calls.rate)),
+                ),
+            ],
+        )
+    })
+}
+
+/// What corrections achieve and cost; `None` when none was sent.
+pub(super) fn corrections(rows: &[Row]) -> Option<Table> {
+    let sent = |row: &Row| row.corrections.corrected_trials > 0;
+    rows.iter().any(sent).then(|| {
+        let within = |row: &Row| {
+            let rates = row.corrections.within.iter();
+            let shown: Vec<String> = rates.map(|found| percent(found.success.rate)).collect();
+            shown.join(" / ")
+        };
+        table(
+            "Corrections (% of cases)",
+            rows,
+            vec![
+                (number("right after at\nmost 0 / 1 / …"), Box::new(within)),
+                (
+                    number("corrected\ntrials"),
+                    Box::new(|row| row.corrections.corrected_trials.to_string()),
+                ),
+                (
+                    number("recovery\n[95 % interval]"),
+                    Box::new(|row| percent_with_interval(&row.corrections.recovery)),
+                ),
+                (
+                    number("ex-\nhausted"),
+                    Box::new(|row| percent(row.corrections.exhausted.rate)),
+                ),
+                (
+                    number("replies/\nturn"),
+                    Box::new(|row| text::ratio(row.corrections.attempts_per_turn)),
+                ),
+                (
+                    number("extra\nms"),
+                    Box::new(|row| whole(row.corrections.overhead_ms)),
+                ),
+                (
+                    number("extra\ntokens"),
+                    Box::new(|row| whole(row.corrections.overhead_tokens)),
+                ),
+            ],
+        )
+    })
+}
+
 /// Repetition; `None` with one trial a case everywhere.
 pub(super) fn repeats(rows: &[Row]) -> Option<Table> {
     rows.iter().any(|row| row.repeats.is_some()).then(|| {
@@ -238,8 +323,13 @@ pub(super) fn repeats(rows: &[Row]) -> Option<Table> {
                     Box::new(move |row| of(row, |r| r.pass_at_k)),
                 ),
                 (
-                    number("pass^k"),
-                    Box::new(move |row| of(row, |r| r.pass_hat_k)),
+                    number("pass^k\n[95 % interval]"),
+                    Box::new(|row| {
+                        row.repeats.as_ref().map_or_else(
+                            || DASH.to_owned(),
+                            |r| text::percents(r.pass_hat_k, r.pass_hat_k_low, r.pass_hat_k_high),
+                        )
+                    }),
                 ),
                 (
                     number("gap"),
@@ -359,7 +449,15 @@ pub(super) fn differences(summary: &Summary) -> Option<Table> {
             comparison.verdict.in_words().to_owned(),
         ]
     });
-    let mut interval = number("difference points\n[95 % interval]");
+    let confidence = summary.comparisons.iter().map(|found| found.confidence);
+    let fixed = confidence.clone().all(|level| (level - 0.95).abs() < 1e-12);
+    let heading = if fixed {
+        "difference points\n[95 % interval]".to_owned()
+    } else {
+        let highest = confidence.fold(0.0, f64::max);
+        format!("difference points\n[{:.1} % interval]", 100.0 * highest)
+    };
+    let mut interval = number(&heading);
     interval.gap = 2;
     Some(Table {
         title: "Paired differences in success (first named minus second)",

@@ -43,6 +43,11 @@ impl Reporter for Terminal {
         self.table(&tables::quality(rows), out)?;
         if self.detailed {
             self.table(&tables::calls(rows), out)?;
+            for table in [tables::against_expected(rows), tables::corrections(rows)] {
+                if let Some(table) = table {
+                    self.table(&table, out)?;
+                }
+            }
         }
         if let Some(table) = tables::repeats(rows) {
             self.table(&table, out)?;
@@ -50,6 +55,7 @@ impl Reporter for Terminal {
         self.table(&tables::speed(rows, summary), out)?;
         if let Some(table) = tables::differences(summary) {
             self.table(&table, out)?;
+            self.items(&notes::rankings(summary), out)?;
             self.items(&notes::open_questions(summary), out)?;
         }
         writeln!(out)?;

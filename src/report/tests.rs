@@ -56,6 +56,7 @@ fn terminal_split() {
     let run = sample();
     let options = SummaryOptions {
         by: Some(SplitBy::Difficulty),
+        objective_ms: None,
         margin_points: Some(10.0),
     };
     let summary = summarise(&run.header, &run.trials, &options);
@@ -231,6 +232,7 @@ fn recomputed_numbers_agree() {
         let options = SummaryOptions {
             by,
             margin_points: None,
+            objective_ms: None,
         };
         let mut summary = summarise(&run.header, &run.trials, &options);
         let check = |summary: &Summary| {

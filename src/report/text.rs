@@ -38,6 +38,21 @@ pub(super) fn percent_with_interval(rate: &Rate) -> String {
     }
 }
 
+/// The same of plain shares.
+pub(super) fn percents(share: f64, low: f64, high: f64) -> String {
+    format!(
+        "{} [{}–{}]",
+        percent(Some(share)),
+        percent(Some(low)),
+        percent(Some(high))
+    )
+}
+
+/// `1.25`.
+pub(super) fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(|| DASH.to_owned(), |value| format!("{value:.2}"))
+}
+
 /// `+3.3`: a share in signed percentage points, never `-0.0`.
 pub(super) fn points(share: f64) -> String {
     let rounded = (share * 1000.0).round() / 10.0;

@@ -6,8 +6,11 @@ use serde_json::Value;
 
 use super::cell::PreparedOffer;
 use crate::types::suite::{Ends, Round};
+use crate::types::trial::CallCounts;
 use crate::types::{Case, Code, ToolCall, ToolResult, Violation};
-use crate::validate::{ExecutedCall, JudgeInput, JudgedRound, LOOP_LENGTH, complete, judge};
+use crate::validate::{
+    ExecutedCall, JudgeInput, JudgedRound, LOOP_LENGTH, complete, counts, judge,
+};
 
 /// Whether a round goes on after its calls were executed.
 pub(super) enum RoundProgress {
@@ -126,9 +129,23 @@ impl<'a> Judging<'a> {
 
     /// The verdict over all rounds.
     pub(super) fn judge(&self) -> Vec<Violation> {
-        let Some(offer) = &self.offer else {
-            return Vec::new();
-        };
+        self.with_input(judge).unwrap_or_default()
+    }
+
+    /// How the calls so far stand to those the whole case expects.
+    pub(super) fn counts(&self) -> Option<CallCounts> {
+        let all = self.case.all_rounds();
+        let unbegun: Vec<_> = all
+            .iter()
+            .skip(self.rounds.len())
+            .map(|round| &round.expect)
+            .collect();
+        self.with_input(|input| counts(input, &unbegun))
+    }
+
+    /// Gives what the judge is asked with; `None` before anything was offered.
+    fn with_input<T>(&self, ask: impl FnOnce(&JudgeInput<'_>) -> T) -> Option<T> {
+        let offer = self.offer.as_ref()?;
         let rounds: Vec<JudgedRound<'_>> = self
             .rounds
             .iter()
@@ -141,13 +158,13 @@ impl<'a> Judging<'a> {
             })
             .collect();
         let known_texts: Vec<&str> = self.known_texts.iter().map(String::as_str).collect();
-        judge(&JudgeInput {
+        Some(ask(&JudgeInput {
             rounds: &rounds,
             schemas: &offer.schemas,
             ends: self.case.ends,
             same_turn: self.case.same_turn,
             known_texts: &known_texts,
-        })
+        }))
     }
 }
 

@@ -78,10 +78,12 @@ pub async fn rescore<S: BuildHasher>(
         Ok(ended) => {
             let judging = &walk.judging;
             let (outcome, violations) = ended.outcome(walk.corrections, || judging.judge());
+            let call_counts = judging.counts();
             let mut trial = walk.trial;
             trial.outcome = outcome;
             trial.first_attempt_success = outcome == crate::types::Outcome::Passed;
             trial.violations = violations;
+            trial.call_counts = call_counts;
             trial.case_hash = case.case_hash();
             trial.abstention = case.is_abstention();
             trial.category.clone_from(&case.category);

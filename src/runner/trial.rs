@@ -92,6 +92,7 @@ pub(super) async fn run_trial(
         outcome,
         first_attempt_success: outcome == Outcome::Passed,
         violations,
+        call_counts: trial.judging.counts(),
         corrections: trial.recorder.corrections,
         answer: trial.answer,
         end_state,

@@ -101,6 +101,7 @@ fn plan_input(suite: Suite) -> PlanInput {
         },
         tier: "none".to_owned(),
         shard: None,
+        until_decided: None,
         engine: BTreeMap::new(),
         identities: BTreeMap::new(),
     }

@@ -22,7 +22,9 @@ const HOUR: i64 = 3_600;
 /// Variables under which `git` does the same everywhere: no settings of user or system, one
 /// author, one date. A server in a sandbox with repositories gets them too, so that the hashes of
 /// commits that a model makes are the same everywhere.
-pub(super) fn fixed_variables(repositories: &BTreeMap<String, Repository>) -> Vec<(String, String)> {
+pub(super) fn fixed_variables(
+    repositories: &BTreeMap<String, Repository>,
+) -> Vec<(String, String)> {
     let last = repositories
         .values()
         .flat_map(|repository| seconds(&repository.commits))
@@ -240,10 +242,7 @@ mod tests {
             ask(&folder, &["log", "--format=%an %s %cI", "main"]),
             "Sample Author Go on 2026-01-04T12:00:00Z\nMara Lind Grow 2026-03-02T09:00:00Z\nSample Author Start 2026-01-01T12:00:00Z\n"
         );
-        assert_eq!(
-            ask(&folder, &["log", "--format=%s", "v1..side"]),
-            "Try\n"
-        );
+        assert_eq!(ask(&folder, &["log", "--format=%s", "v1..side"]), "Try\n");
         assert_eq!(
             ask(&folder, &["status", "--short", "--branch"]),
             "## main\nM  list.txt\n M main.txt\n?? notes/\n"
@@ -265,7 +264,8 @@ mod tests {
     #[test]
     fn a_server_commits_an_hour_after_the_last() {
         let repositories = BTreeMap::from([("shop".to_owned(), repository())]);
-        let variables: BTreeMap<String, String> = fixed_variables(&repositories).into_iter().collect();
+        let variables: BTreeMap<String, String> =
+            fixed_variables(&repositories).into_iter().collect();
         assert_eq!(variables["GIT_AUTHOR_DATE"], "1772445600 +0000");
         assert_eq!(variables["GIT_COMMITTER_NAME"], "Sample Author");
     }

@@ -39,7 +39,9 @@ pub enum ServerMissing {
         problem: String,
     },
     /// A program of the machine is missing.
-    #[error("suite `{suite}` needs {what}; run `{command}`, then `toolbench suite install {suite}`")]
+    #[error(
+        "suite `{suite}` needs {what}; run `{command}`, then `toolbench suite install {suite}`"
+    )]
     NoProgram {
         /// The suite.
         suite: String,
@@ -349,8 +351,7 @@ mod tests {
             "allow": ["git_log"], "git": {"shop": {"commits": [{"message": "Start", "date": "2026-03-02T09:00:00Z"}]}}}));
         let base = tempfile::tempdir().unwrap();
         let environment = base.path().join("python/mcp-server-git");
-        let find =
-            |programs: &Programs| server_for(&suite, base.path(), programs, base.path());
+        let find = |programs: &Programs| server_for(&suite, base.path(), programs, base.path());
         let missing = find(&programs()).unwrap_err().to_string();
         assert!(
             missing.contains("python/mcp-server-git/bin/python is not there"),
@@ -369,11 +370,7 @@ mod tests {
         std::fs::create_dir_all(&older).unwrap();
         let other = find(&programs()).unwrap_err().to_string();
         assert!(other.contains("installed is version 2026.1.2"), "{other}");
-        std::fs::rename(
-            older,
-            libraries.join("mcp_server_git-2026.10.19.dist-info"),
-        )
-        .unwrap();
+        std::fs::rename(older, libraries.join("mcp_server_git-2026.10.19.dist-info")).unwrap();
         let settings = find(&programs()).unwrap();
         assert_eq!(settings.program, python_of(&environment));
         let sandbox = base.path().join("sandbox/fs");

@@ -324,9 +324,11 @@ pub fn path_problem(path: &str) -> Option<&'static str> {
         return Some("holds a quote, a backslash or a control character");
     }
     // Settings and hooks of a repository can run commands.
-    let touches_git = path
-        .split('/')
-        .any(|part| part.trim().trim_end_matches('.').eq_ignore_ascii_case(".git"));
+    let touches_git = path.split('/').any(|part| {
+        part.trim()
+            .trim_end_matches('.')
+            .eq_ignore_ascii_case(".git")
+    });
     touches_git.then_some("must not lie inside `.git`; write the history under `git:`")
 }
 
@@ -510,9 +512,7 @@ mod tests {
             *changed.pointer_mut(pointer).unwrap() = value;
             let problems = server(changed).problems();
             assert!(
-                problems
-                    .iter()
-                    .any(|(_, message)| message.contains(needle)),
+                problems.iter().any(|(_, message)| message.contains(needle)),
                 "{pointer}: {problems:?}"
             );
         }

@@ -61,6 +61,9 @@ pub struct TrialRecord {
     /// Every call that went to the tool host, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallRecord>,
+    /// How the executed calls stood to those expected; absent where the judge did not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_counts: Option<CallCounts>,
     /// Corrections sent.
     pub corrections: u32,
     /// The final answer, when there is one.
@@ -154,6 +157,30 @@ pub struct CallRecord {
     pub code: Option<Code>,
     /// Time in the tool host.
     pub tool_ms: f64,
+}
+
+/// How the executed calls of a trial stood to those its case expects, summed over rounds. Per round
+/// the accepted set that explains it best counts; a round that was not begun counts as expected and
+/// not made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallCounts {
+    /// Calls expected.
+    pub expected: u32,
+    /// Calls made, but for those that neither count nor answer an expected one: calls to free tools,
+    /// and calls that were put right later.
+    pub made: u32,
+    /// Expected calls to which a call of the same tool was made (largest matching by tool name).
+    pub right_tool: u32,
+    /// Expected calls that a made call answers (largest matching, arguments included).
+    pub matched: u32,
+    /// Of the calls made, those that no expectation asks for: surplus, repeated, or any call where
+    /// none should be made.
+    pub extra: u32,
+    /// Rounds that state an end state.
+    pub states: u32,
+    /// Of these, rounds whose end state is the one stated.
+    pub states_met: u32,
 }
 
 /// Where a trial's time went, in milliseconds.

@@ -147,3 +147,73 @@ fn of_equal_calls_the_one_that_keeps_the_order_answers() {
         [Code::WrongOrder]
     );
 }
+
+#[test]
+fn calls_are_counted_against_those_expected() {
+    let schemas = schemas();
+    let of = |expectation: Value, calls: Value| {
+        let trial = Trial::of(expectation, &calls);
+        let found = crate::validate::counts(
+            &JudgeInput {
+                rounds: &[JudgedRound {
+                    expectation: &trial.expectation,
+                    user: "",
+                    calls: &trial.calls,
+                    answer: None,
+                    end_state: None,
+                }],
+                schemas: &schemas,
+                ends: Ends::Calls,
+                same_turn: false,
+                known_texts: &[],
+            },
+            &[],
+        );
+        [
+            found.expected,
+            found.made,
+            found.right_tool,
+            found.matched,
+            found.extra,
+        ]
+    };
+    let two = json!({"calls": [{"tool": "weather", "arguments": {"city": "Oslo"}},
+        {"tool": "weather", "arguments": {"city": "Rome"}}], "free": ["time"],
+        "allowed": [{"tool": "book", "arguments": {"room": "Alder"}}]});
+    let oslo = json!([0, "weather", {"city": "Oslo"}]);
+    // Expected, made, of the right tool, matched, extra.
+    assert_eq!(of(two.clone(), json!([])), [2, 0, 0, 0, 0]);
+    assert_eq!(of(two.clone(), json!([oslo])), [2, 1, 1, 1, 0]);
+    assert_eq!(
+        of(
+            two.clone(),
+            json!([oslo, [1, "weather", {"city": "Lima"}], [2, "time", {}]])
+        ),
+        [2, 2, 2, 1, 0]
+    );
+    assert_eq!(
+        of(
+            two.clone(),
+            json!([oslo, [1, "book", {"room": "Alder"}], [2, "wipe", {}]])
+        ),
+        [2, 3, 1, 1, 1]
+    );
+    // A scripted error is made good by the call after it.
+    assert_eq!(
+        of(
+            two,
+            json!([[0, "weather", {"city": "Nowhere"}, "?no"], [1, "weather", {"city": "Oslo"}]])
+        ),
+        [2, 1, 1, 1, 0]
+    );
+    assert_eq!(
+        of(
+            json!({"no_call": true, "free": ["time"]}),
+            json!([oslo, [1, "time", {}]])
+        ),
+        [0, 1, 0, 0, 1]
+    );
+    let either = json!({"calls": [{"tool": "book"}, {"tool": "time"}],
+        "alternatives": [[{"tool": "weather", "arguments": {"city": "Oslo"}}]]});
+    assert_eq!(of(either, json!([oslo])), [1, 1, 1, 1, 0]);
+}

@@ -99,13 +99,13 @@ pub fn judge(input: &JudgeInput<'_>) -> Vec<Violation> {
 }
 
 /// What is known of each executed call of a round before any matching.
-struct CallFacts {
+pub(super) struct CallFacts {
     free: Vec<bool>,
     excused: Vec<bool>,
 }
 
 impl CallFacts {
-    fn new(expectation: &Expectation, calls: &[ExecutedCall]) -> Self {
+    pub(super) fn new(expectation: &Expectation, calls: &[ExecutedCall]) -> Self {
         let put_right = |index: usize| {
             calls[index + 1..]
                 .iter()
@@ -126,7 +126,16 @@ impl CallFacts {
         }
     }
 
-    fn counts(&self, index: usize) -> bool {
+    pub(super) fn is_free(&self, index: usize) -> bool {
+        self.free[index]
+    }
+
+    pub(super) fn is_excused(&self, index: usize) -> bool {
+        self.excused[index]
+    }
+
+    /// Neither free nor excused.
+    pub(super) fn counts(&self, index: usize) -> bool {
         !self.free[index] && !self.excused[index]
     }
 }

@@ -5,6 +5,7 @@
 //! a message of a correctable violation never holds the expected value.
 
 pub mod complete;
+mod counts;
 mod ending;
 mod explain;
 pub mod judge;
@@ -14,5 +15,6 @@ pub mod schema;
 mod vocabulary;
 
 pub use complete::complete;
+pub use counts::counts;
 pub use judge::{ExecutedCall, JudgeInput, JudgedRound, LOOP_LENGTH, judge};
 pub use schema::{SchemaError, ToolSchemas};

@@ -176,7 +176,12 @@ impl Played {
         }
         let contents = json_lines(&folder.join("content.jsonl"))
             .into_iter()
-            .map(|line| (line["hash"].as_str().unwrap().to_owned(), line["value"].clone()))
+            .map(|line| {
+                (
+                    line["hash"].as_str().unwrap().to_owned(),
+                    line["value"].clone(),
+                )
+            })
             .collect();
         Self { trials, contents }
     }
@@ -227,7 +232,6 @@ fn calls(trial: &Value) -> impl Iterator<Item = &Value> {
 fn say(answer: &str) -> String {
     json!({"answer": answer}).to_string()
 }
-
 
 /// Every accepted set of calls, with every accepted value in turn, and a right answer. A value that
 /// was tried in another case for the same argument of the same tool is not tried again.

@@ -25,5 +25,6 @@ mod rescore;
 mod resume;
 mod runs;
 mod selftest;
+mod sequential;
 mod suites;
 mod tidy;

@@ -19,13 +19,12 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
             print_json(&canonical_summary(&run.header, &run.trials))?;
             continue;
         }
-        let summary = print_run(
-            &run,
-            &settings.format,
-            settings.by.as_deref(),
-            args.margin,
-            app,
-        )?;
+        let options = ReportOptions {
+            margin_points: args.margin,
+            objective_ms: args.objective.map(|seconds| seconds * 1000.0),
+        };
+        let by = settings.by.as_deref();
+        let summary = print_run(&run, &settings.format, by, options, app)?;
         if status == Status::Complete {
             status = status_of(&run.header, &summary);
         }
@@ -33,12 +32,21 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
     Ok(status)
 }
 
+/// What a report may be asked for in place of the run's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReportOptions {
+    /// Width of `tied`.
+    pub(super) margin_points: Option<f64>,
+    /// Limit on the time of a task.
+    pub(super) objective_ms: Option<f64>,
+}
+
 /// Prints one run and gives its summary.
 pub(super) fn print_run(
     run: &Run,
     format: &str,
     by: Option<&str>,
-    margin_points: Option<f64>,
+    options: ReportOptions,
     app: &App,
 ) -> Result<Summary, CliError> {
     if run.truncated {
@@ -52,7 +60,11 @@ pub(super) fn print_run(
     let summary = summarise(
         &run.header,
         &run.trials,
-        &SummaryOptions { by, margin_points },
+        &SummaryOptions {
+            by,
+            margin_points: options.margin_points,
+            objective_ms: options.objective_ms,
+        },
     );
     if format == "jsonl" {
         let mut lines = String::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::report::{print_run, status_of};
+use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
 use crate::cli::args::RescoreArgs;
 use crate::cli::flags::SettingFlags;
@@ -66,7 +66,7 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
         &rescored,
         &settings.format,
         settings.by.as_deref(),
-        None,
+        ReportOptions::default(),
         app,
     )?;
     Ok(if left_out.is_empty() {

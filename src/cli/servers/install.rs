@@ -23,8 +23,9 @@ pub(in crate::cli) fn install(
     server: &Server,
 ) -> Result<(), CliError> {
     let name = &suite.suite;
-    let invalid =
-        |problem: String| CliError::usage(format!("suite `{name}`: {problem}")).kind("suite", Status::Usage);
+    let invalid = |problem: String| {
+        CliError::usage(format!("suite `{name}`: {problem}")).kind("suite", Status::Usage)
+    };
     let package = server.package().map_err(invalid)?;
     if let Some((_, problem)) = server.problems().into_iter().next() {
         return Err(invalid(problem));
@@ -168,7 +169,8 @@ fn run(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     // Python's venv says why it failed on its standard output.
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let lines: Vec<&str> = text
         .iter()
         .flat_map(|text| text.lines())

@@ -223,6 +223,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         excluded: parts.routing.excluded.clone(),
         margin_points: parts.settings.margin_points,
         rescored_from: None,
+        looks: plan.looks.clone(),
         shard: parts.settings.shard,
         fingerprint: parts.fingerprint.clone(),
     }

@@ -2,6 +2,7 @@
 //! to the same report that `toolbench report` prints.
 
 mod header;
+mod looks;
 mod models;
 mod resume;
 mod suites;
@@ -11,7 +12,7 @@ pub(in crate::cli) use suites::mock;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::report::{print_run, status_of};
+use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::ui::RunProgress;
@@ -131,9 +132,9 @@ impl RunParts<'_> {
         for message in routing.notices() {
             progress.on_event(&Event::Notice { message })?;
         }
-        let result = {
-            let mut tee = Tee(vec![&mut writer, &mut progress]);
-            execute(
+        let mut tee = Tee(vec![&mut writer, &mut progress]);
+        let result = match self.plan.looks {
+            None => execute(
                 self.plan,
                 &prepared,
                 &routing.routes,
@@ -143,13 +144,22 @@ impl RunParts<'_> {
                 cancel,
             )
             .await
+            .map(|totals| totals.interrupted)
+            .map_err(run_error),
+            Some(_) => {
+                let looking = looks::Looking {
+                    plan: self.plan,
+                    prepared: &prepared,
+                    routes: &routing.routes,
+                    ports,
+                    directory: &directory,
+                    cancel,
+                };
+                looking.until_decided(finished, &mut tee).await
+            }
         };
         close(ports).await;
-        match result {
-            Ok(totals) => Ok((directory, totals.interrupted)),
-            Err(RunError::Sink(error)) => Err(error.into()),
-            Err(error) => Err(CliError::usage(error.to_string())),
-        }
+        Ok((directory, result?))
     }
 
     /// Fails early when no model could be loaded, with the first reason.
@@ -238,6 +248,13 @@ impl RunParts<'_> {
     }
 }
 
+fn run_error(error: RunError) -> CliError {
+    match error {
+        RunError::Sink(error) => error.into(),
+        error @ RunError::UnknownCorrection(_) => CliError::usage(error.to_string()),
+    }
+}
+
 /// Reads the record back and prints it as `report` would.
 fn finish(
     app: &App,
@@ -246,7 +263,8 @@ fn finish(
     interrupted: bool,
 ) -> Result<Status, CliError> {
     let run = Run::open(directory)?;
-    let summary = print_run(&run, &settings.format, settings.by.as_deref(), None, app)?;
+    let by = settings.by.as_deref();
+    let summary = print_run(&run, &settings.format, by, ReportOptions::default(), app)?;
     if interrupted {
         app.ui.say(&format!(
             "interrupted; go on with: toolbench {} --resume {}",
@@ -273,6 +291,14 @@ fn check_names(names: &[String], command: &str, settings: &Settings) -> Result<(
         * settings.variants.len()
         * settings.dialects.len()
         * settings.constraints.len();
+    if settings.until_decided && cells < 2 {
+        return Err(CliError::usage(
+            "`--until-decided` needs two things to compare, and there is only one",
+        )
+        .hint(
+            "name two models, or several of `--variant`, `--dialect` or `--constraint`; `--sample N` bounds a single one",
+        ));
+    }
     if command == "compare" && cells < 2 {
         return Err(CliError::usage("there is only one thing to compare").hint(
             "name two models, or several of `--variant`, `--dialect` or `--constraint`; `toolbench run` takes one",
@@ -347,6 +373,7 @@ fn plan_input(
         variants: settings.variants.clone(),
         suites: suites.suites.clone(),
         trials: settings.trials,
+        until_decided: settings.until_decided.then_some(settings.max_trials),
         seed: settings.seed,
         rules: settings.rules.clone(),
         tier: fingerprint.tier.clone(),
@@ -408,6 +435,17 @@ fn dry_run(app: &App, plan: &Plan, suites: &RunSuites) -> Result<Status, CliErro
         plan.trials.len(),
         plan.cells.len()
     );
+    if let Some(plan) = &plan.looks {
+        let sizes: Vec<String> = plan
+            .looks
+            .iter()
+            .map(|look| format!("{}×{}", look.cases, look.trials))
+            .collect();
+        out = format!(
+            "at most {out}  stops once decided; looks after cases × trials: {}\n",
+            sizes.join(", ")
+        );
+    }
     for (index, cell) in plan.cells.iter().enumerate() {
         let trials = plan
             .trials
