@@ -180,6 +180,7 @@ const REQUEST_WORDS: &[&str] = &[
     "clarify",
     "tell me",
     "let me know",
+    "i need",
     "need to know",
     "need more",
     "missing",
