@@ -98,20 +98,26 @@ pull_models() {
   return $missing
 }
 
+# Suites that run on real tool servers.
+server_suites="filesystem everything time git memory"
+
+# Node for servers from npm, Python's venv for those from PyPI, git for the sandbox of suite git; then
+# the servers themselves. What cannot be had is said, and its suites are skipped.
 install_tool_servers() {
-  if { ! have node || ! have npm; } && have apt-get; then
-    local sudo=""
+  local packages=() sudo="" suite
+  { have node && have npm; } || packages+=(nodejs npm)
+  { have python3 && python3 -c 'import venv, ensurepip' >/dev/null 2>&1; } || packages+=(python3 python3-venv)
+  have git || packages+=(git)
+  if [ ${#packages[@]} -gt 0 ] && have apt-get; then
     [ "$(id -u)" -eq 0 ] || sudo="sudo -n"
     if [ -z "$sudo" ] || sudo -n true 2>/dev/null; then
-      say "installing Node with apt, for suite filesystem"
+      say "installing ${packages[*]} with apt, for real tool servers"
       $sudo apt-get update -q >&2 && $sudo env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends nodejs npm >&2 || note "apt failed"
+        apt-get install -q -y --no-install-recommends "${packages[@]}" >&2 || note "apt failed"
     fi
   fi
-  if ! have node || ! have npm; then
-    note "Node is missing: suite filesystem (a real tool server) will be skipped; apt-get install nodejs npm"
-    return 0
-  fi
-  say "tool server of suite filesystem"
-  ./toolbench suite install filesystem || note "could not install it: suite filesystem will be skipped"
+  say "tool servers of suites $server_suites"
+  for suite in $server_suites; do
+    ./toolbench suite install "$suite" || note "could not install it: suite $suite will be skipped"
+  done
 }

@@ -204,13 +204,11 @@ impl Inner {
 
     async fn lay_out(&self, sandbox: &Sandbox) -> Result<(), SandboxError> {
         let mut held = self.sandbox.lock().await;
-        match &*held {
-            Some(held) => held.renew(),
-            None => {
-                *held = Some(HeldSandbox::take(sandbox).await?);
-                Ok(())
-            }
+        if let Some(held) = &*held {
+            return held.renew();
         }
+        *held = Some(HeldSandbox::take(sandbox).await?);
+        Ok(())
     }
 
     async fn tools(&self) -> Result<Arc<Tools>, ToolHostError> {
@@ -278,7 +276,7 @@ impl ToolHost for McpHost {
                 tools,
                 calls_left: self.inner.settings.calls_budget,
                 bytes_left: self.inner.settings.bytes_budget,
-                guard: guard,
+                guard,
             });
             Ok(session)
         }

@@ -102,12 +102,11 @@ fn change(folder: &Path, files: &BTreeMap<String, Option<String>>) -> Result<(),
 
 /// Seconds since 1970 of each commit.
 fn seconds(commits: &[Commit]) -> impl Iterator<Item = i64> {
-    commits.iter().enumerate().map(|(index, commit)| {
+    commits.iter().zip(0_i64..).map(|(commit, index)| {
         let written = commit.date.as_ref().and_then(|date| date.parse().ok());
-        written.map_or(
-            FIRST_SECOND + DAY * index as i64,
-            |date: jiff::Timestamp| date.as_second(),
-        )
+        written.map_or(FIRST_SECOND + DAY * index, |date: jiff::Timestamp| {
+            date.as_second()
+        })
     })
 }
 

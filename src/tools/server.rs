@@ -289,7 +289,7 @@ fn python_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn suite(server: serde_json::Value) -> Suite {
+    fn suite(server: &serde_json::Value) -> Suite {
         serde_json::from_value(serde_json::json!({"suite": "fs", "server": server})).unwrap()
     }
 
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn an_installed_npm_server_becomes_settings() {
-        let suite = suite(serde_json::json!({
+        let suite = suite(&serde_json::json!({
             "npm": "@scope/server@1.2.0", "entry": "dist/index.js", "arguments": ["{sandbox}/x"],
             "environment": {"STORE": "{sandbox}/m"}, "allow": ["read"], "files": {"x/a": "text"}}));
         let base = tempfile::tempdir().unwrap();
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_installed_python_server_becomes_settings() {
-        let suite = suite(serde_json::json!({
+        let suite = suite(&serde_json::json!({
             "pip": "mcp-server-git@2026.10.19", "entry": "mcp_server_git", "arguments": ["--repository", "{sandbox}/shop"],
             "allow": ["git_log"], "git": {"shop": {"commits": [{"message": "Start", "date": "2026-03-02T09:00:00Z"}]}}}));
         let base = tempfile::tempdir().unwrap();
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_wrongly_named_server_is_told() {
         let base = tempfile::tempdir().unwrap();
-        let both = suite(serde_json::json!({"npm": "a@1", "pip": "b@1", "entry": "x"}));
+        let both = suite(&serde_json::json!({"npm": "a@1", "pip": "b@1", "entry": "x"}));
         let message = server_for(&both, base.path(), &programs(), base.path())
             .unwrap_err()
             .to_string();

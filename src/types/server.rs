@@ -182,12 +182,13 @@ impl Server {
         self.npm.as_deref().or(self.pip.as_deref()).unwrap_or("?")
     }
 
-    /// Everything that is wrong with it, each with the text to look for in the file.
+    /// Everything that is wrong with it, each with the text to look for in the file after `server:`,
+    /// empty for the whole.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         let mut report = |anchor: &str, message: String| found.push((anchor.to_owned(), message));
         match self.package() {
-            Err(message) => report("server:", message),
+            Err(message) => report("", message),
             Ok(package) => {
                 if !is_entry(package.registry, &self.entry) {
                     report(

@@ -256,7 +256,7 @@ fn oracle_plays(case: &Case, tried: &mut BTreeSet<String>) -> Vec<Play> {
             if turn > 0 && !is_new {
                 continue;
             }
-            let mut play: Play = calls.iter().map(|call| call.to_string()).collect();
+            let mut play: Play = calls.iter().map(ToString::to_string).collect();
             if case.ends == Ends::Answer {
                 play.push(say(&answer));
             }
@@ -387,7 +387,7 @@ fn a_server_sees_no_variable_of_ours() {
         .env("OPENAI_API_KEY", "planted-4711")
         .output()
         .unwrap();
-    let content = std::fs::read_to_string(context.only_run().join("content.jsonl")).unwrap();
-    assert!(content.contains("C.UTF-8"), "{}", stderr(&output));
-    assert!(!content.contains("planted-4711") && !content.contains("OPENAI_API_KEY"));
+    let record = std::fs::read_to_string(context.only_run().join("content.jsonl")).unwrap();
+    assert!(record.contains("C.UTF-8"), "{}", stderr(&output));
+    assert!(!record.contains("planted-4711") && !record.contains("OPENAI_API_KEY"));
 }

@@ -24,7 +24,9 @@ fn suites_have_the_cases_they_promise() {
     for name in ["weather", "pipelines", "abstain"] {
         assert!(cases(name) >= 20, "{name}: {}", cases(name));
     }
-    assert!(cases("filesystem") >= 10);
+    for name in ["filesystem", "everything", "time", "git", "memory"] {
+        assert!(cases(name) >= 10, "{name}: {}", cases(name));
+    }
     assert!((24..=30).contains(&cases("quick")), "{}", cases("quick"));
 }
 
