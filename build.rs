@@ -10,6 +10,14 @@ fn git(arguments: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script its profile in no other way"
+)]
+fn opt_level() -> String {
+    std::env::var("OPT_LEVEL").unwrap_or_default()
+}
+
 fn main() {
     let revision = git(&["rev-parse", "--short=12", "HEAD"]).map_or_else(String::new, |hash| {
         let dirty = git(&["status", "--porcelain", "--untracked-files=no"])
@@ -17,6 +25,9 @@ fn main() {
         if dirty { format!("{hash}-dirty") } else { hash }
     });
     println!("cargo::rustc-env=BUILD_GIT_REVISION={revision}");
+    // Simulations among the tests draw fewer data sets in a build that is not optimised.
+    let level = opt_level();
+    println!("cargo::rustc-env=BUILD_OPT_LEVEL={level}");
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-changed=.git/index");
 }

@@ -8,8 +8,9 @@ and per row; with --summary compares them with toolbench's own within 1e-9, prin
 exits 1 if there is any (2 when something cannot be read). Standard library only, Python 3.9 or later.
 
 Written from the definitions (DESIGN.md section 4, `toolbench explain COLUMN`), not from the Rust.
-Bootstrap intervals depend on a random generator and are checked for order and bounds only; every
-Wilson interval, count, mean and quantile is checked in full.
+Every interval, count, mean, quantile, difference and p-value is checked in full, save bootstrap
+intervals that have to be drawn (calls, attempts, uncommon numbers of trials): those for order and
+bounds. In a run that stops once decided, differences are checked but for their level.
 """
 
 import argparse
@@ -18,83 +19,18 @@ import math
 import pathlib
 import sys
 from collections import Counter, defaultdict
-from statistics import NormalDist
 
-TOLERANCE = 1e-9
-Z = NormalDist().inv_cdf(0.975)
+from formulas import (TOLERANCE, choose, common_unit, holm, macro, mcnemar, mean, newcombe,
+                      percentiles, quantiles, redrawn, sign_flips, tango_limits, wilson)
+
 SUCCESS = {"passed", "recovered"}
 MODEL_FAULT = {"failed", "limit"}
 CLASS_OF_KIND = {"infra": "infra", "void": "serving", "tool": "tool", "harness": "harness"}
 PARSE_CODES = {"call_in_content", "malformed_json", "wrong_envelope", "stream_mismatch"}
+NO_COUNTS = dict.fromkeys(
+    ("expected", "made", "right_tool", "matched", "extra", "states", "states_met"), 0)
 SCHEMA_CODES = {"missing_required", "unexpected_param", "type_mismatch", "enum_violation",
                 "constraint_violation", "unknown_tool"}
-
-
-# ---- formulas ------------------------------------------------------------------------------------
-
-def wilson(successes, n):
-    """Wilson 1927: the p for which |observed - p| = z sqrt(p (1 - p) / n), solved as a quadratic."""
-    if n == 0:
-        return None, None
-    observed = successes / n
-    a = 1 + Z * Z / n
-    b = -(2 * observed + Z * Z / n)
-    c = observed * observed
-    root = math.sqrt(max(b * b - 4 * a * c, 0.0))
-    return max((-b - root) / (2 * a), 0.0), min((-b + root) / (2 * a), 1.0)
-
-
-def quantile(values, percent):
-    """Nearest rank: the smallest value that at least percent % of the values do not exceed. Above the
-    median only when at least one value is expected beyond it."""
-    n = len(values)
-    if n == 0 or (percent > 50 and n * (100 - percent) < 100):
-        return None
-    for value in sorted(values):
-        if 100 * sum(other <= value for other in values) >= percent * n:
-            return value
-    return None
-
-
-def quantiles(values):
-    values = list(values)
-    found = {f"p{percent}": quantile(values, percent) for percent in (50, 90, 95, 99)}
-    return {"n": len(values), **found, "max": max(values, default=None)}
-
-
-def mean(values):
-    values = list(values)
-    return math.fsum(values) / len(values) if values else None
-
-
-def macro(cases, pair):
-    """Mean over cases of hits / of, where pair(trial) gives (hits, of) or None."""
-    per_case = []
-    for trials in cases:
-        pairs = [found for found in map(pair, trials) if found and found[1] > 0]
-        if pairs:
-            per_case.append(pairs)
-    hits = sum(h for pairs in per_case for h, _ in pairs)
-    of = sum(o for pairs in per_case for _, o in pairs)
-    shares = [sum(h for h, _ in pairs) / sum(o for _, o in pairs) for pairs in per_case]
-    result = {"rate": mean(shares), "hits": hits, "of": of}
-    if not shares:
-        low, high, method, n = None, None, "none", 0
-    elif len(shares) == 1:
-        (low, high), n = wilson(hits, of), of
-        method = "wilson" if of == 1 else "wilson_one_case"
-    else:
-        total, n = math.fsum(shares), len(shares)
-        single = all(len(pairs) == 1 for pairs in per_case)
-        few = min(total, n - total)
-        (low, high), method = wilson(total, n), "wilson"
-        if not single and few >= 5 - TOLERANCE:
-            low, high, method = None, None, "bootstrap"
-    return {**result, "low": low, "high": high, "method": method, "n": n}
-
-
-def choose(n, k):
-    return math.comb(n, k)
 
 
 # ---- one trial -----------------------------------------------------------------------------------
@@ -137,6 +73,23 @@ def tokens(attempt):
     return attempt["usage"]["prompt_tokens"] + attempt["usage"]["output_tokens"]
 
 
+def first_output(trial):
+    first = trial["time"].get("to_first_token_ms")
+    if first is None or not trial["attempts"]:
+        return []
+    return [first + (trial["attempts"][0]["timing"].get("reasoning_ms") or 0)]
+
+
+def inter_token(attempt):
+    gaps, ms = attempt["usage"]["output_tokens"] - 1, attempt["timing"]["decode_ms"]
+    return ms / gaps if gaps > 0 and ms > 0 else None
+
+
+def needed(trial):
+    """Corrections that a successful trial needed."""
+    return trial["outcome"].get("corrections", 0) if succeeded(trial) else None
+
+
 # ---- one row -------------------------------------------------------------------------------------
 
 def recompute(cases, steering):
@@ -171,6 +124,19 @@ def recompute(cases, steering):
         reading = attempt[steering(trial)]
         return reads_calls(reading) and attempt["valid_calls"] == len(reading["calls"])
 
+    def times(value):
+        """Values of scored trials, by case, where there is one."""
+        return quantiles([v for t in case if scored(t) for v in value(t) if v is not None]
+                         for case in cases)
+
+    def time(name):
+        return times(lambda t: [t["time"].get(name)])
+
+    def counted_calls(pair):
+        """Of the judge's counts, where there are some."""
+        return macro(cases, lambda t: pair({**NO_COUNTS, **t["call_counts"]})
+                     if scored(t) and t.get("call_counts") else None)
+
     excluded = Counter(CLASS_OF_KIND[kind(t)] for t in trials if kind(t) in CLASS_OF_KIND)
     row = {
         "cases": len(cases),
@@ -196,21 +162,30 @@ def recompute(cases, steering):
             lambda t: scored(t) and t["abstention"],
             lambda t: succeeded(t) or (not attempted_any(t) and t.get("answer") is not None))),
         "trigger": trigger(cases),
+        "against_expected": {
+            "tool_selection": counted_calls(
+                lambda c: (c["right_tool"], c["expected"]) if c["made"] else None),
+            "arguments": counted_calls(lambda c: (c["matched"], c["right_tool"])),
+            "call_set_f1": counted_calls(
+                lambda c: (2 * c["matched"], c["expected"] + c["made"]) if c["expected"] else None),
+            "end_state": counted_calls(lambda c: (c["states_met"], c["states"])),
+            "extra_calls": counted_calls(lambda c: (c["extra"], c["made"])),
+        },
         "excluded": {
             "trials": sum(excluded.values()),
             "share": sum(excluded.values()) / len(trials) if trials else None,
             **{name: excluded[name] for name in CLASS_OF_KIND.values()},
         },
         "latency": {
-            "first_token_ms": quantiles(t["time"]["to_first_token_ms"] for t in counted
-                                        if t["time"].get("to_first_token_ms") is not None),
-            "valid_call_ms": quantiles(t["time"]["to_valid_call_ms"] for t in counted
-                                       if t["time"].get("to_valid_call_ms") is not None),
-            "task_ms": quantiles(t["time"]["total_ms"] for t in counted),
-            "task_successful_ms": quantiles(
-                t["time"]["total_ms"] for t in counted if succeeded(t)),
-            "task_failed_ms": quantiles(
-                t["time"]["total_ms"] for t in counted if not succeeded(t)),
+            "first_token_ms": time("to_first_token_ms"),
+            "first_output_ms": times(first_output),
+            "inter_token_ms": times(lambda t: map(inter_token, t["attempts"])),
+            "valid_call_ms": time("to_valid_call_ms"),
+            "task_ms": time("total_ms"),
+            "task_successful_ms": times(
+                lambda t: [t["time"]["total_ms"]] if succeeded(t) else []),
+            "task_failed_ms": times(
+                lambda t: [] if succeeded(t) else [t["time"]["total_ms"]]),
             "task_mean_ms": mean(t["time"]["total_ms"] for t in counted),
             "model_mean_ms": mean(t["time"]["model_ms"] for t in counted),
             "tool_mean_ms": mean(t["time"]["tool_ms"] for t in counted),
@@ -228,7 +203,7 @@ def recompute(cases, steering):
         "peak_memory_bytes": max((a["peak_memory_bytes"] for t in trials for a in t["attempts"]
                                   if a.get("peak_memory_bytes") is not None), default=None),
         "failures": Counter(code(t) for t in counted if not succeeded(t)),
-        "grammar": grammar(trials),
+        "grammar": grammar(cases, trials),
         "repeats": repeats(cases),
     }
     return row
@@ -248,11 +223,16 @@ def trigger(cases):
             need, right = need + 1, right + part
     precision = right / (right + wrong) if right + wrong > 0 else None
     recall = right / need if need else None
-    f1 = None
+    f1, joint = None, (None, None)
     if precision is not None and recall is not None:
         f1 = 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
-    return {"precision": precision, "recall": recall, "f1": f1,
-            "call_cases": need, "no_call_cases": none}
+        joint = [2 * limit / (1 + limit) for limit in wilson(right, need + wrong)]
+    found = {"precision": precision, "recall": recall, "f1": f1,
+             "call_cases": need, "no_call_cases": none}
+    for name, limits in (("precision", wilson(right, right + wrong)),
+                         ("recall", wilson(right, need)), ("f1", joint)):
+        found[f"{name}_low"], found[f"{name}_high"] = limits
+    return found
 
 
 def speed(attempts):
@@ -270,20 +250,34 @@ def speed(attempts):
 
 def corrections(cases, counted):
     corrected = [t for t in counted if t["corrections"] > 0]
+    turns = sum(a["attempt"] == 1 for t in counted for a in t["attempts"])
+
+    def exhausted(trial):
+        return kind(trial) == "limit" and trial["outcome"].get("code") == "corrections_exhausted"
+
     return {
         "mean": mean(t["corrections"] for t in counted),
+        "attempts_mean": mean(len(t["attempts"]) for t in counted),
+        "attempts_per_turn": sum(len(t["attempts"]) for t in counted) / turns if turns else None,
+        "exhausted": macro(cases, lambda t: (int(exhausted(t)), 1) if scored(t) else None),
+        "within": [{
+            "corrections": r,
+            "success": macro(cases, lambda t: (int(succeeded(t) and needed(t) <= r), 1)
+                             if scored(t) else None),
+            "recovery": macro(cases, lambda t: (int(succeeded(t) and 1 <= needed(t) <= r), 1)
+                              if scored(t) and t["corrections"] > 0 else None),
+        } for r in range(max((t["corrections"] for t in counted), default=0) + 1)],
         "corrected_trials": len(corrected),
         "recovery": macro(cases, lambda t: (int(succeeded(t)), 1)
                           if scored(t) and t["corrections"] > 0 else None),
-        "exhausted_trials": sum(t["outcome"].get("code") == "corrections_exhausted"
-                                and kind(t) == "limit" for t in counted),
+        "exhausted_trials": sum(map(exhausted, counted)),
         "overhead_ms": mean(t["time"]["correction_ms"] for t in corrected),
         "overhead_tokens": mean(sum(tokens(a) for a in t["attempts"] if a["attempt"] > 1)
                                 for t in corrected),
     }
 
 
-def grammar(trials):
+def grammar(cases, trials):
     asked = [t for t in trials if t["constraint_asked"] == "grammar"]
     if not asked:
         return None
@@ -293,7 +287,17 @@ def grammar(trials):
     def with_code(codes):
         return sum(any(v["code"] in codes for v in a.get("violations", [])) for a in attempts)
 
+    def compiled(trial):
+        answered = any(a.get("reply") is not None for a in trial["attempts"])
+        if trial["constraint_asked"] != "grammar" or not (answered or trial.get("constraint_refused")):
+            return None
+        return int(trial["constraint_effective"] == "grammar"), 1
+
     return {"asked_trials": len(asked), "effective_trials": len(effective),
+            "compiled": macro(cases, compiled),
+            "compile_ms": quantiles([a["timing"]["grammar_ms"] for t in case if t in effective
+                                     for a in t["attempts"] if a.get("reply") is not None]
+                                    for case in cases),
             "attempts": len(attempts), "unparseable_attempts": with_code(PARSE_CODES),
             "schema_invalid_attempts": with_code(SCHEMA_CODES),
             "cut_attempts": with_code({"max_tokens_cut"})}
@@ -305,10 +309,79 @@ def repeats(cases):
     if not counts or all(n == 1 for n, _ in counts):
         return None
     k = min(n for n, _ in counts)
-    some = mean(1 - choose(n - c, k) / choose(n, k) for n, c in counts)
-    all_k = mean(choose(c, k) / choose(n, k) for n, c in counts)
-    return {"k": k, "pass_at_k": some, "pass_hat_k": all_k, "reliability_gap": some - all_k,
-            "flaky_cases": sum(0 < c < n for n, c in counts), "cases": len(counts)}
+
+    def some(n, c, k):
+        return 1 - choose(n - c, k) / choose(n, k)
+
+    def every(n, c, k):
+        return choose(c, k) / choose(n, k)
+
+    def with_limits(name, values):
+        values = list(values)
+        low, high = wilson(math.fsum(values), len(values))
+        return {name: mean(values), f"{name}_low": low, f"{name}_high": high}
+
+    def estimates(k):
+        return {"k": k, **with_limits("pass_at_k", (some(n, c, k) for n, c in counts)),
+                **with_limits("pass_hat_k", (every(n, c, k) for n, c in counts))}
+
+    flaky = with_limits("flaky_rate", (float(0 < c < n) for n, c in counts))
+    return {**estimates(k), "cases": len(counts), "by_k": [estimates(i) for i in range(1, k + 1)],
+            **with_limits("reliability_gap", (some(n, c, k) - every(n, c, k) for n, c in counts)),
+            "flaky_cases": sum(0 < c < n for n, c in counts), "flaky_rate": flaky["flaky_rate"],
+            "flaky_low": flaky["flaky_rate_low"], "flaky_high": flaky["flaky_rate_high"],
+            "flaky": [{"suite": case[0]["cell"]["suite"], "case": case[0]["case"],
+                       "successes": c, "trials": n}
+                      for case, (n, c) in zip((x for x in cases if any(map(scored, x))), counts)
+                      if 0 < c < n]}
+
+
+# ---- pairs ---------------------------------------------------------------------------------------
+
+def side_key(side):
+    return (side["model"], side["dialect"], side["constraint"], side["variant"], side["tier"],
+            tuple(sorted(side["settings"].items())))
+
+
+def difference(comparison, trials):
+    """What one comparison of the summary must say, from the trials of its two sides."""
+    sides = []
+    for name in ("baseline", "candidate"):
+        cases = defaultdict(list)
+        for t in trials:
+            refused = (t["constraint_asked"] == "grammar" and t["constraint_effective"] != "grammar"
+                       and comparison["family"] == "constraint")
+            if side_key(t["cell"]) == side_key(comparison[name]) and scored(t) and not refused:
+                cases[t["cell"]["suite"], t["case"], t["case_hash"]].append(succeeded(t))
+        sides.append(cases)
+    pairs = [(sides[0][case], sides[1][case]) for case in sides[0] if case in sides[1]]
+    if not pairs:
+        return None
+    n = len(pairs)
+    shares = [(sum(a) / len(a), sum(b) / len(b)) for a, b in pairs]
+    both = math.fsum(a * b for a, b in shares)
+    up = math.fsum((1 - a) * b for a, b in shares)
+    down = math.fsum(a * (1 - b) for a, b in shares)
+    single = all(len(a) == len(b) == 1 for a, b in pairs)
+    unit = common_unit({len(side) for pair in pairs for side in pair})
+    found = {"cases": n, "difference": (up - down) / n, "only_candidate": up, "only_baseline": down}
+    if single:
+        found["p_value"] = mcnemar(round(up), round(down))
+    elif unit:
+        found["p_value"] = sign_flips([round((b - a) * unit) for a, b in shares])
+    unequal = sum(abs(a - b) > 1e-9 for a, b in shares)
+    if single or unequal < 10:
+        low, high = newcombe(both, up, down, n - both - up - down)
+        if n < 10:
+            tango = tango_limits(up, down, n)
+            low, high = min(low, tango[0]), max(high, tango[1])
+        found.update(low=low, high=high)
+    elif unit:
+        total = redrawn([[(sum(b), len(b), unit // len(b)), (sum(a), len(a), -unit // len(a))]
+                         for a, b in pairs])
+        low, high = percentiles(total, 0.025)
+        found.update(low=low / (unit * n), high=high / (unit * n))
+    return found
 
 
 # ---- a run ---------------------------------------------------------------------------------------
@@ -381,6 +454,10 @@ class Comparison:
     def walk(self, where, mine, theirs):
         if isinstance(mine, dict) and "method" in mine:
             self.rate(where, mine, theirs)
+        elif isinstance(mine, list) and mine and isinstance(mine[0], dict):
+            self.check(f"{where}: length", len(mine), len(theirs or []))
+            for index, (one, two) in enumerate(zip(mine, theirs or [])):
+                self.walk(f"{where}[{index}]", one, two)
         elif isinstance(mine, dict):
             if not isinstance(theirs, dict):
                 self.check(where, mine, theirs)
@@ -390,10 +467,32 @@ class Comparison:
         else:
             self.check(where, mine, theirs)
 
+    def pairs(self, trials, summary):
+        found = [difference(c, trials) for c in summary["comparisons"]]
+        families = defaultdict(list)
+        for index, c in enumerate(summary["comparisons"]):
+            side = c["candidate"]
+            held = ((side["dialect"], side["constraint"], side["variant"])
+                    if c["family"] == "model" else side["model"])
+            families[c["family"], held].append(index)
+        for members in families.values():
+            p_values = [(found[i] or {}).get("p_value", 1.0) for i in members]
+            if all(found[i] is None or "p_value" in found[i] for i in members):
+                for i, adjusted in zip(members, holm(p_values)):
+                    if found[i]:
+                        found[i]["p_holm"] = adjusted
+        fixed = summary["header"]["sequential"] is None
+        for mine, c in zip(found, summary["comparisons"]):
+            where = f"{c['family']} {c['candidate']['model']} against {c['baseline']['model']}"
+            self.check(f"{where}: paired", mine is not None, c["difference"] is not None)
+            for name, value in (mine or {}).items():
+                if fixed or name not in ("low", "high"):
+                    self.check(f"{where}.{name}", value, c[name])
+
     def rate(self, where, mine, theirs):
         for name in ("rate", "hits", "of", "method", "n"):
             self.check(f"{where}.{name}", mine[name], theirs[name])
-        if mine["method"] == "bootstrap":
+        if mine["method"] == "bootstrap" and mine["low"] is None:
             ordered = 0 <= theirs["low"] <= theirs["rate"] <= theirs["high"] <= 1
             self.check(f"{where} in order", True, ordered)
         else:
@@ -453,6 +552,7 @@ def main():
                      summary["header"]["superseded_trials"])
     comparison.rows("cell", cells, summary["cells"])
     comparison.rows("row", totals, summary["totals"])
+    comparison.pairs(trials, summary)
     for mismatch in comparison.mismatches:
         print(f"MISMATCH {mismatch}")
     print(f"{comparison.checked} numbers compared, {len(comparison.mismatches)} differ")

@@ -19,6 +19,17 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// The smallest interval that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self {
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+        }
+    }
+}
+
 /// The 97.5 % quantile of the standard normal distribution, 1.959963984540054.
 pub fn z_95() -> f64 {
     Normal::standard().inverse_cdf(0.975)

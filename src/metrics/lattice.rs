@@ -7,6 +7,11 @@
 /// Most mass that may be cut off either end of a sum: far below any quantile asked for.
 const TRIMMED: f64 = 1e-18;
 
+/// Lengths and ranks as places. What is this long does not fit a machine.
+fn signed(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
 /// A distribution on the whole numbers from `lowest` on.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Lattice {
@@ -67,7 +72,7 @@ impl Lattice {
     }
 
     fn highest(&self) -> i64 {
-        self.lowest + self.mass.len() as i64 - 1
+        self.lowest + signed(self.mass.len()) - 1
     }
 
     /// The sum of two independent numbers.
@@ -107,7 +112,7 @@ impl Lattice {
         self.mass.truncate((self.mass.len() - back).max(1));
         let front = kept_from(&mut self.mass.iter()).min(self.mass.len() - 1);
         self.mass.drain(..front);
-        self.lowest += front as i64;
+        self.lowest += signed(front);
     }
 
     /// The sum of `count` independent numbers of this distribution.
@@ -132,12 +137,11 @@ impl Lattice {
     pub(super) fn middle(&self, tail: f64) -> (i64, i64) {
         let beyond = |values: &mut dyn Iterator<Item = &f64>| {
             let mut mass = 0.0;
-            values
-                .take_while(|value| {
-                    mass += **value;
-                    mass <= tail
-                })
-                .count() as i64
+            let cut = values.take_while(|value| {
+                mass += **value;
+                mass <= tail
+            });
+            signed(cut.count())
         };
         let low = self.lowest + beyond(&mut self.mass.iter());
         let high = self.highest() - beyond(&mut self.mass.iter().rev());
@@ -146,7 +150,7 @@ impl Lattice {
 
     /// Mass at least `distance` away from 0.
     pub(super) fn at_least_from_zero(&self, distance: i64) -> f64 {
-        let far = |place: usize| (self.lowest + place as i64).abs() >= distance;
+        let far = |place: usize| (self.lowest + signed(place)).abs() >= distance;
         let masses = self.mass.iter().enumerate();
         masses
             .filter(|(place, _)| far(*place))

@@ -6,16 +6,17 @@
 //!
 //! One trial a case: the power of the exact McNemar test, the conditional power averaged over the
 //! number of discordant cases (Schork, Williams 1980, Biom J 22:349-355; DIST=EXACT_COND of SAS
-//! PROC POWER). Several trials: (z of the level + z of the power) standard errors of the mean
-//! difference (Miller 2024, "Adding error bars to evals", section 5). One rate: the power of the
-//! score test of one proportion, exactly from the binomial distribution. `tests/it/coverage`
-//! checks each by simulation.
+//! PROC POWER). Several trials: half of the interval's width, which the difference has to exceed,
+//! and z of the power standard errors of the mean difference (as in Miller 2024, "Adding error bars
+//! to evals", section 5, with the width of the interval that is used). One rate: the power of the
+//! score test of one proportion, exactly from the binomial distribution. `tests/it/coverage` checks
+//! each by simulation.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, ContinuousCDF, Discrete, DiscreteCDF, Normal};
 
-use super::interval::{wilson, z_95, z_of};
+use super::interval::{wilson, z_95};
 use super::rates::{IntervalMethod, Rate};
 use super::verdict::{Estimate, LEVEL, PairedCase, TestMethod};
 
@@ -48,19 +49,17 @@ pub struct Detectable {
 
 /// See [`Detectable`]. `None` without cases, and where even a difference of 1 would be missed.
 pub fn detectable_difference(cases: &[PairedCase], alpha: f64) -> Option<Detectable> {
-    let estimate = Estimate::of(cases)?;
+    let estimate = Estimate::at(cases, alpha)?;
     let n = cases.len();
     let table = &estimate.table;
     let discordance = (table.only_baseline + table.only_candidate) / n as f64;
     let spread = spread(cases);
     let (difference, formula) = match (estimate.p_method, spread) {
         (TestMethod::SignFlip, Some(spread)) if spread > 0.0 => {
-            let errors = z_of(alpha) + z_power();
-            let difference = errors * spread / (n as f64).sqrt();
-            (
-                difference,
-                "(z of the level + z of the power) · spread / √cases",
-            )
+            let interval = estimate.interval;
+            let half = (interval.high - interval.low) / 2.0;
+            let difference = half + z_power() * spread / (n as f64).sqrt();
+            (difference, BY_SPREAD)
         }
         _ => (
             detectable_discordant(n as u64, discordance, alpha)?,
@@ -70,7 +69,7 @@ pub fn detectable_difference(cases: &[PairedCase], alpha: f64) -> Option<Detecta
     if difference > 1.0 {
         return None;
     }
-    let by_spread = formula.starts_with('(');
+    let by_spread = formula == BY_SPREAD;
     Some(Detectable {
         difference,
         power: POWER,
@@ -81,6 +80,8 @@ pub fn detectable_difference(cases: &[PairedCase], alpha: f64) -> Option<Detecta
         formula: formula.to_owned(),
     })
 }
+
+const BY_SPREAD: &str = "half of the interval's width + z of the power · spread / √cases";
 
 /// Standard deviation of the differences per case; `None` with fewer than two.
 fn spread(cases: &[PairedCase]) -> Option<f64> {

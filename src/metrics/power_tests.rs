@@ -80,8 +80,14 @@ fn several_trials_use_the_spread_of_the_differences() {
         .collect();
     let found = detectable_difference(&cases, 0.05).unwrap();
     let spread = found.spread.unwrap();
-    // By hand: (1.95996 + 0.84162) standard errors.
-    near(found.difference, 2.801_585 * spread / 30_f64.sqrt(), 1e-6);
+    // By hand: half of the interval's width and 0.84162 standard errors.
+    let interval = Estimate::of(&cases).unwrap().interval;
+    let half = (interval.high - interval.low) / 2.0;
+    near(
+        found.difference,
+        half + 0.841_621_2 * spread / 30_f64.sqrt(),
+        1e-6,
+    );
     assert_eq!(found.discordance, None);
     let single = vec![
         PairedCase {

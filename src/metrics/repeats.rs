@@ -119,18 +119,18 @@ pub(super) fn repeats(cases: &Cases<'_>) -> Option<Repeats> {
     };
     let by_k: Vec<PassK> = (1..=k)
         .map(|k| {
-            let at = values(&|case| pass_at_k(case.trials, case.successes, k));
-            let hat = values(&|case| pass_hat_k(case.trials, case.successes, k));
-            let (pass_at_k, at) = Rate::of_values(&at)?;
-            let (pass_hat_k, hat) = Rate::of_values(&hat)?;
+            let some = values(&|case| pass_at_k(case.trials, case.successes, k));
+            let all = values(&|case| pass_hat_k(case.trials, case.successes, k));
+            let (some, of_some) = Rate::of_values(&some)?;
+            let (all, of_all) = Rate::of_values(&all)?;
             Some(PassK {
                 k,
-                pass_at_k,
-                pass_at_k_low: at.low,
-                pass_at_k_high: at.high,
-                pass_hat_k,
-                pass_hat_k_low: hat.low,
-                pass_hat_k_high: hat.high,
+                pass_at_k: some,
+                pass_at_k_low: of_some.low,
+                pass_at_k_high: of_some.high,
+                pass_hat_k: all,
+                pass_hat_k_low: of_all.low,
+                pass_hat_k_high: of_all.high,
             })
         })
         .collect::<Option<_>>()?;

@@ -7,7 +7,7 @@
 use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, DiscreteCDF, Normal};
 
 use super::bootstrap::Random;
-use super::interval::PairedTable;
+use super::interval::{Interval, PairedTable};
 use super::lattice::Lattice;
 
 /// Exact McNemar test, two-sided: twice the smaller tail of Binomial(b + c, 1/2), at most 1, for
@@ -41,6 +41,32 @@ pub fn tango(only_candidate: f64, only_baseline: f64, cases: f64, difference: f6
     } else {
         distance.signum() * f64::INFINITY
     }
+}
+
+/// Tango's interval of a paired difference: where [`tango`] is ±z.
+pub fn tango_interval(table: &PairedTable, z: f64) -> Option<Interval> {
+    let n = table.cases();
+    if n <= 0.0 {
+        return None;
+    }
+    let (b, c) = (table.only_candidate, table.only_baseline);
+    let estimate = (b - c) / n;
+    let limit = |end: f64| {
+        let (mut inside, mut outside) = (estimate, end);
+        for _ in 0..60 {
+            let middle = f64::midpoint(inside, outside);
+            if tango(b, c, n, middle).abs() > z {
+                outside = middle;
+            } else {
+                inside = middle;
+            }
+        }
+        inside
+    };
+    Some(Interval {
+        low: limit(-1.0),
+        high: limit(1.0),
+    })
 }
 
 /// Tango's equivalence test of a paired difference: the larger of the p-values of the two one-sided

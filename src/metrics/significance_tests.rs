@@ -32,6 +32,20 @@ fn mcnemar_agrees_with_statsmodels() {
 fn tango_agrees_with_the_published_interval() {
     near(tango(1.0, 7.0, 21.0, -0.517), 1.96, 0.003);
     near(tango(1.0, 7.0, 21.0, -0.026), -1.96, 0.003);
+    let airway = PairedTable {
+        both: 1.0,
+        only_candidate: 1.0,
+        only_baseline: 7.0,
+        neither: 12.0,
+    };
+    let interval = tango_interval(&airway, 1.959_963_985).unwrap();
+    near(interval.low, -0.517, 5e-4);
+    near(interval.high, -0.026, 5e-4);
+    let all = PairedTable {
+        only_candidate: 7.0,
+        ..PairedTable::default()
+    };
+    near(tango_interval(&all, 1.96).unwrap().high, 1.0, 1e-12);
     // Without a discordant case the interval is ±z²/(n + z²).
     near(tango(0.0, 0.0, 40.0, 0.087_621_601_2), -1.959_964, 1e-6);
 }

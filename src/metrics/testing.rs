@@ -358,6 +358,25 @@ pub(crate) fn sample() -> Run {
     run
 }
 
+/// Two models, 30 cases with four trials each, most of them flaky, one trial of the second lost.
+pub(crate) fn repeated_pair() -> Run {
+    let mut run = Run::new();
+    for (model, bias) in [("one", 3), ("two", 5)] {
+        for trial in 0..4_usize {
+            // Any fixed pattern of successes and failures that differs from trial to trial.
+            let passes = |case: usize| (case * case * 7 + trial * 11 + case * trial * 3) % 8 < bias;
+            let letters = (0..30).map(|case| match (model, trial, case) {
+                ("two", 2, 4) => 'V',
+                _ if passes(case) => 'P',
+                _ => 'F',
+            });
+            let script: String = letters.collect();
+            run.trial_of_cell(&key(model, Constraint::Off), trial as u32, &script);
+        }
+    }
+    run
+}
+
 /// One model, five trials a case, some cases flaky.
 pub(crate) fn repeated() -> Run {
     let mut run = Run::new();

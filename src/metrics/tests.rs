@@ -148,6 +148,17 @@ fn repeats_are_estimated_without_bias() {
 }
 
 #[test]
+fn many_flaky_cases_are_resampled() {
+    let summary = summary_of(&super::testing::repeated_pair());
+    let found = &summary.comparisons[0];
+    assert_eq!(found.method, verdict::DifferenceMethod::PairedBootstrap);
+    assert_eq!(found.p_method, verdict::TestMethod::SignFlip);
+    assert!(found.detectable.as_ref().unwrap().spread.is_some());
+    let method = summary.totals[0].success.method;
+    assert_eq!(method, rates::IntervalMethod::Bootstrap);
+}
+
+#[test]
 fn speed_and_tokens_by_hand() {
     let mut run = Run::new();
     run.cell(&key("smollm2", Constraint::Off), "PR");

@@ -19,7 +19,9 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use super::bootstrap;
 use super::interval::{Interval, PairedTable, newcombe_paired_at, z_of};
 use super::lattice::common_multiple;
-use super::significance::{mcnemar_exact, sign_flip, sign_flip_drawn, tango_equivalence};
+use super::significance::{
+    mcnemar_exact, sign_flip, sign_flip_drawn, tango_equivalence, tango_interval,
+};
 
 /// Successes of one case's scored trials on both sides; neither is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,9 @@ pub enum DifferenceMethod {
     /// Newcombe's square-and-add for paired proportions with corrected phi, over cases. With
     /// several trials, on the table expected of one trial drawn from each side of every case.
     NewcombePaired,
+    /// On each side the wider of Newcombe's and Tango's limits: with fewer than 10 cases, where
+    /// Newcombe's alone holds the difference in 86 % of data sets at worst.
+    NewcombeTango,
     /// Percentile bootstrap over cases, then trials; computed exactly where cases have up to 6
     /// trials a side, else 4,000 draws with a fixed seed.
     PairedBootstrap,
@@ -149,6 +154,8 @@ pub struct Estimate {
 /// Cases whose sides must differ before the paired bootstrap is trusted: with fewer, its width
 /// rests on a handful of values, and with none it is 0.
 const BOOTSTRAP_NEEDS: usize = 10;
+/// Fewest cases for which Newcombe's interval stands alone.
+const NEWCOMBE_NEEDS: usize = 10;
 /// Beyond this many cases, a number of cases is no advice.
 const MOST_CASES: f64 = 1e6;
 /// Level of tests and intervals in a fixed design.
@@ -206,6 +213,10 @@ impl Estimate {
         };
         let (method, interval) = match resampled {
             Some(interval) => (DifferenceMethod::PairedBootstrap, interval),
+            None if cases.len() < NEWCOMBE_NEEDS => {
+                let tango = tango_interval(&table, z_of(alpha)).unwrap_or(newcombe);
+                (DifferenceMethod::NewcombeTango, newcombe.hull(tango))
+            }
             None => (DifferenceMethod::NewcombePaired, newcombe),
         };
         let (p_method, p_value) = if single {
@@ -304,7 +315,9 @@ impl Estimate {
                 "smallest n for which the interval, its width scaled by the square root of cases / n, \
                  lies inside the margin, or excludes 0 with p within its limit"
             }
-            DifferenceMethod::NewcombePaired | DifferenceMethod::None => {
+            DifferenceMethod::NewcombePaired
+            | DifferenceMethod::NewcombeTango
+            | DifferenceMethod::None => {
                 "smallest n for which Newcombe's paired interval of the same proportions in n cases \
                  lies inside the margin, or excludes 0 with an exact p within its limit"
             }
@@ -349,8 +362,11 @@ impl Estimate {
             };
             return (interval, table, p_value);
         }
-        let interval = newcombe_paired_at(&table, z_of(self.alpha))
-            .map_or(self.interval, |(_, interval)| interval);
+        let z = z_of(self.alpha);
+        let newcombe = newcombe_paired_at(&table, z).map(|(_, interval)| interval);
+        let few = table.cases() < NEWCOMBE_NEEDS as f64;
+        let tango = tango_interval(&table, z).filter(|_| few);
+        let interval = newcombe.map_or(self.interval, |found| found.hull(tango.unwrap_or(found)));
         let p_value = mcnemar_exact(
             table.only_candidate.round() as u64,
             table.only_baseline.round() as u64,

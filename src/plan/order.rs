@@ -29,7 +29,7 @@ pub struct CasePlace {
 pub fn case_order(suites: &[Suite], seed: u64) -> Vec<CasePlace> {
     let mut by_suite = BTreeMap::new();
     for (suite, value) in suites.iter().enumerate() {
-        let mut by_category: BTreeMap<&str, Vec<(u64, &str, CasePlace)>> = BTreeMap::new();
+        let mut by_category: BTreeMap<&str, Vec<Drawn<'_>>> = BTreeMap::new();
         for (case, found) in value.cases.iter().enumerate() {
             let shuffled = trial_seed(seed, &value.suite, &found.id, ORDER);
             let place = CasePlace { suite, case };

@@ -202,15 +202,12 @@ fn times(row: &Row, fields: &mut Fields) {
         fields.number(&format!("{name}_p95_high_ms"), quantiles.p95_high);
         fields.number(&format!("{name}_p99_ms"), quantiles.p99);
     }
-    match &row.objective {
-        Some(objective) => {
-            fields.rate("objective", &objective.attainment);
-            fields.number("goodput_per_hour", objective.goodput_per_hour);
-        }
-        None => {
-            fields.no_rate("objective");
-            fields.number::<f64>("goodput_per_hour", None);
-        }
+    if let Some(objective) = &row.objective {
+        fields.rate("objective", &objective.attainment);
+        fields.number("goodput_per_hour", objective.goodput_per_hour);
+    } else {
+        fields.no_rate("objective");
+        fields.number::<f64>("goodput_per_hour", None);
     }
     fields.number("task_mean_ms", times.task_mean_ms);
     fields.number("model_mean_ms", times.model_mean_ms);

@@ -90,6 +90,28 @@ pub(super) fn open_questions(summary: &Summary) -> Vec<String> {
         .collect()
 }
 
+/// What a further run of as many cases would notice, where nothing is compared.
+fn noticeable(row: &Row) -> Option<String> {
+    let found = row.detectable.as_ref()?;
+    let change = |change: Option<f64>, word: &str| {
+        let points = percent(Some(change?));
+        Some(format!("a {word} under {points} points"))
+    };
+    let changes: Vec<String> = [change(found.fall, "fall"), change(found.rise, "rise")]
+        .into_iter()
+        .flatten()
+        .collect();
+    (!changes.is_empty()).then(|| {
+        format!(
+            "{}: with {} {} would be found in fewer than {:.0} % of runs.",
+            name(row),
+            count(row.cases, "case"),
+            changes.join(" or "),
+            100.0 * found.power
+        )
+    })
+}
+
 /// Models in order, those together that are not told apart.
 pub(super) fn rankings(summary: &Summary) -> Vec<String> {
     summary
@@ -290,6 +312,9 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
     );
     notes.extend(summary.header.sequential.iter().map(stopping));
     notes.extend(variation(summary));
+    if summary.comparisons.is_empty() {
+        notes.extend(rows.iter().filter_map(noticeable));
+    }
     let header = &summary.header;
     if header.superseded_trials > 0 {
         let trials = count(header.superseded_trials, "earlier result");

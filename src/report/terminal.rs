@@ -43,10 +43,9 @@ impl Reporter for Terminal {
         self.table(&tables::quality(rows), out)?;
         if self.detailed {
             self.table(&tables::calls(rows), out)?;
-            for table in [tables::against_expected(rows), tables::corrections(rows)] {
-                if let Some(table) = table {
-                    self.table(&table, out)?;
-                }
+            let further = [tables::against_expected(rows), tables::corrections(rows)];
+            for table in further.iter().flatten() {
+                self.table(table, out)?;
             }
         }
         if let Some(table) = tables::repeats(rows) {

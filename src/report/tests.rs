@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::metrics::testing::{Run, key, repeated, sample};
+use crate::metrics::testing::{Run, key, repeated, repeated_pair, sample};
 use crate::metrics::{SplitBy, SummaryOptions, summarise, summary_schema};
 use crate::record::format::Header;
 use crate::types::{Code, Constraint, Outcome, TrialRecord};
@@ -217,6 +217,7 @@ fn recomputed_numbers_agree() {
     for (run, by) in [
         (sample(), None),
         (repeated(), None),
+        (repeated_pair(), None),
         (awkward(), None),
         (sample(), Some(SplitBy::Category)),
     ] {

@@ -5,6 +5,7 @@
     unreachable_pub,
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "tests drive the process and fail by panicking"
 )]
@@ -14,6 +15,7 @@ mod support;
 mod catalogue;
 mod codes;
 mod commands;
+mod coverage;
 #[cfg(feature = "llama")]
 mod engine_live;
 #[cfg(feature = "llama")]

@@ -133,8 +133,18 @@ impl RunParts<'_> {
             progress.on_event(&Event::Notice { message })?;
         }
         let mut tee = Tee(vec![&mut writer, &mut progress]);
-        let result = match self.plan.looks {
-            None => execute(
+        let result = if self.plan.looks.is_some() {
+            let looking = looks::Looking {
+                plan: self.plan,
+                prepared: &prepared,
+                routes: &routing.routes,
+                ports,
+                directory: &directory,
+                cancel,
+            };
+            looking.until_decided(finished, &mut tee).await
+        } else {
+            execute(
                 self.plan,
                 &prepared,
                 &routing.routes,
@@ -145,18 +155,7 @@ impl RunParts<'_> {
             )
             .await
             .map(|totals| totals.interrupted)
-            .map_err(run_error),
-            Some(_) => {
-                let looking = looks::Looking {
-                    plan: self.plan,
-                    prepared: &prepared,
-                    routes: &routing.routes,
-                    ports,
-                    directory: &directory,
-                    cancel,
-                };
-                looking.until_decided(finished, &mut tee).await
-            }
+            .map_err(run_error)
         };
         close(ports).await;
         Ok((directory, result?))
