@@ -6,6 +6,7 @@
 //! ```
 //! Imports point only down this ladder; `tests/it/tidy.rs` holds it.
 
+pub mod authoring;
 pub mod cli;
 pub mod clock;
 pub mod config;

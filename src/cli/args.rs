@@ -62,7 +62,7 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value = "terminal")]
         format: ListFormat,
     },
-    /// List, show, check and install suites
+    /// List, show, write, check and install suites
     #[command(subcommand)]
     Suite(SuiteCommand),
     /// List, download, inspect and remove models
@@ -189,20 +189,45 @@ pub(super) struct RescoreArgs {
 /// Commands on suites.
 #[derive(Debug, Subcommand)]
 pub(super) enum SuiteCommand {
-    /// List suites
+    /// List suites with their cases by difficulty and category
+    #[command(
+        after_help = "Examples:\n  toolbench suite list\n  toolbench suite list --category abstain --difficulty medium,hard"
+    )]
     List {
+        /// Which cases are counted.
+        #[command(flatten)]
+        filter: CaseFilter,
         /// Output format
         #[arg(long, value_enum, default_value = "terminal")]
         format: ListFormat,
     },
-    /// Show a suite's tools and cases
+    /// Show a suite's tools and cases, or all that some of its cases ask, accept and refuse
+    #[command(
+        after_help = "Examples:\n  toolbench suite show weather\n  toolbench suite show weather --category recovery\n  toolbench suite show weather weather-current-berlin 'weather-unit-*'"
+    )]
     Show {
         /// Name or file
         name: String,
+        /// Cases to show whole: ids, or patterns with `*`
+        #[arg(value_name = "CASE")]
+        cases: Vec<String>,
+        /// Which cases are shown.
+        #[command(flatten)]
+        filter: CaseFilter,
         /// Output format
         #[arg(long, value_enum, default_value = "terminal")]
         format: ListFormat,
     },
+    /// Write a commented starter suite, or draft one from the tools of a server
+    #[command(
+        after_help = "Examples:\n  toolbench suite new library\n  toolbench suite new files --from-mcp --stdio \"npx -y @modelcontextprotocol/server-filesystem .\"\n  toolbench suite new files --from-mcp --mcp-config ~/.config/client/mcp.json --server files --allow write_file"
+    )]
+    New(Box<NewSuiteArgs>),
+    /// Turn a recorded trial into a case of a suite file
+    #[command(
+        after_help = "Examples:\n  toolbench suite add-case --from latest:weather-unit-kelvin --suite mine.yaml\n  toolbench suite add-case --from reports/20261120-070545-264bbb:1f0c --suite mine.yaml --id kelvin-again"
+    )]
+    AddCase(AddCaseArgs),
     /// Prove suites: form, references, schemas, that an oracle passes every case, that every near
     /// miss gets its code, and that agents without understanding stay below their ceilings
     Check {
@@ -220,6 +245,106 @@ pub(super) enum SuiteCommand {
         /// Name or file
         name: String,
     },
+}
+
+/// Which cases a command looks at.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct CaseFilter {
+    /// Only cases of these categories
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(super) category: Vec<String>,
+    /// Only cases of these difficulties
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', value_parser = ["easy", "medium", "hard"])]
+    pub(super) difficulty: Vec<String>,
+}
+
+/// Arguments of `suite new`.
+#[derive(Debug, Args)]
+pub(super) struct NewSuiteArgs {
+    /// Name of the suite: lower case letters, digits and `-`; its file is NAME.yaml
+    pub(super) name: String,
+    /// Folder to write into
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) dir: PathBuf,
+    /// Draft cases for each tool of an MCP server, and record what its read-only tools answer
+    #[arg(long, requires = "source")]
+    pub(super) from_mcp: bool,
+    /// Where the tools are.
+    #[command(flatten)]
+    pub(super) server: McpSelector,
+    /// Name of the server in the list, where it has several
+    #[arg(
+        long = "server",
+        value_name = "NAME",
+        requires = "mcp_config",
+        help_heading = "Drafting from a server"
+    )]
+    pub(super) listed: Option<String>,
+    /// Call these tools too, though they are not marked read-only
+    #[arg(
+        long,
+        value_name = "TOOL",
+        value_delimiter = ',',
+        requires = "from_mcp",
+        help_heading = "Drafting from a server"
+    )]
+    pub(super) allow: Vec<String>,
+    /// Real arguments for a tool's call instead of made ones, as JSON; may be repeated
+    #[arg(
+        long,
+        value_name = "TOOL={…}",
+        requires = "from_mcp",
+        help_heading = "Drafting from a server"
+    )]
+    pub(super) arguments: Vec<String>,
+}
+
+/// How an MCP server is named.
+#[derive(Debug, Args)]
+#[group(id = "source", multiple = false)]
+pub(super) struct McpSelector {
+    /// Command that starts a server on standard input and output
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "from_mcp",
+        help_heading = "Drafting from a server"
+    )]
+    pub(super) stdio: Option<String>,
+    /// A suite whose mock is taken for the server
+    #[arg(
+        long,
+        value_name = "SUITE",
+        requires = "from_mcp",
+        help_heading = "Drafting from a server"
+    )]
+    pub(super) mock: Option<String>,
+    /// List of servers of a desktop client or editor (`mcpServers`)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "from_mcp",
+        help_heading = "Drafting from a server"
+    )]
+    pub(super) mcp_config: Option<PathBuf>,
+}
+
+/// Arguments of `suite add-case`.
+#[derive(Debug, Args)]
+pub(super) struct AddCaseArgs {
+    /// The trial: a run (directory, name, unique beginning, or `latest`), then the trial's id or the
+    /// beginning of it, or its case
+    #[arg(long, value_name = "RUN:TRIAL")]
+    pub(super) from: String,
+    /// Suite file that gets the case
+    #[arg(long, value_name = "FILE")]
+    pub(super) suite: String,
+    /// Id of the new case; made from the trial's own without it
+    #[arg(long, value_name = "ID")]
+    pub(super) id: Option<String>,
+    /// Folder of runs
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<String>,
 }
 
 /// Commands on models.

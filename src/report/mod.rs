@@ -22,6 +22,7 @@ pub use csv::Csv;
 pub use json::Json;
 pub use markdown::Markdown;
 pub use terminal::Terminal;
+pub use text::wrap;
 
 /// One output format.
 pub trait Reporter {

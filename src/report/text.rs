@@ -105,7 +105,7 @@ pub(super) fn count(number: usize, singular: &str) -> String {
 
 /// Breaks at spaces so that no line is longer than `width` characters unless one word is; lines
 /// after the first start with `indent`.
-pub(super) fn wrap(text: &str, width: usize, indent: &str) -> String {
+pub fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split_whitespace() {
         let Some(line) = lines.last_mut() else { break };

@@ -1,12 +1,18 @@
 //! What types alone cannot hold: ids, references, expectations that make sense.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::positions::{At, Positions, Step};
 use crate::types::expectation::{CallExpectation, Expectation};
 use crate::types::suite::{Case, Ends, Server};
 use crate::types::{Code, Suite, ToolDefinition, did_you_mean};
+use crate::validate::ToolSchemas;
+
+/// How a text that is still to be written begins, as drafts have it.
+pub const UNWRITTEN: &str = "TODO";
 
 /// One thing wrong with a suite file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,17 +20,20 @@ pub struct Problem {
     /// The file.
     pub file: String,
     /// Line and column from 1, where known.
-    pub at: Option<(usize, usize)>,
+    pub at: Option<At>,
     /// What is wrong, and what would be right.
     pub message: String,
+    /// Nothing is wrong, something is still to be written.
+    pub unwritten: bool,
 }
 
 impl Problem {
-    pub(super) fn new(file: &str, at: Option<(usize, usize)>, message: impl Into<String>) -> Self {
+    pub(super) fn new(file: &str, at: Option<At>, message: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),
             at,
             message: message.into(),
+            unwritten: false,
         }
     }
 }
@@ -49,6 +58,7 @@ pub fn check(file: &str, text: &str, suite: &Suite) -> Vec<Problem> {
     let mut checker = Checker {
         file,
         text,
+        positions: OnceCell::new(),
         suite,
         problems: Vec::new(),
     };
@@ -59,13 +69,26 @@ pub fn check(file: &str, text: &str, suite: &Suite) -> Vec<Problem> {
 struct Checker<'a> {
     file: &'a str,
     text: &'a str,
+    /// Read from the text when there is something to report.
+    positions: OnceCell<Positions>,
     suite: &'a Suite,
     problems: Vec<Problem>,
 }
 
 impl Checker<'_> {
-    fn report(&mut self, anchors: &[&str], message: String) {
-        let at = locate(self.text, anchors);
+    fn positions(&self) -> &Positions {
+        self.positions.get_or_init(|| Positions::of(self.text))
+    }
+
+    /// Reports a problem at the last of some names (see [`Positions::find`]).
+    fn report(&mut self, names: &[&str], message: String) {
+        let at = self.positions().find(names);
+        self.problems.push(Problem::new(self.file, at, message));
+    }
+
+    /// Reports a problem at a path.
+    fn report_at(&mut self, path: &[Step], message: String) {
+        let at = self.positions().at(path);
         self.problems.push(Problem::new(self.file, at, message));
     }
 
@@ -90,6 +113,7 @@ impl Checker<'_> {
             }
             return;
         }
+        self.check_schemas(&["tools".into()], &suite.tools);
         if suite.suite == "distractors" {
             return;
         }
@@ -105,24 +129,16 @@ impl Checker<'_> {
         for (anchor, message) in suite.server.iter().flat_map(Server::problems) {
             self.report(&["server:", &anchor], message);
         }
-        self.check_unique(
-            "tool",
-            &suite
-                .tools
-                .iter()
-                .map(|tool| tool.name.as_str())
-                .collect::<Vec<_>>(),
-        );
-        self.check_unique(
-            "case",
-            &suite
-                .cases
-                .iter()
-                .map(|case| case.id.as_str())
-                .collect::<Vec<_>>(),
-        );
+        let tools = suite.tools.iter().map(|tool| tool.name.as_str());
+        self.check_unique("tool", &["tools", "name"], tools);
+        let ids = suite.cases.iter().map(|case| case.id.as_str());
+        self.check_unique("case", &["cases", "id"], ids);
         if let Some(mock) = &suite.mock {
+            let own = suite.cases.iter().flat_map(|case| &case.own_tools);
             for rule in &mock.rules {
+                if own.clone().any(|tool| tool.name == rule.tool) {
+                    continue;
+                }
                 self.check_tool(&["mock:", &rule.tool], "a mock rule", &rule.tool);
             }
         }
@@ -137,17 +153,75 @@ impl Checker<'_> {
                 );
             }
         }
-        for case in &suite.cases {
+        for (index, case) in suite.cases.iter().enumerate() {
+            let own = ["cases".into(), index.into(), "own_tools".into()];
+            self.check_schemas(&own, &case.own_tools);
             self.check_case(case);
+            self.check_written(index, case);
         }
     }
 
-    fn check_unique(&mut self, what: &str, names: &[&str]) {
-        let mut seen = BTreeSet::new();
-        for name in names {
-            if !seen.insert(*name) {
-                self.report(&[name], format!("{what} `{name}` is there twice"));
+    /// No prompt is still to be written.
+    fn check_written(&mut self, index: usize, case: &Case) {
+        let prompts = case.user.iter().map(|user| (user, None));
+        let rounds = case.rounds.iter().enumerate();
+        let prompts = prompts.chain(rounds.map(|(at, round)| (&round.user, Some(at))));
+        for (prompt, round) in prompts {
+            if !prompt.trim_start().starts_with(UNWRITTEN) {
+                continue;
             }
+            let mut path = vec!["cases".into(), index.into()];
+            path.extend(
+                round
+                    .into_iter()
+                    .flat_map(|at| ["rounds".into(), at.into()]),
+            );
+            path.push("user".into());
+            let message = format!(
+                "the prompt of case `{}` is still to be written (it begins with `{UNWRITTEN}`)",
+                case.id
+            );
+            let at = self.positions().at(&path);
+            self.problems.push(Problem {
+                unwritten: true,
+                ..Problem::new(self.file, at, message)
+            });
+        }
+    }
+
+    /// Reports the second of two equal names in a list at `[list, key]`.
+    fn check_unique<'n>(
+        &mut self,
+        what: &str,
+        [list, key]: &[&str; 2],
+        names: impl Iterator<Item = &'n str>,
+    ) {
+        let mut seen = BTreeSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name) {
+                self.report_at(
+                    &[(*list).into(), index.into(), (*key).into()],
+                    format!("{what} `{name}` is there twice"),
+                );
+            }
+        }
+    }
+
+    /// Every tool's schema compiles.
+    fn check_schemas(&mut self, list: &[Step], tools: &[ToolDefinition]) {
+        for (index, tool) in tools.iter().enumerate() {
+            let Err(error) = ToolSchemas::compile(std::slice::from_ref(tool)) else {
+                continue;
+            };
+            let mut path = list.to_vec();
+            path.extend([index.into(), "inputSchema".into()]);
+            if self.positions().node(&path).is_none() {
+                path.pop();
+                path.push("input_schema".into());
+            }
+            let at = self.positions().at_pointer(&path, &error.pointer);
+            let problem = Problem::new(self.file, at, error.to_string());
+            self.problems.push(problem);
         }
     }
 
@@ -317,22 +391,6 @@ fn is_name(text: &str) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-/// Line and column (from 1) of the last anchor, each searched after the one before it.
-fn locate(text: &str, anchors: &[&str]) -> Option<(usize, usize)> {
-    let mut offset = 0;
-    let mut found = None;
-    for anchor in anchors.iter().filter(|anchor| !anchor.is_empty()) {
-        let at = offset + text.get(offset..)?.find(anchor)?;
-        found = Some(at);
-        offset = at + anchor.len();
-    }
-    let at = found?;
-    let before = &text[..at];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    Some((line, column))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 
 use super::check::{Problem, check};
+use super::positions::{Positions, Step};
 use crate::types::names::hint_for_unknown_field;
 use crate::types::{Suite, did_you_mean};
 
@@ -105,9 +106,56 @@ impl Library {
         Ok(resolved)
     }
 
-    /// What a suite says of itself.
-    pub fn description(&self, name: &str) -> Result<String, LoadError> {
-        Ok(self.read(name)?.description)
+    /// Like [`Self::load`], also when prompts are still to be written.
+    pub fn load_draft(&self, name: &str) -> Result<Vec<Suite>, LoadError> {
+        let (label, text) = self.text(name)?;
+        let (suite, problems) = read_text(&label, &text)?;
+        if suite.include.is_empty() && problems.iter().all(|problem| problem.unwritten) {
+            return Ok(vec![suite]);
+        }
+        self.load(name)
+    }
+
+    /// A suite as written: a pinned set with its `include`.
+    pub fn written(&self, name: &str) -> Result<Suite, LoadError> {
+        self.read(name)
+    }
+
+    /// The user's own file of that name or path; `None` when it is the binary's or nobody's.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        candidates(self.folder.as_deref(), name)
+            .into_iter()
+            .find(|path| path.exists())
+    }
+
+    /// `file:line:column` of a mistake that was found after loading, from what its message names:
+    /// `mock.rules[3]….reply`, a case, an example, an agent.
+    pub fn place_of(&self, name: &str, message: &str) -> Option<String> {
+        let (label, text) = self.text(name).ok()?;
+        let positions = Positions::of(&text);
+        let quoted = |what: &str| message.split_once(what)?.1.split('`').next();
+        let (line, column) = if let Some(path) = path_in(message) {
+            positions.at(&path)
+        } else if let Some(case) = quoted(": case `") {
+            positions.find(&[case])
+        } else if let Some(example) = quoted(": example `") {
+            positions.find(&["examples:", example])
+        } else if quoted(": the agent `").is_some() {
+            positions
+                .find(&["self_test:"])
+                .or_else(|| positions.find(&["cases:"]))
+        } else {
+            None
+        }?;
+        Some(format!("{label}:{line}:{column}"))
+    }
+
+    /// A message with the place below it, where that is known.
+    pub fn with_place(&self, name: &str, message: &str) -> String {
+        match self.place_of(name, message) {
+            Some(place) => format!("{message}\n  {place}"),
+            None => message.to_owned(),
+        }
     }
 
     /// The pool of distractor tools.
@@ -122,21 +170,7 @@ impl Library {
 
     /// Label and text of a suite file.
     fn text(&self, name: &str) -> Result<(String, String), LoadError> {
-        let path = Path::new(name);
-        let is_path = path.extension().is_some_and(|extension| {
-            ["yaml", "yml", "json"]
-                .iter()
-                .any(|known| extension == *known)
-        });
-        let candidates = if is_path {
-            vec![path.to_path_buf()]
-        } else {
-            self.folder
-                .iter()
-                .map(|folder| folder.join(format!("{name}.yaml")))
-                .filter(|path| path.exists())
-                .collect()
-        };
+        let candidates = candidates(self.folder.as_deref(), name);
         if let Some(path) = candidates.first() {
             let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
                 path: path.clone(),
@@ -162,28 +196,102 @@ impl Library {
     }
 }
 
+/// Files that a name may mean: itself when it is a path, else one in the user's folder if it exists.
+fn candidates(folder: Option<&Path>, name: &str) -> Vec<PathBuf> {
+    let path = Path::new(name);
+    let is_path = path.extension().is_some_and(|extension| {
+        ["yaml", "yml", "json"]
+            .iter()
+            .any(|known| extension == *known)
+    });
+    if is_path {
+        vec![path.to_path_buf()]
+    } else {
+        folder
+            .iter()
+            .map(|folder| folder.join(format!("{name}.yaml")))
+            .filter(|path| path.exists())
+            .collect()
+    }
+}
+
+/// The path that a message of the mock names: ``mock.rules[3] (tool `x`).reply[0]``.
+fn path_in(message: &str) -> Option<Vec<Step>> {
+    let start = message.find("mock.rules[")?;
+    let mut path = Vec::new();
+    let mut rest = &message[start..];
+    loop {
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
+        if end > 0 {
+            path.push(rest[..end].into());
+        }
+        rest = &rest[end..];
+        if let Some(after) = rest.strip_prefix('[') {
+            let (index, after) = after.split_once(']')?;
+            path.push(index.parse::<usize>().ok()?.into());
+            rest = after;
+        }
+        if let Some(after) = rest.strip_prefix(" (") {
+            rest = after.split_once(')')?.1;
+        }
+        match rest.strip_prefix('.') {
+            Some(after) => rest = after,
+            None if rest.starts_with('[') => {}
+            None => return Some(path),
+        }
+    }
+}
+
 fn yaml_stem(path: &Path) -> Option<String> {
     (path.extension()? == "yaml").then(|| path.file_stem()?.to_str().map(str::to_owned))?
 }
 
 /// Reads and checks a suite's text; JSON is YAML here.
 pub(super) fn parse(label: &str, text: &str) -> Result<Suite, LoadError> {
-    let invalid = |problems| LoadError::Invalid { problems };
+    let (suite, problems) = read_text(label, text)?;
+    if problems.is_empty() {
+        Ok(suite)
+    } else {
+        Err(LoadError::Invalid { problems })
+    }
+}
+
+/// Reads a suite's text and lists what is wrong or unwritten in it; an error when it is no suite
+/// at all. `label` names it in messages.
+pub fn read_text(label: &str, text: &str) -> Result<(Suite, Vec<Problem>), LoadError> {
     let suite: Suite = serde_saphyr::from_str(text).map_err(|error| {
         let location = error
             .location()
             .map(|at| (at.line() as usize, at.column() as usize));
-        invalid(vec![Problem::new(
-            label,
-            location,
-            with_hint(first_line(&error.to_string())),
-        )])
+        let message = with_hint(without_place(&first_line(&error.to_string())));
+        LoadError::Invalid {
+            problems: vec![Problem::new(label, location, message)],
+        }
     })?;
     let problems = check(label, text, &suite);
-    if problems.is_empty() {
-        Ok(suite)
-    } else {
-        Err(invalid(problems))
+    Ok((suite, problems))
+}
+
+/// The reader writes the place before the message; here it stands below, with the file.
+fn without_place(message: &str) -> String {
+    let rest = message
+        .strip_prefix("line ")
+        .and_then(|rest| rest.split_once(": "))
+        .filter(|(place, _)| {
+            place
+                .chars()
+                .all(|c| c.is_ascii_digit() || " column".contains(c))
+        });
+    without_picture(rest.map_or(message, |(_, rest)| rest))
+}
+
+/// A pattern that does not compile comes with a picture of it, in escaped lines; the words behind
+/// it are enough.
+fn without_picture(message: &str) -> String {
+    let picture = message.split_once(" regex parse error:");
+    match picture.and_then(|(before, after)| Some((before, after.rsplit_once("error: ")?.1))) {
+        Some((before, words)) => format!("{before} {}", words.trim()),
+        None => message.to_owned(),
     }
 }
 
@@ -201,4 +309,26 @@ fn first_line(text: &str) -> String {
         .unwrap_or("not valid YAML")
         .trim_start_matches("error: ")
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read_from_messages_of_the_mock() {
+        let steps = |message: &str| path_in(message);
+        for name in ["x", "x(y", "x.y[2]"] {
+            let message =
+                format!("suite `a`: mock.rules[3] (tool `{name}`).reply.items[0]: unknown name");
+            let path = ["mock".into(), "rules".into(), 3.into(), "reply".into()];
+            let path = path.into_iter().chain(["items".into(), 0.into()]);
+            assert_eq!(steps(&message), Some(path.collect()), "{name}");
+        }
+        assert_eq!(
+            steps("mock.rules[0] (tool `x`): there is no such tool"),
+            Some(vec!["mock".into(), "rules".into(), 0.into()])
+        );
+        assert_eq!(steps("nothing here"), None);
+    }
 }

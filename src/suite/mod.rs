@@ -8,11 +8,13 @@
 
 mod check;
 mod load;
+pub mod positions;
 pub mod sample;
 mod select;
+pub mod words;
 
-pub use check::{Problem, check};
-pub use load::{Library, LoadError};
+pub use check::{Problem, UNWRITTEN, check};
+pub use load::{Library, LoadError, read_text};
 pub use select::{Selection, select};
 
 use schemars::schema_for;

@@ -11,6 +11,7 @@
 //! time; the one after a session that called nothing but read-only tools takes over that server.
 
 mod connection;
+pub mod listed;
 mod process;
 mod result;
 pub mod settings;
@@ -150,6 +151,13 @@ impl McpHost {
             .iter()
             .map(|tool| (tool.clone(), callable(tool)))
             .collect())
+    }
+
+    /// Name and version that the server gives of itself.
+    pub async fn identity(&self) -> Option<String> {
+        self.inner.tools().await.ok()?;
+        let connection = self.inner.state.lock().await.connection.clone()?;
+        connection.identity()
     }
 
     /// Every tool exactly as the server wrote it.

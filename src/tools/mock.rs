@@ -53,6 +53,8 @@ pub struct MockHost {
 struct Program {
     name: String,
     tools: Vec<ToolDefinition>,
+    /// Tools that are answered: those listed, and those of cases.
+    names: Vec<String>,
     templates: Templates,
     rules: Vec<Rule>,
     answer_all: Option<Value>,
@@ -62,13 +64,26 @@ impl MockHost {
     /// Compiles a suite's mock. Finds unknown tools and names, templates that do not parse, and
     /// patch operations of the wrong shape.
     pub fn new(suite: &str, tools: Vec<ToolDefinition>, mock: Mock) -> Result<Self, MockError> {
-        let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+        Self::with_case_tools(suite, tools, Vec::new(), mock)
+    }
+
+    /// Like [`Self::new`] for a suite whose cases bring tools of their own: these are answered
+    /// too, and not listed.
+    pub fn with_case_tools(
+        suite: &str,
+        tools: Vec<ToolDefinition>,
+        case_tools: Vec<String>,
+        mock: Mock,
+    ) -> Result<Self, MockError> {
+        let mut names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+        names.extend(case_tools);
         let mut templates = Templates::new();
         let rules = rules::compile(&mut templates, &names, &mock)?;
         let name = format!("mock {suite}");
         let program = Arc::new(Program {
             name: name.clone(),
             tools,
+            names,
             templates,
             rules,
             answer_all: mock.answer_all,
@@ -162,7 +177,7 @@ impl MockSession {
     fn answer(&mut self, call: &ToolCall) -> Result<ToolResult, Failed> {
         let program = Arc::clone(&self.program);
         let answers_all = program.answer_all.is_some();
-        if !answers_all && !program.tools.iter().any(|tool| tool.name == call.name) {
+        if !answers_all && !program.names.contains(&call.name) {
             return Ok(refusal(format!("no such tool: {}", call.name)));
         }
         let Value::Object(arguments) = &call.arguments else {

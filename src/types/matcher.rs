@@ -310,9 +310,7 @@ impl TryFrom<Value> for Matcher {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        if let Value::Array(items) = &value
-            && let Some(operator) = items.iter().find_map(sole_operator)
-        {
+        if let Some(operator) = operator_within(&value) {
             return Err(format!(
                 "a plain list is meant literally, and this one holds the operator `{operator}`; write `list: […]` or `unordered: […]` (`equals: […]` if it is meant)"
             ));
@@ -329,6 +327,11 @@ impl TryFrom<Value> for Matcher {
         };
         parse_operator(&operator, argument)
     }
+}
+
+/// The first operator among the items of a list.
+fn operator_within(value: &Value) -> Option<&'static str> {
+    value.as_array()?.iter().find_map(sole_operator)
 }
 
 /// The operator that a value would be as a matcher.
@@ -414,7 +417,9 @@ impl From<Matcher> for Value {
             )
         };
         match matcher {
-            Matcher::Equals(value @ Value::Object(_)) => one("equals", value),
+            Matcher::Equals(value) if value.is_object() || operator_within(&value).is_some() => {
+                one("equals", value)
+            }
             Matcher::Equals(value) => value,
             Matcher::AnyOf(items) => one("any_of", list(items)),
             Matcher::AllOf(items) => one("all_of", list(items)),

@@ -29,11 +29,24 @@ pub fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) 
 }
 
 /// A hint for a message of the form ``unknown field `x`, expected one of `a`, `b` ``, as the
-/// readers of YAML, TOML and JSON write it.
+/// readers of YAML (without quotes), TOML and JSON write it, also for variants and matchers.
 pub fn hint_for_unknown_field(message: &str) -> Option<String> {
-    let (wanted, rest) = message.split_once("unknown field `")?.1.split_once('`')?;
-    let (_, expected) = rest.split_once("expected")?;
-    did_you_mean(wanted, expected.split('`').skip(1).step_by(2))
+    let kinds = ["unknown field `", "unknown variant `", "unknown matcher `"];
+    let (_, rest) = kinds.iter().find_map(|kind| message.split_once(kind))?;
+    let (wanted, rest) = rest.split_once('`')?;
+    let (_, listed) = rest
+        .split_once("expected")
+        .or_else(|| rest.split_once("the operators are"))?;
+    if listed.contains('`') {
+        return did_you_mean(wanted, listed.split('`').skip(1).step_by(2));
+    }
+    let listed = listed.split(" at line").next().unwrap_or(listed);
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let words = listed.split(|c: char| !is_name(c));
+    did_you_mean(
+        wanted,
+        words.filter(|word| !["", "one", "of", "or"].contains(word)),
+    )
 }
 
 #[cfg(test)]
@@ -47,6 +60,26 @@ mod tests {
             hint_for_unknown_field(message).as_deref(),
             Some("did you mean `cases`?")
         );
+        for (message, hint) in [
+            (
+                "unknown field `categry`, expected one of id, category, difficulty",
+                "did you mean `category`?",
+            ),
+            (
+                "unknown variant `esy`, expected one of easy, medium, hard",
+                "did you mean `easy`?",
+            ),
+            (
+                "unknown matcher `regx`; the operators are equals, regex, number",
+                "did you mean `regex`?",
+            ),
+            (
+                "unknown field `tol`, expected `tool` or `arguments`",
+                "did you mean `tool`?",
+            ),
+        ] {
+            assert_eq!(hint_for_unknown_field(message).as_deref(), Some(hint));
+        }
         assert_eq!(hint_for_unknown_field("invalid type"), None);
     }
 }

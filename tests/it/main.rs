@@ -12,6 +12,7 @@
 
 mod support;
 
+mod authoring;
 mod catalogue;
 mod codes;
 mod commands;

@@ -10,7 +10,6 @@ mod report;
 mod rescore;
 mod run;
 mod suite;
-mod suite_check;
 
 use super::args::Command;
 use super::context::{App, print, print_json, print_with};

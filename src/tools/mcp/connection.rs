@@ -160,6 +160,13 @@ impl Connection {
         self.wire.faults()
     }
 
+    /// Name and version that the server gives of itself.
+    pub(super) fn identity(&self) -> Option<String> {
+        let info = self.peer.peer_info()?;
+        let server = info.server_info.as_ref()?;
+        Some(format!("{} {}", server.name, server.version))
+    }
+
     /// Id of the server's process.
     pub(super) async fn process_id(&self) -> Option<u32> {
         self.process.lock().await.id()

@@ -192,7 +192,15 @@ impl RunSuites {
             }
             return Ok(());
         }
-        self.hosts.push(Arc::new(mock(&suite)?));
+        let host = mock(&suite).map_err(|mut error| {
+            let library = app.library(resolved);
+            let mut names = settings.suites.iter().chain([&suite.suite]);
+            if let Some(place) = names.find_map(|name| library.place_of(name, &error.message)) {
+                error.message = format!("{}\n  {place}", error.message);
+            }
+            error
+        })?;
+        self.hosts.push(Arc::new(host));
         self.suites.push(suite);
         Ok(())
     }
@@ -206,9 +214,20 @@ pub(in crate::cli) fn mock(suite: &Suite) -> Result<MockHost, CliError> {
             .hint("`toolbench suite check` checks every schema of a suite")
     })?;
     let mock = suite.mock.clone().unwrap_or_default();
-    MockHost::new(&suite.suite, suite.tools.clone(), mock).map_err(|error| {
-        CliError::usage(format!("suite `{}`: {error}", suite.suite)).kind("suite", Status::Usage)
-    })
+    // Rules may answer tools of cases, also of cases that are not selected now; that they name
+    // nothing else was checked when the suite was read.
+    let of_cases = suite.cases.iter().flat_map(|case| &case.own_tools);
+    let of_rules = mock.rules.iter().map(|rule| rule.tool.clone());
+    let case_tools = of_cases
+        .map(|tool| tool.name.clone())
+        .chain(of_rules)
+        .collect();
+    MockHost::with_case_tools(&suite.suite, suite.tools.clone(), case_tools, mock).map_err(
+        |error| {
+            CliError::usage(format!("suite `{}`: {error}", suite.suite))
+                .kind("suite", Status::Usage)
+        },
+    )
 }
 
 fn check_few_shot(settings: &Settings, suites: &[Suite]) -> Result<(), CliError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{App, CliError, Status, print, print_json};
+use super::super::{App, CliError, Status, print, print_json, run};
 use crate::cli::args::ListFormat;
 use crate::cli::servers::{self, Proven};
 use crate::config::Resolved;
@@ -40,7 +40,11 @@ pub(super) fn check(
             Ok(suites) => suites,
         };
         if let [only] = suites.as_slice() {
-            let report = match prove(app, resolved, only)? {
+            let proven = prove(app, resolved, only).map_err(|mut error| {
+                error.message = library.with_place(name, &error.message);
+                error
+            })?;
+            let report = match proven {
                 Proven::Played(report) => report,
                 Proven::NotHere(reason) => {
                     if format == ListFormat::Terminal {
@@ -56,7 +60,8 @@ pub(super) fn check(
             if format == ListFormat::Terminal {
                 print(&line(&report))?;
             }
-            problems.extend(report.problems.iter().cloned());
+            let placed = |problem: &String| library.with_place(name, problem);
+            problems.extend(report.problems.iter().map(placed));
             reports.push(report);
         } else {
             // Its cases are proven where they are written.
@@ -88,7 +93,7 @@ fn prove(app: &App, resolved: &Resolved, suite: &Suite) -> Result<Proven, CliErr
     if suite.server.is_some() {
         return servers::prove(app, resolved, suite);
     }
-    let host: Arc<dyn ToolHost> = Arc::new(super::run::mock(suite)?);
+    let host: Arc<dyn ToolHost> = Arc::new(run::mock(suite)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
