@@ -10,6 +10,7 @@ pub mod authoring;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod dialect;
 #[cfg(feature = "llama")]
 pub mod engine;

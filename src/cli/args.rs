@@ -420,6 +420,16 @@ pub(super) enum GrammarCommand {
         #[arg(long, default_value = "lark")]
         format: String,
     },
+    /// Check one schema: which instances are valid, and which its grammar takes
+    #[command(
+        after_help = "Example:\n  toolbench grammar check --schema tool.schema.json --instances calls.jsonl\n\nOne line per instance: {\"line\", \"schema_valid\", \"grammar_accepts\"}, in the key order of the schema.\nA line that is no JSON: {\"line\", \"error\"}. A refused schema: {\"line\": null, \"refused\", \"by\"} alone.\nGrammars close objects that say nothing of further properties; validation does not. A valid instance\nthat only this keeps out has \"closed\": true."
+    )]
+    Check(GrammarCheckArgs),
+    /// Measure the way from schema to grammar on the public JSON Schema test suite
+    #[command(
+        after_help = "The suite comes with the Python package jsonschema:\n  pip download --no-deps --no-binary :all: jsonschema==4.26.0 && tar xzf jsonschema-4.26.0.tar.gz\n  toolbench grammar conformance --suite jsonschema-4.26.0/json"
+    )]
+    Conformance(ConformanceArgs),
     /// Time one call unconstrained, constrained, and with llama.cpp's own grammar sampler
     Bench {
         /// Model: a cached name or a GGUF file
@@ -428,6 +438,80 @@ pub(super) enum GrammarCommand {
         #[arg(long, default_value_t = 5)]
         repeats: u32,
     },
+}
+
+/// Arguments of `grammar check`.
+#[derive(Debug, Args)]
+pub(super) struct GrammarCheckArgs {
+    /// JSON Schema, draft 4 to 2020-12 (2020-12 without `$schema`)
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: PathBuf,
+    /// Instances, one JSON value a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) instances: PathBuf,
+    /// How the root is read: any value, or a tool's arguments (always an object)
+    #[arg(long, value_enum, default_value = "value")]
+    pub(super) root: GrammarRoot,
+    /// Output format
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub(super) format: CheckFormat,
+}
+
+/// Arguments of `grammar conformance`.
+#[derive(Debug, Args)]
+pub(super) struct ConformanceArgs {
+    /// Folder of the suite: the one that holds `tests`
+    #[arg(long, value_name = "DIR")]
+    pub(super) suite: PathBuf,
+    /// Drafts: draft4, draft6, draft7, draft2019-09, draft2020-12; without it, all
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(super) draft: Vec<String>,
+    /// Keywords: names of the suite's files; without it, all
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(super) keyword: Vec<String>,
+    /// Without the suite's optional tests (formats, big numbers, regular expressions of ECMA 262)
+    #[arg(long)]
+    pub(super) required_only: bool,
+    /// Random walks of each grammar
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(super) walks: u32,
+    /// Seed of the walks
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) seed: u64,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) format: ConformanceFormat,
+}
+
+/// How the root of a checked schema is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum GrammarRoot {
+    /// Any value
+    Value,
+    /// A tool's arguments: an object, without keys where none are declared
+    Arguments,
+}
+
+/// Formats of `grammar check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CheckFormat {
+    /// One object a line
+    Jsonl,
+    /// One object
+    Json,
+    /// For people
+    Text,
+}
+
+/// Formats of `grammar conformance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ConformanceFormat {
+    /// The table
+    Text,
+    /// Everything, every finding with its schema and instance
+    Json,
+    /// The counts alone, by draft and keyword
+    Counts,
 }
 
 /// Commands on the configuration.

@@ -145,12 +145,17 @@ fn schemas_with_what_llguidance_does_not_know_still_compile() {
                 .accepts(&grammar, &text.replace("{\"n\":1}", "{\"n\":1,\"m\":2}"))
                 .is_err()
         );
-        // Inside `anyOf` nothing is closed.
+        // Each branch of a union is closed as well.
+        assert!(
+            judge
+                .accepts(
+                    &grammar,
+                    &text.replace("\"c\":null", "\"c\":{\"x\":1,\"y\":2}"),
+                )
+                .is_err()
+        );
         judge
-            .accepts(
-                &grammar,
-                &text.replace("\"c\":null", "\"c\":{\"x\":1,\"y\":2}"),
-            )
+            .accepts(&grammar, &text.replace("\"c\":null", "\"c\":{\"x\":1}"))
             .unwrap();
     }
 }

@@ -72,10 +72,12 @@ const PROMPTS: [&str; 4] = [
 
 /// Hash of everything built in that shapes prompts and grammars: part of every plan.
 pub fn forms_hash() -> crate::types::ContentHash {
+    let slots = closed_schema::SLOT_VERSION.to_string();
     let forms: Vec<&str> = DialectName::ALL
         .iter()
         .map(|name| envelope::embedded(*name))
         .chain(PROMPTS)
+        .chain([slots.as_str()])
         .collect();
     crate::types::ContentHash::of_value(&forms)
 }

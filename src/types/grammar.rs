@@ -305,9 +305,9 @@ fn lark_string(text: &str) -> String {
         .replace('\u{7f}', "\\u007f")
 }
 
-/// The schema with llguidance's options: compact white space, keywords it does not know ignored
-/// (replies are validated after decoding all the same), no `\u` escapes (a lone surrogate would
-/// be no JSON). A schema with its own `x-guidance` keeps what it says.
+/// The schema with llguidance's options: compact white space, no keyword silently ignored
+/// (`dialect::closed_schema` leaves out what the engine cannot hold, and says so), no `\u` escapes (a
+/// lone surrogate would be no JSON). A schema with its own `x-guidance` keeps what it says.
 fn compact_schema(schema: &Value) -> Value {
     let mut schema = match schema {
         Value::Object(map) => Value::Object(map.clone()),
@@ -315,7 +315,7 @@ fn compact_schema(schema: &Value) -> Value {
     };
     let mut options = serde_json::json!({
         "whitespace_flexible": false, "item_separator": ",", "key_separator": ":",
-        "lenient": true, "json_allowed_escapes": "nrbtf\\\""
+        "lenient": false, "json_allowed_escapes": "nrbtf\\\""
     });
     if let Value::Object(map) = &mut schema {
         if let (Some(Value::Object(own)), Value::Object(options)) =

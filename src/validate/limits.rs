@@ -18,6 +18,10 @@ const NODES: usize = 50_000;
 const EXPANDED_NODES: u64 = 1_000_000;
 /// Longest chain of references: following them is recursive here and in the compiler.
 const REFERENCE_CHAIN: usize = 200;
+/// Deepest nesting when references are followed, for the same reason.
+const FOLLOWED_DEPTH: usize = 4_000;
+/// Most patterns: each may take a megabyte when compiled.
+const PATTERNS: usize = 400;
 /// Keywords whose subschemas apply to the same value, so that a cycle through them never ends.
 const IN_PLACE: [&str; 9] = [
     "$ref",
@@ -53,6 +57,12 @@ impl LimitError {
 pub(super) fn check(schema: &Value) -> Result<(), LimitError> {
     let mut nodes = 0;
     check_text(schema, 0, &mut nodes)?;
+    if count_patterns(schema) > PATTERNS {
+        return Err(LimitError::new(
+            "",
+            format!("the schema holds over {PATTERNS} patterns"),
+        ));
+    }
     if schema.to_string().len() > BYTES {
         return Err(LimitError::new(
             "",
@@ -63,6 +73,7 @@ pub(super) fn check(schema: &Value) -> Result<(), LimitError> {
         root: schema,
         sizes: BTreeMap::new(),
         chain: 0,
+        depth: 0,
     };
     if walk.size(schema)? > EXPANDED_NODES {
         return Err(LimitError::new(
@@ -98,6 +109,24 @@ fn check_text(value: &Value, depth: usize, nodes: &mut usize) -> Result<(), Limi
     }
 }
 
+fn count_patterns(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(count_patterns).sum(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, field)| {
+                let own = match (key.as_str(), field) {
+                    ("pattern", Value::String(_)) => 1,
+                    ("patternProperties", Value::Object(patterns)) => patterns.len(),
+                    _ => 0,
+                };
+                own + count_patterns(field)
+            })
+            .sum(),
+        _ => 0,
+    }
+}
+
 /// Follows references within one schema.
 struct Walk<'a> {
     root: &'a Value,
@@ -105,11 +134,22 @@ struct Walk<'a> {
     sizes: BTreeMap<&'a str, Option<u64>>,
     /// References being followed.
     chain: usize,
+    /// Values being looked into.
+    depth: usize,
 }
 
 impl<'a> Walk<'a> {
     fn size(&mut self, value: &'a Value) -> Result<u64, LimitError> {
         let mut total: u64 = 1;
+        self.depth += 1;
+        if self.depth > FOLLOWED_DEPTH {
+            return Err(LimitError::new(
+                "",
+                format!(
+                    "with its references followed the schema is over {FOLLOWED_DEPTH} levels deep"
+                ),
+            ));
+        }
         match value {
             Value::Array(items) => {
                 for item in items {
@@ -126,6 +166,7 @@ impl<'a> Walk<'a> {
             }
             _ => {}
         }
+        self.depth -= 1;
         Ok(total)
     }
 

@@ -11,6 +11,7 @@ use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Value};
 
 use super::explain;
+use super::formats;
 use super::limits;
 use super::vocabulary;
 use crate::types::{Code, ToolCall, ToolDefinition, Violation};
@@ -32,6 +33,71 @@ pub struct SchemaError {
     pub message: String,
 }
 
+/// A schema that cannot be used, without the tool it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("schema{pointer}: {message}")]
+pub struct SchemaFault {
+    /// JSON pointer into the schema.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// One schema, compiled under the caps; its root may be of any type.
+#[derive(Debug)]
+pub struct CompiledSchema {
+    schema: Value,
+    validator: Validator,
+}
+
+impl CompiledSchema {
+    /// Compiles a schema of any draft from 4 to 2020-12, or says why it is refused.
+    pub fn compile(schema: &Value) -> Result<Self, SchemaFault> {
+        limits::check(schema).map_err(|error| SchemaFault {
+            pointer: error.pointer,
+            message: error.message,
+        })?;
+        if let Some(name) = schema.get("$schema").and_then(Value::as_str)
+            && Draft::from_schema_uri(name) == Draft::Unknown
+        {
+            return Err(SchemaFault {
+                pointer: "/$schema".to_owned(),
+                message: format!(
+                    "`{name}` is no draft that is known here: they are 4, 6, 7, 2019-09 and 2020-12"
+                ),
+            });
+        }
+        let mut options = jsonschema::options()
+            .offline()
+            .should_validate_formats(true)
+            .with_format("date", formats::is_date)
+            .with_format("time", formats::is_time)
+            .with_format("date-time", formats::is_date_time)
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_SIZE_LIMIT));
+        if schema.get("$schema").is_none() {
+            options = options.with_draft(Draft::Draft202012);
+        }
+        let validator = options.build(schema).map_err(|error| SchemaFault {
+            pointer: error.instance_path().to_string(),
+            message: explain_build_error(&error),
+        })?;
+        Ok(Self {
+            schema: schema.clone(),
+            validator,
+        })
+    }
+
+    /// Whether a value is valid.
+    pub fn is_valid(&self, value: &Value) -> bool {
+        self.validator.is_valid(value)
+    }
+
+    /// What is wrong with a value; empty exactly when it is valid.
+    pub fn violations(&self, value: &Value) -> Vec<Violation> {
+        explain::explain(&self.schema, &self.validator, value)
+    }
+}
+
 /// The compiled schemas of the tools offered.
 #[derive(Debug)]
 pub struct ToolSchemas {
@@ -42,8 +108,7 @@ pub struct ToolSchemas {
 
 #[derive(Debug)]
 struct ToolSchema {
-    schema: Value,
-    validator: Validator,
+    schema: CompiledSchema,
     defaults: Map<String, Value>,
     vocabulary: Vec<Value>,
 }
@@ -85,7 +150,7 @@ impl ToolSchemas {
         if !call.arguments.is_object() {
             return vec![not_an_object(&call.arguments)];
         }
-        explain::explain(&tool.schema, &tool.validator, &call.arguments)
+        tool.schema.violations(&call.arguments)
     }
 
     fn unknown_tool(&self, name: &str) -> Violation {
@@ -127,31 +192,16 @@ impl ToolSchemas {
 }
 
 fn compile_tool(tool: &ToolDefinition) -> Result<ToolSchema, SchemaError> {
-    let fault = |pointer: String, message: String| SchemaError {
-        tool: tool.name.clone(),
-        pointer,
-        message,
-    };
     let schema = &tool.input_schema;
-    limits::check(schema).map_err(|error| fault(error.pointer, error.message))?;
-    let mut options = jsonschema::options()
-        .offline()
-        .should_validate_formats(true)
-        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_SIZE_LIMIT));
-    if schema.get("$schema").is_none() {
-        options = options.with_draft(Draft::Draft202012);
-    }
-    let validator = options.build(schema).map_err(|error| {
-        fault(
-            error.instance_path().to_string(),
-            explain_build_error(&error),
-        )
+    let compiled = CompiledSchema::compile(schema).map_err(|fault| SchemaError {
+        tool: tool.name.clone(),
+        pointer: fault.pointer,
+        message: fault.message,
     })?;
     Ok(ToolSchema {
         defaults: top_level_defaults(schema),
         vocabulary: vocabulary::of_schema(schema),
-        schema: schema.clone(),
-        validator,
+        schema: compiled,
     })
 }
 
@@ -161,10 +211,31 @@ fn explain_build_error(error: &jsonschema::ValidationError<'_>) -> String {
         ValidationErrorKind::Referencing(reason) => format!(
             "a `$ref` or `$schema` cannot be resolved: {reason} (only references within the schema are followed)"
         ),
-        ValidationErrorKind::Format { format } if format == "regex" => format!(
-            "{error}: patterns are read by a linear-time engine, without look-around and back-references"
-        ),
+        ValidationErrorKind::Format { format } if format == "regex" => {
+            let pattern = error.instance().as_str().unwrap_or_default();
+            let why = why_no_pattern(pattern);
+            let shown: String = pattern.chars().take(80).collect();
+            format!("the pattern `{shown}` cannot be used: {why}")
+        }
         _ => error.to_string(),
+    }
+}
+
+/// Why the linear-time engine takes no such pattern.
+fn why_no_pattern(pattern: &str) -> String {
+    let translated = jsonschema_regex::to_rust_regex(pattern);
+    let Ok(translated) = translated else {
+        return "it is no regular expression of ECMA 262".to_owned();
+    };
+    let built = regex::RegexBuilder::new(&translated)
+        .size_limit(PATTERN_SIZE_LIMIT)
+        .build();
+    match built {
+        Err(regex::Error::CompiledTooBig(limit)) => format!(
+            "compiled it takes over {limit} bytes; repeat less, or bound the length with `maxLength`"
+        ),
+        _ => "patterns are read by a linear-time engine, without look-around and back-references"
+            .to_owned(),
     }
 }
 

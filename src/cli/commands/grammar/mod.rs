@@ -1,4 +1,8 @@
-//! `toolbench grammar`: show a dialect's grammar; time grammars on a real model.
+//! `toolbench grammar`: show a dialect's grammar; check one schema's grammar on instances; measure
+//! the way from schema to grammar; time grammars on a real model.
+
+mod check;
+mod conformance;
 
 use super::{App, CliError, Status, print, print_json};
 use crate::cli::args::GrammarCommand;
@@ -11,6 +15,8 @@ use crate::types::{DialectName, Mechanism, ModelFacts, Route, Wire};
 pub(super) fn grammar(app: &App, command: &GrammarCommand) -> Result<Status, CliError> {
     match command {
         GrammarCommand::Show { .. } => show(app, command),
+        GrammarCommand::Check(args) => check::check(app, args),
+        GrammarCommand::Conformance(args) => conformance::conformance(app, args),
         GrammarCommand::Bench { model, repeats } => bench(app, model, *repeats),
     }
 }
