@@ -22,6 +22,7 @@ pub mod plan;
 pub mod record;
 pub mod report;
 pub mod runner;
+pub mod score;
 pub mod selftest;
 pub mod store;
 pub mod suite;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::SettingFlags;
+use super::score_args::{ImportCommand, ScoreArgs};
 
 /// Measures how reliably language models call tools.
 #[derive(Debug, Parser)]
@@ -54,6 +55,14 @@ pub(super) enum Command {
         after_help = "No model is asked. Trials that would have gone another way under today's rules are left out and counted.\n\nExamples:\n  toolbench rescore latest\n  toolbench rescore latest --suite ./corrected.yaml"
     )]
     Rescore(RescoreArgs),
+    /// Judge recorded outputs without a model: against a suite, or against tools alone
+    #[command(
+        after_help = "A line of the calls file: {\"id\": \"case-1\", \"calls\": [{\"name\": \"get_time\", \"arguments\": {\"zone\": \"UTC\"}}]}\nor {\"id\": …, \"output\": \"raw text\"} with --decode, or a line of a BFCL result file. Verdicts go to standard output, totals to standard error.\n\nExamples:\n  toolbench score --suite weather --calls calls.jsonl\n  toolbench score --suite bfcl.json --calls BFCL_v4_multiple_result.json --rules bfcl\n  toolbench score --tools tools.json --calls log.jsonl --format json"
+    )]
+    Score(ScoreArgs),
+    /// Make a suite of another benchmark's data (also `suite import`)
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Explain a failure code or a column of the tables
     Explain {
         /// A code such as `wrong_value`, or a column such as `recovered`; without it, all
@@ -240,6 +249,9 @@ pub(super) enum SuiteCommand {
         #[arg(long, value_enum, default_value = "terminal")]
         format: ListFormat,
     },
+    /// Make a suite of another benchmark's data (also `import`)
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Install the real tool server that a suite needs
     Install {
         /// Name or file

@@ -259,7 +259,14 @@ pub(super) fn parse(label: &str, text: &str) -> Result<Suite, LoadError> {
 /// Reads a suite's text and lists what is wrong or unwritten in it; an error when it is no suite
 /// at all. `label` names it in messages.
 pub fn read_text(label: &str, text: &str) -> Result<(Suite, Vec<Problem>), LoadError> {
-    let suite: Suite = serde_saphyr::from_str(text).map_err(|error| {
+    // JSON is read as such first: imported suites are long, and its reader is a hundred times faster.
+    let quick = Path::new(label)
+        .extension()
+        .is_some_and(|extension| extension == "json")
+        .then(|| serde_json::from_str::<Suite>(text).ok())
+        .flatten();
+    let suite = quick.map_or_else(|| serde_saphyr::from_str::<Suite>(text), Ok);
+    let suite = suite.map_err(|error| {
         let location = error
             .location()
             .map(|at| (at.line() as usize, at.column() as usize));

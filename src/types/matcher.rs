@@ -29,6 +29,8 @@ pub enum Matcher {
     Anything,
     /// `text: STRING`: equal after normalising both sides ([`normalise_text`]).
     Text(String),
+    /// `words: STRING`: the same words, numbers and signs in the same order ([`words_of`]).
+    Words(String),
     /// `contains: STRING`: the value contains the string, case and white space aside.
     Contains(String),
     /// `regex: PATTERN`: the pattern matches the whole string.
@@ -55,13 +57,14 @@ pub enum Matcher {
 }
 
 /// The operator names, for messages.
-pub const OPERATORS: [&str; 15] = [
+pub const OPERATORS: [&str; 16] = [
     "equals",
     "any_of",
     "all_of",
     "not",
     "anything",
     "text",
+    "words",
     "contains",
     "regex",
     "number",
@@ -85,6 +88,9 @@ impl Matcher {
             Self::Text(expected) => value
                 .as_str()
                 .is_some_and(|text| normalise_text(text) == normalise_text(expected)),
+            Self::Words(expected) => value
+                .as_str()
+                .is_some_and(|text| words_of(text) == words_of(expected)),
             Self::Contains(expected) => value
                 .as_str()
                 .is_some_and(|text| contains_text(text, expected)),
@@ -139,7 +145,7 @@ impl Matcher {
             Self::Equals(value) => Some(value.clone()),
             Self::AnyOf(options) => options.iter().find_map(Self::example),
             Self::AllOf(parts) => self.example_of_all(parts),
-            Self::Text(text) | Self::Contains(text) | Self::Instant(text) => {
+            Self::Text(text) | Self::Words(text) | Self::Contains(text) | Self::Instant(text) => {
                 Some(Value::String(text.clone()))
             }
             Self::Number { value, .. } => Some(number_value(*value)),
@@ -239,6 +245,47 @@ fn contains_text(text: &str, wanted: &str) -> bool {
         bare
     };
     fold_text(text).contains(&wanted)
+}
+
+/// What a text says, apart from how it is set: words and numbers of the normalised text
+/// ([`normalise_text`]), and each further sign by itself. White space and `,` `.` `/` `-` `_` only
+/// separate, but a `.` between two digits and a `-` before a number belong to the number. All quotes
+/// are one sign.
+pub fn words_of(text: &str) -> Vec<String> {
+    let normal: Vec<char> = normalise_text(text).chars().collect();
+    let is_digit = |at: Option<usize>| {
+        at.and_then(|at| normal.get(at))
+            .is_some_and(char::is_ascii_digit)
+    };
+    let mut words: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for (at, &c) in normal.iter().enumerate() {
+        let before = at.checked_sub(1);
+        let is_point = c == '.' && is_digit(before) && is_digit(Some(at + 1));
+        let starts = before.is_none_or(|before| " (,[".contains(normal[before]));
+        let is_minus = c == '-' && starts && is_digit(Some(at + 1));
+        if c.is_alphanumeric() || is_point {
+            match words.last_mut() {
+                Some(word) if is_open => word.push(c),
+                _ => words.push(c.to_string()),
+            }
+            is_open = true;
+        } else if is_minus {
+            words.push(c.to_string());
+            is_open = true;
+        } else {
+            is_open = false;
+            if !c.is_whitespace() && !",./-_".contains(c) {
+                let sign = if "\"'`“”‘’".contains(c) {
+                    '\''
+                } else {
+                    c
+                };
+                words.push(sign.to_string());
+            }
+        }
+    }
+    words
 }
 
 /// Compiles a pattern so that it must match the whole string, with a bounded program size.
@@ -368,6 +415,7 @@ fn parse_operator(operator: &str, argument: Value) -> Result<Matcher, String> {
         "not" => Matcher::Not(Box::new(Matcher::try_from(argument)?)),
         "anything" => Matcher::Anything,
         "text" => Matcher::Text(string(argument)?),
+        "words" => Matcher::Words(string(argument)?),
         "contains" => Matcher::Contains(string(argument)?),
         "instant" => Matcher::Instant(string(argument)?),
         "regex" => {
@@ -426,6 +474,7 @@ impl From<Matcher> for Value {
             Matcher::Not(inner) => one("not", Value::from(*inner)),
             Matcher::Anything => one("anything", Value::Bool(true)),
             Matcher::Text(text) => one("text", Value::String(text)),
+            Matcher::Words(text) => one("words", Value::String(text)),
             Matcher::Contains(text) => one("contains", Value::String(text)),
             Matcher::Regex(text) => one("regex", Value::String(text)),
             Matcher::Instant(text) => one("instant", Value::String(text)),
@@ -524,6 +573,19 @@ mod tests {
             json!({"contains": "Noon."}),
             &[json!("see you at  NOON, Ada")],
             &[json!("none")],
+        );
+        check(
+            json!({"words": "April 1, 2024 at St. John's"}),
+            &[
+                json!("april 1 2024 at St John\u{2019}s"),
+                json!("April-1/2024 at st_john's."),
+            ],
+            &[json!("April 12024 at St Johns"), json!("April 1, 2024")],
+        );
+        check(
+            json!({"words": "-1.5 x^2"}),
+            &[json!("-1.5 x ^ 2")],
+            &[json!("1.5 x^2"), json!("-15 x^2"), json!("-1.5 x2")],
         );
         check(
             json!({"regex": "[a-z]+-\\d"}),

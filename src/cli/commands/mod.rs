@@ -4,11 +4,13 @@ mod config;
 mod doctor;
 mod explain;
 mod grammar;
+mod import;
 mod init;
 mod model;
 mod report;
 mod rescore;
 mod run;
+mod score;
 mod suite;
 
 use super::args::Command;
@@ -23,6 +25,8 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Compare(args) => run::run(app, &args, "compare"),
         Command::Report(args) => report::report(app, &args),
         Command::Rescore(args) => rescore::rescore(app, &args),
+        Command::Score(args) => score::score(app, &args),
+        Command::Import(command) => import::import(app, &command),
         Command::Explain { name, format } => explain::explain(name.as_deref(), format),
         Command::Suite(command) => suite::suite(app, command),
         Command::Model(command) => model::model(app, command),

@@ -29,6 +29,7 @@ pub(super) fn suite(app: &App, command: SuiteCommand) -> Result<Status, CliError
         SuiteCommand::Check { names, all, format } => {
             check::check(app, &resolved, names, all, format)
         }
+        SuiteCommand::Import(command) => super::import::import(app, &command),
         SuiteCommand::Install { name } => install::install(app, &resolved, &name),
     }
 }
