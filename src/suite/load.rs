@@ -137,7 +137,10 @@ impl Library {
         let (line, column) = if let Some(path) = path_in(message) {
             positions.at(&path)
         } else if let Some(case) = quoted(": case `") {
-            positions.find(&[case])
+            let tool = message
+                .split_once("`: inputSchema")
+                .and_then(|(before, _)| before.rsplit('`').next());
+            positions.find(&[case, tool.unwrap_or_default()])
         } else if let Some(example) = quoted(": example `") {
             positions.find(&["examples:", example])
         } else if quoted(": the agent `").is_some() {

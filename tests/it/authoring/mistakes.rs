@@ -110,6 +110,14 @@ fn mistakes_in_suites_have_their_place() {
             assert!(text.contains(needle), "{to}: {needle}\n{text}");
         }
     }
+    // A tool of a case's own spoils that case alone.
+    let own = "id: t-thanks, own_tools: [{name: odd, inputSchema: {type: nothing}}]";
+    let text = place("id: t-thanks", own, 2);
+    assert!(
+        text.contains("case `t-thanks`: tool `odd`: inputSchema/type"),
+        "{text}"
+    );
+    assert!(text.contains("s.yaml:31:39"), "{text}");
     // The same where a suite is run.
     context.write(
         "s.yaml",
