@@ -48,6 +48,7 @@ fn in_words(written: &Value) -> String {
         "not" => format!("anything but {}", in_words(argument)),
         "anything" => "any value".to_owned(),
         "text" => format!("{argument} in any case and spacing"),
+        "words" => format!("the words of {argument}, however set"),
         "contains" => format!("text containing {argument}"),
         "regex" => format!("text matching /{}/", argument.as_str().unwrap_or_default()),
         "number" => format!("{} ± {}", argument["value"], argument["tolerance"]),
@@ -205,6 +206,10 @@ mod tests {
             (
                 json!({"text": "New York"}),
                 "\"New York\" in any case and spacing",
+            ),
+            (
+                json!({"words": "May 1, 2026"}),
+                "the words of \"May 1, 2026\", however set",
             ),
             (
                 json!({"number": {"value": 2.5, "tolerance": 0.5}}),
