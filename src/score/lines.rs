@@ -177,7 +177,7 @@ impl Scorer {
             work.totals.unknown_cases += 1;
             work.totals
                 .first_unknown
-                .get_or_insert_with(|| record.id.clone().into_owned());
+                .get_or_insert_with(|| (line, record.id.clone().into_owned()));
             let verdict = Verdict {
                 line,
                 id: Some(&record.id),
@@ -331,3 +331,7 @@ pub(super) fn reason_of<'a>(output: &'a Decoded<'_>) -> &'a str {
         Decoded::Calls(_) => "",
     }
 }
+
+#[cfg(test)]
+#[path = "lines_tests.rs"]
+mod tests;

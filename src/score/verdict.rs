@@ -187,8 +187,8 @@ pub struct Totals {
     pub undecided: u64,
     /// The first of each kind of bad line, for the message.
     pub first_invalid: Option<u64>,
-    /// The first unknown id.
-    pub first_unknown: Option<String>,
+    /// The first unknown id and its line.
+    pub first_unknown: Option<(u64, String)>,
 }
 
 impl Totals {
@@ -200,19 +200,17 @@ impl Totals {
         }
     }
 
-    /// Adds what a later part of the input came to.
-    pub fn merge(&mut self, later: Self) {
-        for (mine, theirs) in self.categories.iter_mut().zip(later.categories) {
+    /// Adds what another part of the input came to.
+    pub fn merge(&mut self, other: Self) {
+        for (mine, theirs) in self.categories.iter_mut().zip(other.categories) {
             mine.merge(theirs);
         }
-        self.lines += later.lines;
-        self.invalid_lines += later.invalid_lines;
-        self.unknown_cases += later.unknown_cases;
-        self.undecided += later.undecided;
-        self.first_invalid = self.first_invalid.or(later.first_invalid);
-        if self.first_unknown.is_none() {
-            self.first_unknown = later.first_unknown;
-        }
+        self.lines += other.lines;
+        self.invalid_lines += other.invalid_lines;
+        self.unknown_cases += other.unknown_cases;
+        self.undecided += other.undecided;
+        self.first_invalid = first(self.first_invalid, other.first_invalid);
+        self.first_unknown = first(self.first_unknown.take(), other.first_unknown);
     }
 
     /// Everything judged, over all categories.
@@ -222,6 +220,14 @@ impl Totals {
             all.merge(count.clone());
         }
         all
+    }
+}
+
+/// The smaller of two that may be absent.
+fn first<T: Ord>(one: Option<T>, two: Option<T>) -> Option<T> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(one.min(two)),
+        (one, two) => one.or(two),
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::pattern::example_of_pattern;
+use super::words::words_of;
 
 /// One condition on a JSON value. Written as a literal or as an object with one operator key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub enum Matcher {
     Anything,
     /// `text: STRING`: equal after normalising both sides ([`normalise_text`]).
     Text(String),
-    /// `words: STRING`: the same words, numbers and signs in the same order ([`words_of`]).
+    /// `words: STRING`: the same words, numbers and signs in the same order ([`super::words::words_of`]).
     Words(String),
     /// `contains: STRING`: the value contains the string, case and white space aside.
     Contains(String),
@@ -245,47 +246,6 @@ fn contains_text(text: &str, wanted: &str) -> bool {
         bare
     };
     fold_text(text).contains(&wanted)
-}
-
-/// What a text says, apart from how it is set: words and numbers of the normalised text
-/// ([`normalise_text`]), and each further sign by itself. White space and `,` `.` `/` `-` `_` only
-/// separate, but a `.` between two digits and a `-` before a number belong to the number. All quotes
-/// are one sign.
-pub fn words_of(text: &str) -> Vec<String> {
-    let normal: Vec<char> = normalise_text(text).chars().collect();
-    let is_digit = |at: Option<usize>| {
-        at.and_then(|at| normal.get(at))
-            .is_some_and(char::is_ascii_digit)
-    };
-    let mut words: Vec<String> = Vec::new();
-    let mut is_open = false;
-    for (at, &c) in normal.iter().enumerate() {
-        let before = at.checked_sub(1);
-        let is_point = c == '.' && is_digit(before) && is_digit(Some(at + 1));
-        let starts = before.is_none_or(|before| " (,[".contains(normal[before]));
-        let is_minus = c == '-' && starts && is_digit(Some(at + 1));
-        if c.is_alphanumeric() || is_point {
-            match words.last_mut() {
-                Some(word) if is_open => word.push(c),
-                _ => words.push(c.to_string()),
-            }
-            is_open = true;
-        } else if is_minus {
-            words.push(c.to_string());
-            is_open = true;
-        } else {
-            is_open = false;
-            if !c.is_whitespace() && !",./-_".contains(c) {
-                let sign = if "\"'`“”‘’".contains(c) {
-                    '\''
-                } else {
-                    c
-                };
-                words.push(sign.to_string());
-            }
-        }
-    }
-    words
 }
 
 /// Compiles a pattern so that it must match the whole string, with a bounded program size.

@@ -25,6 +25,7 @@ pub mod suite;
 pub mod tool;
 pub mod trial;
 pub mod violation;
+pub mod words;
 
 pub use cell::{CellKey, Constraint, DialectName, Leniency, ToolChoice, Variant};
 pub use conversation::{Message, Role};

@@ -33,6 +33,7 @@ const LADDER: &[(&str, &[&str])] = &[
     ("record", &["types", "event"]),
     ("metrics", &["types", "record"]),
     ("report", &["types", "metrics"]),
+    ("score", &["types", "validate"]),
     ("store", &["types", "clock"]),
     ("host", &["types", "clock", "store"]),
 ];

@@ -124,3 +124,6 @@ impl ErrorType {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! BFCL's accepted answers to expectations of ours.
 //!
-//! Data in: functions, the tools made of them, answers. Data out: an expectation that `validate`
-//! judges. Invariants: every accepted answer that the schema allows is accepted; `""` among the
+//! Data in: the tools made of a case's functions, and its answers. Data out: an expectation that
+//! `validate` judges. Invariants: every accepted answer that the schema allows is accepted; `""` among the
 //! alternatives only says that an argument may be left out, unless the schema requires it; what the
 //! answer says nothing of is free where it must be given, and must be left out elsewhere.
 
@@ -11,9 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::schema::{as_declared, fits, type_in};
 use crate::score::bfcl::Mode;
-use crate::types::ToolDefinition;
 use crate::types::expectation::{CallExpectation, Expectation};
 use crate::types::matcher::Matcher;
+use crate::types::words::words_of;
+use crate::types::{ToolCall, ToolDefinition};
+use crate::validate::ToolSchemas;
 
 /// An expectation with what is wrong with the data it was made of.
 pub(super) struct Defects {
@@ -116,20 +118,24 @@ fn call_expectation(
                 "nothing is accepted for parameter `{name}`; no output can pass by BFCL's rules"
             ));
         }
-        match matcher(schema, all, required) {
-            Accepts::Something(matcher) if required || !may_omit && !all.is_empty() => {
+        let accepted = matcher(schema, all, required);
+        let must_be_given = required || !may_omit && !all.is_empty();
+        if must_be_given && !can_be_met(tool, name, schema, accepted.as_ref()) {
+            faults.push(format!(
+                "every value accepted for parameter `{name}` breaks its schema; no output can pass by our rules"
+            ));
+        }
+        match accepted {
+            Some(matcher) if must_be_given => {
                 arguments.insert(name.clone(), matcher);
             }
-            Accepts::Something(matcher) => {
+            Some(matcher) => {
                 optional.insert(name.clone(), matcher);
             }
-            Accepts::Nothing if may_omit && !required => {}
-            Accepts::Nothing => {
-                faults.push(format!(
-                    "every value accepted for parameter `{name}` breaks its schema; no output can pass by our rules"
-                ));
+            None if must_be_given => {
                 arguments.insert(name.clone(), Matcher::AnyOf(Vec::new()));
             }
+            None => {}
         }
     }
     for name in properties.keys().filter(|name| is_required(name)) {
@@ -153,16 +159,53 @@ fn is_empty_text(value: &Value) -> bool {
     value.as_str() == Some("")
 }
 
-/// What alternatives come to.
-enum Accepts {
-    Something(Matcher),
-    /// No alternative can be given.
-    Nothing,
+/// Whether a value that the schema allows is accepted: an alternative, a value of an enum, or the
+/// default, which may also be left out.
+fn can_be_met(
+    tool: &ToolDefinition,
+    name: &str,
+    schema: &Value,
+    accepted: Option<&Matcher>,
+) -> bool {
+    let (Some(matcher), Ok(schemas)) = (accepted, ToolSchemas::compile(std::slice::from_ref(tool)))
+    else {
+        return false;
+    };
+    if *matcher == Matcher::Anything {
+        return true;
+    }
+    let options = match matcher {
+        Matcher::AnyOf(options) => options.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let listed = ["/enum", "/anyOf/0/enum", "/anyOf/1/enum"]
+        .iter()
+        .filter_map(|pointer| schema.pointer(pointer)?.as_array())
+        .flatten();
+    let candidates = options
+        .iter()
+        .filter_map(Matcher::example)
+        .chain(listed.cloned())
+        .chain(schema.get("default").cloned());
+    let start = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    candidates
+        .filter(|value| matcher.matches(value))
+        .any(|value| {
+            let call = ToolCall::new(&tool.name, json!({name: value}));
+            // Other arguments are absent here; only what concerns this one counts.
+            !schemas.check_calls(&[call]).iter().any(|violation| {
+                violation.pointer.as_ref().is_some_and(|pointer| {
+                    let rest = pointer.strip_prefix(&start);
+                    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                })
+            })
+        })
 }
 
-fn matcher(schema: &Value, alternatives: &[Value], required: bool) -> Accepts {
+/// What alternatives come to; `None` when none of them can be given.
+fn matcher(schema: &Value, alternatives: &[Value], required: bool) -> Option<Matcher> {
     if alternatives.is_empty() {
-        return Accepts::Something(Matcher::Anything);
+        return Some(Matcher::Anything);
     }
     let kind = type_in(schema);
     let null_is_allowed = allows_null(schema);
@@ -173,7 +216,7 @@ fn matcher(schema: &Value, alternatives: &[Value], required: bool) -> Accepts {
         }
     };
     for alternative in alternatives.iter().filter(|one| !is_empty_text(one)) {
-        let value = as_declared(alternative, kind);
+        let value = as_listed(schema, as_declared(alternative, kind));
         if value.is_null() {
             if null_is_allowed {
                 push(Matcher::Equals(value));
@@ -190,9 +233,30 @@ fn matcher(schema: &Value, alternatives: &[Value], required: bool) -> Accepts {
         push(Matcher::Equals(json!("")));
     }
     match matchers.len() {
-        0 => Accepts::Nothing,
-        1 => Accepts::Something(matchers.remove(0)),
-        _ => Accepts::Something(Matcher::AnyOf(matchers)),
+        0 => None,
+        1 => Some(matchers.remove(0)),
+        _ => Some(Matcher::AnyOf(matchers)),
+    }
+}
+
+/// A value with its strings spelled as the schema's enums spell them.
+fn as_listed(schema: &Value, value: Value) -> Value {
+    match value {
+        Value::String(text) => {
+            let listed = ["/enum", "/anyOf/0/enum"]
+                .iter()
+                .find_map(|pointer| schema.pointer(pointer)?.as_array());
+            let same = listed.into_iter().flatten().find(|one| {
+                one.as_str()
+                    .is_some_and(|one| words_of(one) == words_of(&text))
+            });
+            same.cloned().unwrap_or(Value::String(text))
+        }
+        Value::Array(items) => match schema.get("items") {
+            Some(inner) => items.into_iter().map(|one| as_listed(inner, one)).collect(),
+            None => Value::Array(items),
+        },
+        other => other,
     }
 }
 
@@ -232,7 +296,8 @@ fn top_level(value: &Value) -> Matcher {
 /// A value to be met as it stands; strings word by word, at any depth.
 fn literal(value: &Value) -> Matcher {
     match value {
-        Value::String(text) if text.is_empty() => Matcher::Equals(value.clone()),
+        // Without words there is nothing to compare but the signs themselves.
+        Value::String(text) if words_of(text).is_empty() => Matcher::Equals(value.clone()),
         Value::String(text) => Matcher::Words(text.clone()),
         Value::Array(items) => Matcher::List(items.iter().map(literal).collect()),
         Value::Object(fields) => Matcher::Object(

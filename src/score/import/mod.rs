@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::bfcl::{Case as Prepared, Mode};
 use super::value::Value as Held;
 use crate::types::conversation::{Message, Role};
-use crate::types::suite::{BfclCase, Difficulty, Mock, Source};
+use crate::types::suite::{BfclCase, Difficulty, Mock, SelfTest, Source};
 use crate::types::{Case, Suite, ToolDefinition};
 
 pub use categories::{
@@ -26,6 +26,9 @@ pub use categories::{
 
 /// Version of the data that this reads.
 pub const VERSION: &str = "v4";
+
+/// What the suite states as its longest first prompt, in estimated tokens.
+const LONGEST_PROMPT: u32 = 12_000;
 
 /// How function names are offered and expected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -330,6 +333,11 @@ pub fn suite(categories: &[String], cases: Vec<Case>) -> Suite {
             ..Mock::default()
         }),
         cases,
+        // Its longest prompts offer 37 functions.
+        self_test: SelfTest {
+            prompt_tokens: Some(LONGEST_PROMPT),
+            ..SelfTest::default()
+        },
         source: Some(Source {
             kind: "bfcl".to_owned(),
             version: VERSION.to_owned(),

@@ -10,6 +10,7 @@
 //! strings, lists and tuples but calls no functions.
 
 mod arithmetic;
+mod brackets;
 mod lexer;
 mod parser;
 mod read;
