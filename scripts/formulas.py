@@ -1,5 +1,6 @@
 """The formulas behind recompute.py: intervals, tests, quantiles. Standard library only."""
 
+import functools
 import math
 from collections import defaultdict
 from statistics import NormalDist
@@ -190,6 +191,37 @@ def tango_limits(up, down, n):
                 inside = middle
         ends.append(inside)
     return ends
+
+
+@functools.lru_cache(maxsize=None)
+def t_quantile(p, degrees):
+    """Student's t by bisection over the incomplete beta integral, integrated by Simpson's rule."""
+    def upper(t):
+        steps, end = 4000, math.atan(t / math.sqrt(degrees))
+        width = (math.pi / 2 - end) / steps
+        weights = (1 if i in (0, steps) else 4 if i % 2 else 2 for i in range(steps + 1))
+        area = sum(w * max(math.cos(end + i * width), 0) ** (degrees - 1)
+                   for i, w in enumerate(weights)) * width / 3
+        return area * math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)
+                               - 0.5 * math.log(math.pi))
+
+    low, high = 0.0, 700.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if upper(middle) > 1 - p else (low, middle)
+    return low
+
+
+def ratio_limits(cases):
+    """Of sums of (above, below) over cases: the residuals' variance on the log ratio, Student's t."""
+    n, above, below = len(cases), sum(a for a, _ in cases), sum(b for _, b in cases)
+    if n < 2 or below <= 0 or above <= 0:
+        return None, None
+    value = above / below
+    squares = math.fsum((a - value * b) ** 2 for a, b in cases)
+    error = math.sqrt(n / (n - 1) * squares) / below / value
+    reach = math.exp(t_quantile(0.975, n - 1) * error)
+    return value / reach, value * reach
 
 
 def mcnemar(up, down):

@@ -21,7 +21,7 @@ import sys
 from collections import Counter, defaultdict
 
 from formulas import (TOLERANCE, choose, common_unit, holm, macro, mcnemar, mean, newcombe,
-                      percentiles, quantiles, redrawn, sign_flips, tango_limits, wilson)
+                      percentiles, quantiles, ratio_limits, redrawn, sign_flips, tango_limits, wilson)
 
 SUCCESS = {"passed", "recovered"}
 MODEL_FAULT = {"failed", "limit"}
@@ -192,12 +192,14 @@ def recompute(cases, steering):
             "correction_mean_ms": mean(t["time"]["correction_ms"] for t in counted),
             "noisy_trials": sum(t["noisy"] for t in counted),
         },
-        "speed": speed(attempts),
+        "speed": speed(cases, attempts),
         "tokens": {
             **{name: sum(a["usage"][name] for a in attempts) for name in (
                 "prompt_tokens", "cached_tokens", "computed_tokens", "output_tokens",
                 "forced_tokens", "reasoning_tokens")},
             "per_success_tokens": sum(map(tokens, attempts)) / successes if successes else None,
+            **limits_of("per_success", "tokens", cases, scored,
+                        lambda t: (sum(map(tokens, t["attempts"])), int(succeeded(t)))),
         },
         "corrections": corrections(cases, counted),
         "peak_memory_bytes": max((a["peak_memory_bytes"] for t in trials for a in t["attempts"]
@@ -235,14 +237,33 @@ def trigger(cases):
     return found
 
 
-def speed(attempts):
-    decoded = [a for a in attempts
-               if a["usage"]["output_tokens"] >= 2 and a["timing"]["decode_ms"] > 0]
-    filled = [a for a in attempts
-              if a["usage"]["computed_tokens"] > 0 and a["timing"]["prefill_ms"] > 0]
+def limits_of(name, unit, cases, counts, pair):
+    """Limits of a ratio of sums, from (above, below) of each trial that counts."""
+    sums = [[pair(t) for t in case if counts(t)] for case in cases]
+    low, high = ratio_limits([(sum(a for a, _ in case), sum(b for _, b in case))
+                              for case in sums if case])
+    return {f"{name}_low_{unit}": low, f"{name}_high_{unit}": high}
+
+
+def speed(cases, attempts):
+    def decoding(a):
+        return a["usage"]["output_tokens"] >= 2 and a["timing"]["decode_ms"] > 0
+
+    def filling(a):
+        return a["usage"]["computed_tokens"] > 0 and a["timing"]["prefill_ms"] > 0
+
+    def limits(name, counts, value, time):
+        return limits_of(name, "tokens_per_second", cases, scored, lambda t: (
+            sum(value(a) for a in t["attempts"] if counts(a)),
+            sum(a["timing"][time] for a in t["attempts"] if counts(a)) / 1000))
+
+    decoded = list(filter(decoding, attempts))
+    filled = list(filter(filling, attempts))
     return {
         "decode_tokens_per_second": 1000 * sum(a["usage"]["output_tokens"] - 1 for a in decoded)
         / math.fsum(a["timing"]["decode_ms"] for a in decoded) if decoded else None,
+        **limits("decode", decoding, lambda a: a["usage"]["output_tokens"] - 1, "decode_ms"),
+        **limits("prefill", filling, lambda a: a["usage"]["computed_tokens"], "prefill_ms"),
         "prefill_tokens_per_second": 1000 * sum(a["usage"]["computed_tokens"] for a in filled)
         / math.fsum(a["timing"]["prefill_ms"] for a in filled) if filled else None,
     }
@@ -271,6 +292,10 @@ def corrections(cases, counted):
         "recovery": macro(cases, lambda t: (int(succeeded(t)), 1)
                           if scored(t) and t["corrections"] > 0 else None),
         "exhausted_trials": sum(map(exhausted, counted)),
+        **limits_of("overhead", "ms", cases, lambda t: t in corrected,
+                    lambda t: (t["time"]["correction_ms"], 1)),
+        **limits_of("overhead", "tokens", cases, lambda t: t in corrected, lambda t: (
+            sum(tokens(a) for a in t["attempts"] if a["attempt"] > 1), 1)),
         "overhead_ms": mean(t["time"]["correction_ms"] for t in corrected),
         "overhead_tokens": mean(sum(tokens(a) for a in t["attempts"] if a["attempt"] > 1)
                                 for t in corrected),

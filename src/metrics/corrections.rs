@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::{mean_of, scored};
 use super::rates::{Cases, Rate, is_exhausted, trial_rate};
+use super::ratio::of_cases;
 use crate::types::{Outcome, TrialRecord};
 
 /// Corrections and what they cost.
@@ -18,6 +19,10 @@ pub struct Corrections {
     pub mean: Option<f64>,
     /// Replies per scored trial, corrected ones included.
     pub attempts_mean: Option<f64>,
+    /// Lower 95 % limit (see [`super::ratio`]).
+    pub attempts_mean_low: Option<f64>,
+    /// Upper 95 % limit.
+    pub attempts_mean_high: Option<f64>,
     /// Replies per turn of scored trials: 1 without any correction.
     pub attempts_per_turn: Option<f64>,
     /// Scored trials with at least one correction.
@@ -32,8 +37,16 @@ pub struct Corrections {
     pub within: Vec<WithinCorrections>,
     /// Mean time of attempts after a correction, per corrected trial.
     pub overhead_ms: Option<f64>,
+    /// Lower 95 % limit.
+    pub overhead_low_ms: Option<f64>,
+    /// Upper 95 % limit.
+    pub overhead_high_ms: Option<f64>,
     /// Mean prompt + generated tokens of attempts after a correction, per corrected trial.
     pub overhead_tokens: Option<f64>,
+    /// Lower 95 % limit.
+    pub overhead_low_tokens: Option<f64>,
+    /// Upper 95 % limit.
+    pub overhead_high_tokens: Option<f64>,
 }
 
 /// What at most so many corrections achieve.
@@ -56,10 +69,26 @@ pub(super) fn corrections(cases: &Cases<'_>) -> Corrections {
         let first = trial.attempts.iter().filter(|attempt| attempt.attempt == 1);
         first.count() as f64
     };
+    let attempts_mean = of_cases(cases, |trial| (attempts(trial), 1.0));
+    let per_corrected = |value: &dyn Fn(&TrialRecord) -> f64| {
+        // Only cases with a corrected trial say anything of its cost.
+        let corrected: Vec<Vec<&TrialRecord>> = cases
+            .iter()
+            .map(|trials| {
+                let kept = trials.iter().filter(|trial| trial.corrections > 0);
+                kept.copied().collect()
+            })
+            .collect();
+        of_cases(&corrected, |trial| (value(trial), 1.0))
+    };
+    let overhead_ms = per_corrected(&|trial| trial.time.correction_ms);
+    let overhead_tokens = per_corrected(&correction_tokens);
     let all_turns: f64 = scored(cases).map(turns).sum();
     Corrections {
         mean: mean_of(scored(cases).map(|trial| f64::from(trial.corrections))),
-        attempts_mean: mean_of(scored(cases).map(attempts)),
+        attempts_mean: attempts_mean.map(|found| found.value),
+        attempts_mean_low: attempts_mean.and_then(|found| found.low),
+        attempts_mean_high: attempts_mean.and_then(|found| found.high),
         attempts_per_turn: (all_turns > 0.0)
             .then(|| scored(cases).map(attempts).sum::<f64>() / all_turns),
         corrected_trials: corrected().count(),
@@ -79,8 +108,12 @@ pub(super) fn corrections(cases: &Cases<'_>) -> Corrections {
                 recovery: recovery(cases, corrections),
             })
             .collect(),
-        overhead_ms: mean_of(corrected().map(|trial| trial.time.correction_ms)),
-        overhead_tokens: mean_of(corrected().map(correction_tokens)),
+        overhead_ms: overhead_ms.map(|found| found.value),
+        overhead_low_ms: overhead_ms.and_then(|found| found.low),
+        overhead_high_ms: overhead_ms.and_then(|found| found.high),
+        overhead_tokens: overhead_tokens.map(|found| found.value),
+        overhead_low_tokens: overhead_tokens.and_then(|found| found.low),
+        overhead_high_tokens: overhead_tokens.and_then(|found| found.high),
     }
 }
 

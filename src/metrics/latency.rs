@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::quantile_ranks;
 use super::rates::Cases;
+use super::ratio::of_cases;
 use crate::types::{AttemptRecord, TrialRecord};
 
 /// Nearest-rank quantiles in milliseconds.
@@ -121,8 +122,16 @@ pub struct Latency {
 pub struct Speed {
     /// Generated tokens after the first / time from first to last; attempts with two or more.
     pub decode_tokens_per_second: Option<f64>,
+    /// Lower 95 % limit (see [`super::ratio`]).
+    pub decode_low_tokens_per_second: Option<f64>,
+    /// Upper 95 % limit.
+    pub decode_high_tokens_per_second: Option<f64>,
     /// Prompt tokens computed (not taken from a kept prefix) / time to compute them.
     pub prefill_tokens_per_second: Option<f64>,
+    /// Lower 95 % limit.
+    pub prefill_low_tokens_per_second: Option<f64>,
+    /// Upper 95 % limit.
+    pub prefill_high_tokens_per_second: Option<f64>,
     /// Mean time to build the grammar's parser, attempts under a grammar.
     pub grammar_mean_ms: Option<f64>,
     /// Time spent on grammar masks / decode time, attempts under a grammar.
@@ -146,6 +155,10 @@ pub struct Tokens {
     pub reasoning_tokens: u64,
     /// (Prompt + generated tokens of all scored trials) / successful trials: failures cost too.
     pub per_success_tokens: Option<f64>,
+    /// Lower 95 % limit (see [`super::ratio`]).
+    pub per_success_low_tokens: Option<f64>,
+    /// Upper 95 % limit.
+    pub per_success_high_tokens: Option<f64>,
     /// Generated tokens of all scored trials / successful trials.
     pub output_per_success_tokens: Option<f64>,
 }
@@ -212,18 +225,40 @@ pub(super) fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 pub(super) fn speed(cases: &Cases<'_>) -> Speed {
     let attempts = || scored(cases).flat_map(|trial| &trial.attempts);
-    let decoded = attempts()
-        .filter(|a| a.usage.output_tokens >= 2 && a.timing.decode_ms > 0.0)
-        .map(|a| (f64::from(a.usage.output_tokens - 1), a.timing.decode_ms));
-    let computed = attempts()
-        .filter(|a| a.usage.computed_tokens > 0 && a.timing.prefill_ms > 0.0)
-        .map(|a| (f64::from(a.usage.computed_tokens), a.timing.prefill_ms));
+    let summed = |pair: &dyn Fn(&AttemptRecord) -> Option<(f64, f64)>| {
+        of_cases(cases, |trial| {
+            let pairs = trial.attempts.iter().filter_map(pair);
+            pairs.fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y))
+        })
+    };
+    let decoded = summed(&|a| {
+        let timed = a.usage.output_tokens >= 2 && a.timing.decode_ms > 0.0;
+        timed.then(|| {
+            (
+                f64::from(a.usage.output_tokens - 1),
+                a.timing.decode_ms / 1000.0,
+            )
+        })
+    });
+    let computed = summed(&|a| {
+        let timed = a.usage.computed_tokens > 0 && a.timing.prefill_ms > 0.0;
+        timed.then(|| {
+            (
+                f64::from(a.usage.computed_tokens),
+                a.timing.prefill_ms / 1000.0,
+            )
+        })
+    });
     let masked = attempts()
         .filter(|a| a.grammar.is_some() && a.timing.decode_ms > 0.0)
         .map(|a| (a.timing.mask_ms, a.timing.decode_ms));
     Speed {
-        decode_tokens_per_second: ratio_of_sums(decoded).map(|per_ms| per_ms * 1000.0),
-        prefill_tokens_per_second: ratio_of_sums(computed).map(|per_ms| per_ms * 1000.0),
+        decode_tokens_per_second: decoded.map(|found| found.value),
+        decode_low_tokens_per_second: decoded.and_then(|found| found.low),
+        decode_high_tokens_per_second: decoded.and_then(|found| found.high),
+        prefill_tokens_per_second: computed.map(|found| found.value),
+        prefill_low_tokens_per_second: computed.and_then(|found| found.low),
+        prefill_high_tokens_per_second: computed.and_then(|found| found.high),
         grammar_mean_ms: mean_of(
             attempts()
                 .filter(|a| a.grammar.is_some() && a.reply.is_some())
@@ -247,6 +282,11 @@ pub(super) fn tokens(cases: &Cases<'_>) -> Tokens {
     };
     let successes = scored(cases).filter(|t| t.outcome.is_success()).count();
     let per_success = |total: u64| (successes > 0).then(|| total as f64 / successes as f64);
+    let per_success_ratio = of_cases(cases, |trial| {
+        let tokens = trial.attempts.iter();
+        let all = tokens.map(|a| f64::from(a.usage.prompt_tokens + a.usage.output_tokens));
+        (all.sum(), f64::from(trial.outcome.is_success()))
+    });
     let prompt_tokens = sum(&|a| a.usage.prompt_tokens);
     let output_tokens = sum(&|a| a.usage.output_tokens);
     Tokens {
@@ -257,6 +297,8 @@ pub(super) fn tokens(cases: &Cases<'_>) -> Tokens {
         forced_tokens: sum(&|a| a.usage.forced_tokens),
         reasoning_tokens: sum(&|a| a.usage.reasoning_tokens),
         per_success_tokens: per_success(prompt_tokens + output_tokens),
+        per_success_low_tokens: per_success_ratio.and_then(|found| found.low),
+        per_success_high_tokens: per_success_ratio.and_then(|found| found.high),
         output_per_success_tokens: per_success(output_tokens),
     }
 }

@@ -19,6 +19,7 @@ pub mod objective;
 pub mod power;
 pub mod ranking;
 pub mod rates;
+pub mod ratio;
 pub mod repeats;
 mod rows;
 pub mod sensitivity;
@@ -80,7 +81,7 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
         .zip(&whole_groups)
         .map(|(row, group)| Contender { row, group })
         .collect();
-    let levels = Levels(Reached::of(header, &latest));
+    let levels = Levels::at(Reached::of(header, &latest));
     let comparisons = compare::comparisons(&contenders, margin_points, &levels);
     let sequential = sequential::sequential(header, &latest, &comparisons);
     Summary {

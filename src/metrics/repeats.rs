@@ -165,6 +165,22 @@ pub(super) fn repeats(cases: &Cases<'_>) -> Option<Repeats> {
 mod tests {
     use super::*;
 
+    /// Drawing k of n trials of which c succeed is hypergeometric: `scipy.stats.hypergeom(n, c, k)`,
+    /// version 1.17.1, 1 - pmf(0) and pmf(k).
+    #[test]
+    fn estimators_agree_with_scipy() {
+        for (n, c, k, at, hat) in [
+            (10, 3, 5, 0.916_666_666_667, 0.0),
+            (20, 7, 3, 0.749_122_807_018, 0.030_701_754_386),
+            (100, 37, 10, 0.992_616_797_214, 0.000_020_122_698),
+            (8, 8, 3, 1.0, 1.0),
+            (50, 1, 25, 0.5, 0.0),
+        ] {
+            assert!((pass_at_k(n, c, k) - at).abs() < 1e-11, "{n} {c} {k}");
+            assert!((pass_hat_k(n, c, k) - hat).abs() < 1e-11, "{n} {c} {k}");
+        }
+    }
+
     /// By hand: C(3,2)/C(5,2) = 3/10; 1 - C(2,2)/C(5,2) = 9/10; C(3,3)/C(5,3) = 1/10; 1 - 0 = 1.
     #[test]
     fn estimators_by_hand() {

@@ -5,6 +5,7 @@
 //! decided; a verdict is given at looks that the plan fixed, with the level that is left for them;
 //! an unfinished look decides nothing.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use schemars::JsonSchema;
@@ -95,17 +96,30 @@ impl<'a> Reached<'a> {
     }
 }
 
-/// The levels that verdicts are given at.
-pub(super) struct Levels<'a>(pub(super) Option<Reached<'a>>);
+/// The levels that verdicts are given at. Every comparison asks for the same few, and each takes a
+/// recursion over all looks, so they are kept.
+pub(super) struct Levels<'a> {
+    reached: Option<Reached<'a>>,
+    kept: RefCell<HashMap<usize, f64>>,
+}
 
-impl Levels<'_> {
+impl<'a> Levels<'a> {
+    /// At the look that a run has reached; those of a fixed design without one.
+    pub(super) fn at(reached: Option<Reached<'a>>) -> Self {
+        Self {
+            reached,
+            kept: RefCell::default(),
+        }
+    }
+
     /// What a p-value may be at most when `parts` hypotheses are left: the level over `parts`.
     pub(super) fn limit(&self, parts: usize) -> f64 {
         let parts = parts.max(1);
-        match &self.0 {
-            None => LEVEL / parts as f64,
-            Some(reached) => reached.limit(parts),
-        }
+        let Some(reached) = &self.reached else {
+            return LEVEL / parts as f64;
+        };
+        let mut kept = self.kept.borrow_mut();
+        *kept.entry(parts).or_insert_with(|| reached.limit(parts))
     }
 }
 

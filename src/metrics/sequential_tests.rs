@@ -98,9 +98,9 @@ fn a_run_without_trials_starts_at_the_first_look() {
 fn a_family_is_tested_at_the_level_left_for_it() {
     let found = run(&"F".repeat(20), &"P".repeat(20));
     let latest = crate::metrics::rows::latest(&found.trials);
-    let levels = Levels(Reached::of(&found.header, &latest));
+    let levels = Levels::at(Reached::of(&found.header, &latest));
     let plan = [1.0 / 3.0, 2.0 / 3.0, 1.0];
     assert!((levels.limit(1) - limits(0.05, &plan)[1]).abs() < 1e-15);
     assert!((levels.limit(3) - limits(0.05 / 3.0, &plan)[1]).abs() < 1e-15);
-    assert!((Levels(None).limit(2) - 0.025).abs() < 1e-15);
+    assert!((Levels::at(None).limit(2) - 0.025).abs() < 1e-15);
 }

@@ -69,21 +69,21 @@ columns! {
     "time_to_valid_call" ["valid_call_ms"] "ms": "First request to the first schema-valid call, corrections included; only scored trials that have one. Headed `valid call` in the speed table.";
     "task" ["task_ms"] "ms": "First request to the end of judging, scored trials, failures included. JSON also has successful and failed trials apart.";
     "time_split" ["m/t/c", "split", "model_mean_ms", "tool_mean_ms", "correction_mean_ms"] "% of task time": "Mean time in the model on first attempts of turns / in tool hosts / in the model after corrections, each as a share of the mean task time. What is left of 100 is toolbench's own.";
-    "decode" ["decode tok/s", "decode_tokens_per_second"] "tokens/s": "Generated tokens after the first / time from first to last token, summed over attempts with two or more tokens in scored trials.";
+    "decode" ["decode tok/s", "decode_tokens_per_second"] "tokens/s": "Generated tokens after the first / time from first to last token, summed over attempts with two or more tokens in scored trials. JSON has 95 % limits: the ratio estimator's variance over cases, on the logarithm, with Student's t.";
     "prefill" ["prefill_tokens_per_second"] "tokens/s": "Prompt tokens computed (not taken from a kept prefix) / time to compute them, summed over attempts of scored trials.";
-    "tokens_per_success" ["tokens/success", "per_success_tokens"] "tokens": "(Prompt + generated tokens of all attempts of scored trials) / successful trials: failed trials cost too.";
+    "tokens_per_success" ["tokens/success", "per_success_tokens"] "tokens": "(Prompt + generated tokens of all attempts of scored trials) / successful trials: failed trials cost too. JSON has 95 % limits as for decode.";
     "peak_memory" ["memory", "memory MB", "peak_memory_bytes", "peak_memory_mb"] "MB": "Highest resident memory of the process that served the model, over the whole run (it only ever rises); 1 MB is 1,000,000 bytes.";
     "objective" ["slo", "slo attainment", "objective_rate"] "% of cases": "With --objective: trials that succeed within the limit / trials that were not cancelled, errors of server, network and tool being misses; mean over cases.";
     "goodput_per_hour" ["goodput"] "trials/h": "Trials that succeed within the objective / time of all trials that were not cancelled, one at a time.";
-    "corrections" ["corrections_mean", "correction_overhead_ms", "correction_overhead_tokens"] "": "Mean corrections per scored trial; overhead: mean time, and prompt + generated tokens, of attempts after a correction, per corrected trial.";
-    "within" ["right after at most", "success after corrections"] "% of cases": "Right after at most 0, 1, 2 … corrections / scored trials; mean over cases. The first is first-attempt success, the last success.";
+    "corrections" ["corrections_mean", "correction_overhead_ms", "correction_overhead_tokens", "corrected trials", "extra ms", "extra tokens"] "": "Mean corrections per scored trial; overhead: mean time, and prompt + generated tokens, of attempts after a correction, per corrected trial.";
+    "within" ["right after at most", "right after at most 0 / 1 / …", "success after corrections"] "% of cases": "Right after at most 0, 1, 2 … corrections / scored trials; mean over cases. The first is first-attempt success, the last success.";
     "recovery" ["recovery rate", "recovery@r"] "% of cases": "Successful / scored trials with at least one correction; mean over cases. JSON has it for at most r corrections, for every r.";
     "exhausted" ["exhausted rate", "exhausted_trials"] "% of cases": "Scored trials that used up every correction and were still invalid / scored trials; mean over cases.";
     "attempts_mean" ["mean attempts"] "replies": "Replies per scored trial, corrected ones included.";
     "attempts_per_turn" ["replies/turn"] "replies": "Replies of scored trials / turns: 1 without any correction.";
     "noisy_trials" ["noisy"] "trials": "Scored trials measured while the machine was busy with something else.";
     "superseded_trials" ["superseded"] "trials": "Earlier lines of trials that a resume ran again; both are kept, the latest counts.";
-    "difference" ["difference points", "low", "high"] "points": "Success of the candidate minus success of the baseline on the cases both have scored. One trial a case: Newcombe's square-and-add interval for paired proportions (1998, method 10, phi with continuity correction); with fewer than 10 cases the wider of its limits and Tango's. Several trials: bootstrap over cases, then trials, once 10 cases differ; before that Newcombe's on the expected table. It speaks of cases like these. In a run that stops once decided the confidence is what is left at its look (column confidence in JSON).";
+    "difference" ["difference points", "low", "high", "mode delta"] "points": "Success of the candidate minus success of the baseline on the cases both have scored. One trial a case: Newcombe's square-and-add interval for paired proportions (1998, method 10, phi with continuity correction); with fewer than 10 cases the wider of its limits and Tango's. Several trials: bootstrap over cases, then trials, once 10 cases differ; before that Newcombe's on the expected table. It speaks of cases like these. In a run that stops once decided the confidence is what is left at its look (column confidence in JSON).";
     "detectable" ["minimum detectable effect", "mde"] "points": "The smallest true difference that so many cases would find in 80 % of runs. One trial a case: exact power of McNemar's test, averaged over the number of discordant cases, with as many discordant cases as observed, or as the difference asks for. Several trials: half of the interval's width and z of the power standard errors of the mean difference per case. For a single rate: the smallest fall or rise that the next run's interval would exclude. The level is Holm's first step in a family.";
     "order" ["ranking", "place", "groups"] "": "Models by success within a dialect, constraint and variant. Places from to: 1 and one for each model that is better, up to the number of models less each that is worse. Groups: the largest sets no two of which are told apart; tied when every two are tied, else not distinguishable.";
     "sensitivity" ["format sensitivity", "spread"] "points": "Highest minus lowest success over the variants of a model on the cases that all have scored, with the standard deviation over variants. Limits: the largest of all pairs' limits, each pair at 5 % over the number of pairs. p: Cochran's Q.";
@@ -135,6 +135,55 @@ mod tests {
         }
         assert_ne!(explain_column("pass@k"), explain_column("pass^k"));
         assert_eq!(explain_column("nonsense"), None);
+    }
+
+    /// What the metric definitions of the field are called.
+    #[test]
+    fn every_metric_is_explained() {
+        for name in [
+            "success",
+            "pass@k",
+            "pass^k",
+            "reliability gap",
+            "flaky cases",
+            "trigger",
+            "irrelevance detection",
+            "parse rate",
+            "offered tool",
+            "schema valid",
+            "tool selection accuracy",
+            "argument correctness",
+            "call set F1",
+            "end state match",
+            "extra call rate",
+            "first attempt",
+            "success after corrections",
+            "recovery rate",
+            "mean attempts",
+            "correction overhead tokens",
+            "exhausted rate",
+            "mode delta",
+            "format sensitivity",
+            "compile rate",
+            "compile ms",
+            "enforcement",
+            "ttft",
+            "ttfo",
+            "time to valid call",
+            "itl",
+            "decode",
+            "prefill",
+            "slo attainment",
+            "goodput",
+            "tokens/success",
+            "memory",
+            "as deployed",
+            "minimum detectable effect",
+            "ranking",
+            "verdict",
+        ] {
+            assert!(explain_column(name).is_some(), "{name}");
+        }
     }
 
     #[test]

@@ -223,6 +223,11 @@ fn times(row: &Row, fields: &mut Fields) {
         row.speed.prefill_tokens_per_second,
     );
     fields.number("per_success_tokens", row.tokens.per_success_tokens);
+    fields.number("per_success_low_tokens", row.tokens.per_success_low_tokens);
+    fields.number(
+        "per_success_high_tokens",
+        row.tokens.per_success_high_tokens,
+    );
     fields.text("prompt_tokens", &row.tokens.prompt_tokens);
     fields.text("output_tokens", &row.tokens.output_tokens);
     fields.number("peak_memory_bytes", row.peak_memory_bytes);

@@ -120,6 +120,8 @@ fn every_heading_is_explained() {
         tables::repeats(rows).unwrap(),
         tables::speed(rows, &summary),
         tables::differences(&summary_of(&sample())).unwrap(),
+        tables::against_expected(rows).unwrap(),
+        tables::corrections(&summary_of(&sample()).totals).unwrap(),
     ];
     for column in shown.iter().flat_map(|table| &table.columns) {
         let heading = column.heading.replace("-\n", "").replace('\n', " ");

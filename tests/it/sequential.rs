@@ -184,3 +184,48 @@ fn what_cannot_be_decided_is_refused() {
     let shown = context.expect(0, &compare(&["--until-decided", "--dry-run"]));
     assert!(shown.contains("at most 80 trials"), "{shown}");
 }
+
+#[test]
+fn models_that_are_not_told_apart_stand_together() {
+    let context = context(|_| false, |number| number % 2 == 0);
+    context.write("three.yaml", &script("three", |number| number % 2 == 1));
+    let arguments = "compare scripted:one.yaml scripted:two.yaml scripted:three.yaml \
+                     --suite many.yaml --constraint off --objective 60 -v";
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    let shown = context.expect(0, &arguments);
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains(
+            "order with json, off: 1.–2. scripted:two.yaml, 1.–2. scripted:three.yaml, \
+             3. scripted:one.yaml (scripted:two.yaml, scripted:three.yaml: not distinguishable)"
+        ),
+        "{shown}"
+    );
+    assert!(
+        flat.contains("would be found in fewer than 80 % of runs"),
+        "{shown}"
+    );
+    assert!(flat.contains("of trials succeed within 60 s"), "{shown}");
+    assert!(
+        shown.lines().all(|line| line.chars().count() <= 100),
+        "{shown}"
+    );
+    let summary = summary(&context);
+    let group = &summary["rankings"][0]["groups"][0];
+    assert_eq!(group["relation"], "not_distinguishable");
+    let detectable = &summary["comparisons"][2]["detectable"];
+    assert_eq!(detectable["power"], 0.8);
+    assert!(
+        detectable["difference"].as_f64().unwrap() > 0.2,
+        "{detectable}"
+    );
+    let stricter = context.run(&["report", "--objective", "0", "--format", "json"]);
+    let stricter: Value = serde_json::from_slice(&stricter.stdout).unwrap();
+    assert_eq!(
+        stricter["totals"][1]["objective"]["attainment"]["rate"],
+        0.0
+    );
+    let csv = context.expect(0, &["report", "--format", "csv"]);
+    let fields: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+    assert!(fields.windows(2).all(|pair| pair[0] == pair[1]), "{csv}");
+}

@@ -4,6 +4,7 @@ use toolbench::metrics::bootstrap::Hits;
 use toolbench::metrics::interval::wilson;
 use toolbench::metrics::latency::Quantiles;
 use toolbench::metrics::rates::{IntervalMethod, Rate};
+use toolbench::metrics::ratio::ratio;
 use toolbench::metrics::repeats::{pass_at_k, pass_hat_k};
 use toolbench::metrics::trigger::scores;
 
@@ -275,6 +276,41 @@ fn trigger_scores() {
         }
     }
     table.must_cover(93.5, 83.0);
+}
+
+/// Tokens per success and the like: log-normal costs over successes, or over trials.
+#[test]
+fn ratios() {
+    let mut table = Table::new(
+        "ratio of sums over cases (tokens per success; rate 1: a mean): log ratio, Student's t",
+        "rate    n   coverage  width in % of the ratio",
+    );
+    for n in [5, 10, 26, 100, 400] {
+        for p in [0.2, 0.5, 0.9, 1.0] {
+            if n == 5 && p < 0.5 {
+                continue; // Too often without any success.
+            }
+            let mut random = Random::of(&format!("ratio {n} {p}"));
+            let truth = (5.0_f64 + 0.18).exp() / p;
+            let found = coverage(truth, &mut random, |random| {
+                let cases: Vec<(f64, f64)> = (0..n)
+                    .map(|_| {
+                        let cost = (5.0 + 0.6 * random.normal()).exp();
+                        (cost, f64::from(random.chance(p)))
+                    })
+                    .collect();
+                let found = ratio(&cases)?;
+                found.low.zip(found.high)
+            });
+            table.figure(found.held);
+            table.line(&format!(
+                "{p:4} {n:4}   {:8.1} {:6.0}",
+                found.held,
+                found.width / truth
+            ));
+        }
+    }
+    table.must_cover(93.5, 91.5);
 }
 
 /// Log-normal times; with several values a case, half of the variance lies between cases.
