@@ -773,6 +773,52 @@ def plain(value):
     return value is None or isinstance(value, bool)
 
 
+def native_of(original, entry):
+    """The reader of native calls that most of the original's handlers share."""
+    decoded = []
+    for invoked in entry["result"]:
+        name = list(invoked.keys())[0]
+        decoded.append({name: json.loads(invoked[name])})
+    return decoded
+
+
+def compare_native(original, cases, suite, binary, count, rng, folder, shown):
+    """Lines of result files: native calls with arguments as JSON, and prompted text."""
+    tally = Tally(shown)
+    draw = weighted(cases, rng)
+    chosen = []
+    for _ in range(count):
+        case = draw()
+        calls = right_calls(case, rng)
+        for _ in range(rng.choice([0, 1, 1, 2])):
+            change_calls(case, calls, rng)
+        if rng.random() < 0.3:
+            text = as_python(calls, rng)
+            if not ENDLESS.search(text) and not any("\ud800" <= c <= "\udfff" for c in text):
+                line = json.dumps({"id": case["id"], "result": text, "latency": 0.5})
+                chosen.append((case, line, lambda text=text: original.decode(text, original.formats.PYTHON, False)))
+            continue
+        made = []
+        for name, arguments in calls:
+            text = dump(arguments, rng)
+            if rng.random() < 0.05:
+                text = rng.choice(["", "null", "[]", "5", '"x"', text + "}", text[1:], "NaN", " " + text + "\n"])
+            made.append({name: text} if rng.random() < 0.97 else {name: text, "other": "{}"})
+        if rng.random() < 0.03:
+            made = rng.choice([[{}], [[]], ["x"], [None], "", {}, None, 5, made + [{"f": None}], made + [{"f": 5}], [made]])
+        line = json.dumps({"id": case["id"], "result": made})
+        entry = {"result": made}
+        # A text where native calls are due is read as text by toolbench, which cannot know the model.
+        if isinstance(made, str):
+            continue
+        chosen.append((case, line, lambda entry=entry: native_of(original, entry)))
+    found = run_toolbench(binary, suite, [line for _, line, _ in chosen], folder)
+    for (case, line, decode), verdict in zip(chosen, found):
+        tally.add("result files", line, original_verdict(original, case, decode), verdict)
+    tally.report("result files")
+    return tally.different
+
+
 # Arithmetic that would keep the original busy for hours.
 ENDLESS = re.compile(r"\*\*\D{0,3}\d{5,}|\*\*.{0,15}\*\*|<<\D{0,3}\d{6,}|\*\D{0,3}\d{7,}", re.DOTALL)
 
@@ -919,7 +965,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shown", type=int, default=10, help="differences printed for each part")
     parser.add_argument("--speed", action="store_true", help="measure instead of comparing")
-    parser.add_argument("--part", choices=["calls", "made", "python", "json", "verbose_xml", "concise_xml"])
+    parser.add_argument("--part", choices=["calls", "made", "results", "python", "json", "verbose_xml", "concise_xml"])
     arguments = parser.parse_args()
     original = load_original(arguments.package)
     cases = load_cases(arguments.package)
@@ -934,6 +980,8 @@ def main():
             different += compare_calls(original, cases, suite, arguments.toolbench, arguments.count, rng, folder, arguments.shown)
         if arguments.part in (None, "made"):
             different += compare_made(original, arguments.toolbench, arguments.count, rng, folder, arguments.shown)
+        if arguments.part in (None, "results"):
+            different += compare_native(original, cases, suite, arguments.toolbench, arguments.count // 2, rng, folder, arguments.shown)
         for form in ["python", "json", "verbose_xml", "concise_xml"]:
             if arguments.part in (None, form):
                 for tagged in (False, True):

@@ -121,3 +121,20 @@ install_tool_servers() {
     ./toolbench suite install "$suite" || note "could not install it: suite $suite will be skipped"
   done
 }
+
+# The public JSON Schema test suite, as it comes inside the source package of Python's jsonschema.
+fetch_schema_suite() {
+  local folder archive sum
+  folder="$(cache_folder)/schema-suite"
+  sum=0c26707e2efad8aa1bfc5b7ce170f3fccc2e4918ff85989ba9ffa9facb2be326
+  [ -d "$folder/json/tests" ] && return 0
+  say "JSON Schema test suite"
+  have python3 || { note "python3 is missing: the JSON Schema test suite will be skipped"; return 0; }
+  mkdir -p "$folder"
+  python3 -m pip download -q --no-deps --no-binary :all: -d "$folder" jsonschema==4.26.0 >&2 \
+    || { note "could not download it: its test will be skipped"; return 0; }
+  archive="$folder/jsonschema-4.26.0.tar.gz"
+  printf '%s  %s\n' "$sum" "$archive" | sha256sum -c --quiet - >&2 \
+    || { note "the package is not the one that is expected: its test will be skipped"; return 0; }
+  tar xzf "$archive" -C "$folder" --strip-components=1 jsonschema-4.26.0/json
+}

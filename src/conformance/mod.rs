@@ -15,6 +15,8 @@ mod write;
 
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod shipped_tests;
 
 pub use bytes::{ByteGrammar, ByteTable};
 pub use check::{SchemaCheck, Verdict};

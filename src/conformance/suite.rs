@@ -3,7 +3,7 @@
 //! Data in: one file of the suite, parsed. Data out: counts and findings. Invariants: the suite's
 //! verdict is the reference, but where our validator says otherwise (formats are checked here, the
 //! suite mostly takes them for notes) that is counted apart and the validator is; every test is
-//! counted exactly once as right, refused, too wide, too narrow, closed or unwritable.
+//! counted exactly once as accepted, refused, too wide, too narrow, closed or unwritable.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use super::bytes::ByteTable;
 use super::check::SchemaCheck;
 use super::walk::{Walk, walk};
 use crate::dialect::closed_schema::Root;
+use crate::validate::CompiledSchema;
 
 /// Findings kept of one file and kind.
 const MOST_FINDINGS: usize = 400;
@@ -69,34 +70,56 @@ pub struct Effort {
 pub struct Counts {
     /// Tests in all.
     pub tests: u64,
-    /// Valid and taken, or invalid and refused by the grammar.
-    pub right: u64,
+    /// The schema compiles, and the grammar is right: it takes a valid instance or does not take an
+    /// invalid one.
+    pub accepted: u64,
     /// Tests whose schema is refused.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
     /// Invalid instances that the grammar takes.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub too_wide: u64,
     /// Valid instances that the grammar does not take.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub too_narrow: u64,
     /// Valid instances with keys that no part of the schema names: closed by design.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub closed: u64,
     /// Valid instances with characters that the grammar never writes.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub unwritable: u64,
     /// Tests on which our validator says otherwise than the suite.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub validator_differs: u64,
     /// Tests whose schema our validator refuses; they are among the refused.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub validator_refused: u64,
     /// Random walks that ended.
     pub walks: u64,
     /// Walks whose text the schema as given calls invalid, or that are no JSON.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub walks_invalid: u64,
     /// Walks that are not valid and have a number that no double holds exactly: readers of JSON
     /// round or refuse it, and no verdict on it means much.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub walks_inexact: u64,
     /// Walks without an end within the bound.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub walks_unfinished: u64,
     /// Refused tests by reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub reasons: BTreeMap<String, u64>,
+    pub refused_by: BTreeMap<String, u64>,
+    /// Tests that are too wide, by the keywords that the grammar does not hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wide_by: BTreeMap<String, u64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -104,7 +127,7 @@ impl Counts {
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in [
             (&mut self.tests, other.tests),
-            (&mut self.right, other.right),
+            (&mut self.accepted, other.accepted),
             (&mut self.refused, other.refused),
             (&mut self.too_wide, other.too_wide),
             (&mut self.too_narrow, other.too_narrow),
@@ -119,8 +142,13 @@ impl Counts {
         ] {
             *mine += theirs;
         }
-        for (reason, count) in &other.reasons {
-            *self.reasons.entry(reason.clone()).or_default() += count;
+        for (mine, theirs) in [
+            (&mut self.refused_by, &other.refused_by),
+            (&mut self.wide_by, &other.wide_by),
+        ] {
+            for (reason, count) in theirs {
+                *mine.entry(reason.clone()).or_default() += count;
+            }
         }
     }
 }
@@ -128,7 +156,8 @@ impl Counts {
 /// One thing that is not as the suite has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// `too_wide`, `too_narrow`, `closed`, `unwritable`, `refused`, `validator_differs` or `walk`.
+    /// `too_wide`, `too_narrow`, `closed`, `unwritable`, `refused`, `validator_differs`,
+    /// `walk` or `unfinished`.
     pub kind: &'static str,
     /// The group.
     pub group: String,
@@ -212,42 +241,52 @@ impl Meter {
                 let seed = effort
                     .seed
                     .wrapping_add(own.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                match walk(grammar, seed) {
-                    Walk::Text(text) => {
-                        self.counts.walks += 1;
-                        let read = serde_json::from_str::<Value>(&text);
-                        if read.is_ok_and(|value| validator.is_valid(&value)) {
-                            continue;
-                        }
-                        if has_long_number(&text) {
-                            self.counts.walks_inexact += 1;
-                        } else {
-                            self.counts.walks_invalid += 1;
-                            self.find(Finding {
-                                kind: "walk",
-                                group: group.description.clone(),
-                                test: String::new(),
-                                schema: schema.clone(),
-                                instance: Value::from(text),
-                                reason: loosened(&check),
-                            });
-                        }
-                    }
-                    Walk::Unfinished(_) => self.counts.walks_unfinished += 1,
-                    Walk::Failed(reason) => {
-                        self.counts.walks_unfinished += 1;
-                        self.find(Finding {
-                            kind: "walk",
-                            group: group.description.clone(),
-                            test: String::new(),
-                            schema: schema.clone(),
-                            instance: Value::Null,
-                            reason,
-                        });
-                    }
-                }
+                let walked = walk(grammar, seed);
+                self.walk(&check, validator, group, &schema, walked);
             }
         }
+    }
+
+    fn walk(
+        &mut self,
+        check: &SchemaCheck,
+        validator: &CompiledSchema,
+        group: &Group,
+        schema: &Value,
+        walked: Walk,
+    ) {
+        let (kind, text, reason) = match walked {
+            Walk::Text(text) => {
+                self.counts.walks += 1;
+                let read = serde_json::from_str::<Value>(&text);
+                if read.is_ok_and(|value| validator.is_valid(&value)) {
+                    return;
+                }
+                if has_long_number(&text) {
+                    self.counts.walks_inexact += 1;
+                    return;
+                }
+                self.counts.walks_invalid += 1;
+                ("walk", text, loosened(check))
+            }
+            Walk::Unfinished(text) => {
+                self.counts.walks_unfinished += 1;
+                let beginning: String = text.chars().take(80).collect();
+                ("unfinished", beginning, String::new())
+            }
+            Walk::Failed(reason) => {
+                self.counts.walks_unfinished += 1;
+                ("unfinished", String::new(), reason)
+            }
+        };
+        self.find(Finding {
+            kind,
+            group: group.description.clone(),
+            test: String::new(),
+            schema: schema.clone(),
+            instance: Value::from(text),
+            reason,
+        });
     }
 
     fn case(&mut self, check: &SchemaCheck, group: &Group, case: &Case, schema: &Value) {
@@ -276,12 +315,14 @@ impl Meter {
             None => {
                 let reason = verdict.problem.unwrap_or_default();
                 self.counts.refused += 1;
-                *self.counts.reasons.entry(label(&reason)).or_default() += 1;
+                *self.counts.refused_by.entry(label(&reason)).or_default() += 1;
                 self.find(finding("refused", reason));
             }
-            Some(accepts) if accepts == expected => self.counts.right += 1,
+            Some(accepts) if accepts == expected => self.counts.accepted += 1,
             Some(true) => {
                 self.counts.too_wide += 1;
+                let by = keywords(check);
+                *self.counts.wide_by.entry(by).or_default() += 1;
                 self.find(finding("too_wide", loosened(check)));
             }
             Some(false) if verdict.closed => {
@@ -313,6 +354,21 @@ impl Meter {
 fn loosened(check: &SchemaCheck) -> String {
     let notes: Vec<String> = check.loosened().iter().map(ToString::to_string).collect();
     notes.join("; ")
+}
+
+/// The keywords that are not held, each once.
+fn keywords(check: &SchemaCheck) -> String {
+    let mut names: Vec<&str> = check
+        .loosened()
+        .iter()
+        .map(|note| note.keyword.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return "nothing is noted".to_owned();
+    }
+    names.join(", ")
 }
 
 /// Characters that need a `\u` escape: grammars write none.
@@ -369,6 +425,10 @@ fn label(reason: &str) -> String {
         (
             "leads back",
             "the validator refuses: references in a circle",
+        ),
+        (
+            "is no draft",
+            "the validator refuses: a `$schema` that is no draft",
         ),
         (
             "no value satisfies",

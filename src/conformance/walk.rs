@@ -59,7 +59,7 @@ fn try_walk(grammar: &ByteGrammar, seed: u64) -> Result<Walk, String> {
         let late = bytes.len() > SOFT_END;
         let allowed = cursor.allowed()?;
         if cursor.may_end()? && (allowed.is_empty() || late || random.chance(2)) {
-            return Ok(Walk::Text(text_of(bytes)));
+            return Ok(Walk::Text(text_of(&bytes)));
         }
         let Some(byte) = choose(&allowed, late, &mut random) else {
             break;
@@ -69,14 +69,15 @@ fn try_walk(grammar: &ByteGrammar, seed: u64) -> Result<Walk, String> {
         }
         bytes.push(byte);
     }
-    Ok(Walk::Unfinished(text_of(bytes)))
+    Ok(Walk::Unfinished(text_of(&bytes)))
 }
 
-fn text_of(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Closing characters often, printable ones mostly, others now and then.
+/// Characters that lead on (closing ones, the middle of an address) often, printable ones mostly,
+/// others now and then.
 fn choose(allowed: &[u8], late: bool, random: &mut Random) -> Option<u8> {
     let pick = |from: Vec<u8>, random: &mut Random| {
         (!from.is_empty()).then(|| from[random.below(from.len())])
@@ -84,7 +85,7 @@ fn choose(allowed: &[u8], late: bool, random: &mut Random) -> Option<u8> {
     let among =
         |test: fn(&u8) -> bool| -> Vec<u8> { allowed.iter().copied().filter(test).collect() };
     if late || random.chance(3) {
-        let closing = among(|byte| matches!(byte, b'"' | b'}' | b']'));
+        let closing = among(|byte| matches!(byte, b'"' | b'}' | b']' | b'@'));
         if let Some(byte) = pick(closing, random) {
             return Some(byte);
         }

@@ -178,7 +178,7 @@ impl<'a> Writer<'a, '_> {
                 ways.push(rest.before(What::Text("[".to_owned())));
             }
             Value::Object(map) => {
-                for order in self.key_orders(branches, map) {
+                for order in Self::key_orders(branches, map) {
                     let mut rest = next.before(What::Text("}".to_owned()));
                     for (index, key) in order.iter().enumerate().rev() {
                         let inner = self.property_branches(branches, key);
@@ -243,19 +243,18 @@ impl<'a> Writer<'a, '_> {
         for branch in branches.iter() {
             let named = branch.get("properties").and_then(|names| names.get(key));
             let patterns = branch.get("patternProperties").and_then(Value::as_object);
-            match named {
-                Some(schema) => inner.push(schema),
-                None => {
-                    inner.extend(patterns.into_iter().flat_map(Map::values));
-                    inner.extend(branch.get("additionalProperties"));
-                }
+            if let Some(schema) = named {
+                inner.push(schema);
+            } else {
+                inner.extend(patterns.into_iter().flat_map(Map::values));
+                inner.extend(branch.get("additionalProperties"));
             }
         }
         self.branches(&inner)
     }
 
     /// The orders in which the keys of an object may have to come, without repetition.
-    fn key_orders(&self, branches: &Branches<'a>, map: &Map<String, Value>) -> Vec<Vec<String>> {
+    fn key_orders(branches: &Branches<'a>, map: &Map<String, Value>) -> Vec<Vec<String>> {
         let mut orders: Vec<Vec<String>> = Vec::new();
         for branch in branches.iter() {
             let properties = branch.get("properties").and_then(Value::as_object);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::NoiseWatch;
 use super::correction::CorrectionStyle;
 use super::prepare::{PreparedHost, PreparedModel};
+use crate::dialect::closed_schema::holds_structure;
 use crate::dialect::{Dialect, Offer};
 use crate::model::Provider;
 use crate::plan::PlannedCell;
@@ -49,6 +50,8 @@ pub(super) struct PreparedOffer {
     pub(super) names: WireNames,
     /// The constraint as text, when the cell asks for one.
     pub(super) grammar: Option<String>,
+    /// The grammar holds names, types and fixed values of every tool's arguments.
+    pub(super) grammar_holds_structure: bool,
     /// Hash of what is offered: tools, system prompt, few-shot, template.
     pub(super) hash: ContentHash,
 }
@@ -184,8 +187,14 @@ impl<'a> CellContext<'a> {
             "prompt": self.dialect.encode(&offer, &[Message::text(Role::User, "")]).prompt,
             "tool_choice": offer.tool_choice, "reasoning": offer.reasoning,
         }));
+        let grammar_holds_structure = grammar.is_none()
+            || offer
+                .tools
+                .iter()
+                .all(|tool| holds_structure(&tool.input_schema));
         Ok(PreparedOffer {
             offer,
+            grammar_holds_structure,
             schemas,
             names: wire_names,
             grammar,

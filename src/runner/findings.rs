@@ -110,7 +110,9 @@ pub(super) fn of_reply(
     let complete = matches!(reply.stop_reason, StopReason::Stop | StopReason::StopText);
     if reply.constrained
         && complete
-        && let Some(broken) = found.iter().find(|v| grammar_excludes(v.code, dialect))
+        && let Some(broken) = found
+            .iter()
+            .find(|v| grammar_excludes(v.code, dialect, offer.grammar_holds_structure))
     {
         // A complete reply under a grammar cannot have these: the grammar is at fault.
         return vec![Violation::new(
@@ -129,22 +131,19 @@ pub(super) fn of_reply(
 }
 
 /// What no complete reply under a dialect's grammar can have. Bounds, formats and patterns are not
-/// among them: a grammar may be unable to hold them, and then they are the model's to keep.
-fn grammar_excludes(code: Code, dialect: DialectName) -> bool {
+/// among them: a grammar may be unable to hold them, and then they are the model's to keep. The same
+/// goes for names and types where a schema is more than its grammar can hold.
+fn grammar_excludes(code: Code, dialect: DialectName, holds_structure: bool) -> bool {
     // Where free text is in form, a call written as text satisfies the grammar: the model's slip.
     let free_text = matches!(dialect, DialectName::Native | DialectName::Fenced);
     if code == Code::WrongEnvelope && free_text {
         return false;
     }
-    code.stage() == Stage::Parse
-        || matches!(
-            code,
-            Code::UnknownTool
-                | Code::MissingRequired
-                | Code::UnexpectedParam
-                | Code::TypeMismatch
-                | Code::EnumViolation
-        )
+    let of_structure = matches!(
+        code,
+        Code::MissingRequired | Code::UnexpectedParam | Code::TypeMismatch | Code::EnumViolation
+    );
+    code.stage() == Stage::Parse || code == Code::UnknownTool || (of_structure && holds_structure)
 }
 
 /// What a provider's failure is called.

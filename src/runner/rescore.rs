@@ -16,6 +16,7 @@ use super::correction::CorrectionStyle;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
 use super::trial::Ended;
+use crate::dialect::closed_schema::holds_structure;
 use crate::dialect::{Offer, dialect};
 use crate::tools::{ToolHost, ToolSession};
 use crate::types::suite::Round;
@@ -310,7 +311,11 @@ impl<S: BuildHasher> Walk<'_, S> {
             .clone()
             .or_else(|| self.case.system.clone())
             .or_else(|| self.cell.suite.system.clone());
+        let grammar_holds_structure = tools
+            .iter()
+            .all(|tool| holds_structure(&tool.input_schema));
         Ok(PreparedOffer {
+            grammar_holds_structure,
             offer: Offer {
                 system,
                 tools,

@@ -13,11 +13,10 @@ fn outline(decoded: &Decoded<'_>) -> String {
             .iter()
             .map(|call| {
                 let name = call.name.text().unwrap_or("?");
-                format!("{name}/{} ", call.arguments.len())
+                format!("{name}/{}", call.arguments.len())
             })
-            .collect::<String>()
-            .trim_end()
-            .to_owned(),
+            .collect::<Vec<_>>()
+            .join(" "),
     }
 }
 

@@ -55,8 +55,8 @@ fn marks(word: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     let below = |value: u64, bound: u64| value.wrapping_sub(ONES * bound) & !value & HIGH;
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5c);
     below(quote, 1) | below(backslash, 1) | below(word, 0x20)
 }
 

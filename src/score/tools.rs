@@ -173,20 +173,14 @@ impl ToolCheck {
         for (index, call) in calls.iter().enumerate() {
             totals.calls += 1;
             let is_valid = !found.iter().any(|violation| violation.call == Some(index));
-            match totals
-                .by_tool
-                .iter_mut()
-                .find(|count| count.name == call.name)
-            {
-                Some(count) => {
-                    count.calls += 1;
-                    count.valid += u64::from(is_valid);
-                    totals.schema_valid += u64::from(is_valid);
-                }
-                None => {
-                    totals.unknown += 1;
-                    *totals.unknown_names.entry(call.name.clone()).or_default() += 1;
-                }
+            let mut by_tool = totals.by_tool.iter_mut();
+            if let Some(count) = by_tool.find(|count| count.name == call.name) {
+                count.calls += 1;
+                count.valid += u64::from(is_valid);
+                totals.schema_valid += u64::from(is_valid);
+            } else {
+                totals.unknown += 1;
+                *totals.unknown_names.entry(call.name.clone()).or_default() += 1;
             }
         }
         found

@@ -129,6 +129,7 @@ impl Integer {
     }
 
     /// Exact comparison with a float.
+    #[expect(clippy::float_cmp, reason = "Python's equality is exact")]
     fn equals_float(&self, float: f64) -> bool {
         match self {
             Self::Small(small) => {
@@ -415,6 +416,7 @@ fn equal_objects(one: &Object<'_>, two: &Object<'_>) -> bool {
         })
 }
 
+#[expect(clippy::float_cmp, reason = "Python's equality is exact")]
 fn equal_exotic(one: &Exotic<'_>, two: &Exotic<'_>) -> bool {
     match (one, two) {
         (Exotic::Bytes(one), Exotic::Bytes(two)) => one == two,
@@ -432,6 +434,7 @@ fn equal_exotic(one: &Exotic<'_>, two: &Exotic<'_>) -> bool {
     }
 }
 
+#[expect(clippy::float_cmp, reason = "Python's equality is exact")]
 fn equal_numbers(left: &Value<'_>, right: &Value<'_>) -> bool {
     match (left, right) {
         (Value::Bool(one), Value::Bool(two)) => one == two,

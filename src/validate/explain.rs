@@ -8,21 +8,34 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
+use super::schema::VIOLATIONS_PER_CALL;
+use super::work::ways;
 use crate::types::{Code, Violation};
 
 /// Largest subschema that is quoted whole.
 const FRAGMENT_BYTES: usize = 600;
+/// Most ways through the schema that are walked to explain a value.
+const MOST_WAYS: u64 = 50_000;
 /// Longest message.
 const MESSAGE_CHARACTERS: usize = 300;
 
 /// Explains why `arguments` are invalid.
 pub(super) fn explain(schema: &Value, validator: &Validator, arguments: &Value) -> Vec<Violation> {
+    if validator.is_valid(arguments) {
+        return Vec::new();
+    }
+    if ways(schema, arguments) > MOST_WAYS {
+        return vec![unexplained()];
+    }
     let mut found = Vec::new();
     for error in validator.iter_errors(arguments) {
         describe(schema, &error, &mut found);
     }
     let mut distinct: Vec<Violation> = Vec::new();
     for mut violation in found {
+        if distinct.len() >= VIOLATIONS_PER_CALL {
+            break;
+        }
         let is_new = !distinct
             .iter()
             .any(|known| known.code == violation.code && known.pointer == violation.pointer);
@@ -33,6 +46,16 @@ pub(super) fn explain(schema: &Value, validator: &Validator, arguments: &Value) 
         }
     }
     distinct
+}
+
+/// Where explaining would take too long: invalid, and no more.
+fn unexplained() -> Violation {
+    Violation {
+        pointer: Some(String::new()),
+        message: "the arguments do not satisfy the schema, which branches too much to say where"
+            .to_owned(),
+        ..Violation::new(Code::ConstraintViolation, "")
+    }
 }
 
 fn describe(schema: &Value, error: &ValidationError<'_>, found: &mut Vec<Violation>) {

@@ -14,6 +14,7 @@ mod limits;
 mod matching;
 pub mod schema;
 mod vocabulary;
+mod work;
 
 pub use complete::complete;
 pub use counts::counts;

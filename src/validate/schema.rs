@@ -19,7 +19,7 @@ use crate::types::{Code, ToolCall, ToolDefinition, Violation};
 /// Largest compiled pattern, in bytes of its program.
 const PATTERN_SIZE_LIMIT: usize = 1 << 20;
 /// Violations reported for one call: more help nobody.
-const VIOLATIONS_PER_CALL: usize = 16;
+pub(super) const VIOLATIONS_PER_CALL: usize = 16;
 
 /// A tool's schema that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

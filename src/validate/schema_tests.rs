@@ -297,3 +297,24 @@ fn defaults_and_vocabulary_come_from_the_schema() {
     assert!(schemas.vocabulary("get_weather").contains(&json!("f")));
     assert!(schemas.knows("get_weather") && !schemas.knows("fly"));
 }
+
+#[test]
+fn explaining_a_deep_value_of_a_branching_schema_comes_to_an_end() {
+    let nested = |levels: usize| (0..levels).fold(json!({}), |inner, _| json!({"a": inner}));
+    let branch = |name: &str| json!({"properties": {"a": {"$ref": "#"}}, "required": [name]});
+    for schema in [
+        json!({"anyOf": [branch("y"), branch("z")]}),
+        json!({"oneOf": [branch("y"), branch("z")]}),
+        json!({"allOf": [branch("y"), branch("z")]}),
+        json!({"anyOf": [branch("a"), branch("a")]}),
+        json!({"oneOf": [branch("a"), branch("a")]}),
+    ] {
+        for levels in [12, 60, 100] {
+            let found = check(&schema, nested(levels));
+            assert!(
+                !found.is_empty() && found.len() <= VIOLATIONS_PER_CALL,
+                "{schema}"
+            );
+        }
+    }
+}

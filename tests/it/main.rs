@@ -21,6 +21,7 @@ mod coverage;
 mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
+mod grammar;
 mod live_models;
 mod live_server;
 mod live_suites;

@@ -4,9 +4,16 @@ use serde_json::{Value, json};
 
 use crate::support::{Context, stderr, stdout};
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better in the table")]
 fn function(name: &str, properties: Value, required: &[&str]) -> Value {
     json!({"name": name, "description": "does it",
         "parameters": {"type": "dict", "properties": properties, "required": required}})
+}
+
+/// Values as lines of JSON.
+pub fn lines_of(values: &[Value]) -> String {
+    let lines: Vec<String> = values.iter().map(Value::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 /// A data folder with one case or two in each of five categories.
@@ -58,16 +65,13 @@ pub fn with_data() -> Context {
             vec![],
         ),
     ] {
-        let text = |lines: &[Value]| {
-            lines
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect::<String>()
-        };
         let name = format!("BFCL_v4_{category}.json");
-        context.write(&format!("pkg/data/{name}"), &text(&cases));
+        context.write(&format!("pkg/data/{name}"), &lines_of(&cases));
         if !truths.is_empty() {
-            context.write(&format!("pkg/data/possible_answer/{name}"), &text(&truths));
+            context.write(
+                &format!("pkg/data/possible_answer/{name}"),
+                &lines_of(&truths),
+            );
         }
     }
     context
@@ -446,7 +450,7 @@ fn floors_formats_and_files() {
     ]);
     let told = stderr(&output);
     assert!(
-        told.contains("multiple             1 of 2         50.0 %  [9.5, 90.5]"),
+        told.contains("multiple               1 of 2         50.0 %  [9.5, 90.5]"),
         "{told}"
     );
     assert!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::score::{calls, imported, score};
+use crate::score::{calls, imported, lines_of, score};
 use crate::support::{Context, stderr};
 
 #[test]
@@ -15,7 +15,7 @@ fn texts_and_result_files_are_read() {
         json!({"id": "irrelevance_0", "result": "I cannot."}),
         json!({"id": "multiple_0", "output": "Sure! send(to='Ann')"}),
     ];
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines_of(&lines);
     let verdicts = score(&context, 0, &text, &[]);
     let errors: Vec<Option<&str>> = verdicts
         .iter()

@@ -84,7 +84,7 @@ fn every_example_of_the_page_is_judged_as_it_says() {
             files
                 .entry(path)
                 .or_default()
-                .push_str(&format!("{line}\n"))
+                .push_str(&format!("{line}\n"));
         };
         add(name.clone(), &question);
         if let Some(truth) = truth {

@@ -10,6 +10,7 @@ const LADDER: &[(&str, &[&str])] = &[
     ("weights", &["types"]),
     ("dialect", &["types"]),
     ("validate", &["types"]),
+    ("conformance", &["types", "dialect", "validate"]),
     ("model", &["types", "clock"]),
     ("tools", &["types", "clock"]),
     ("engine", &["types", "clock", "weights"]),
@@ -162,6 +163,7 @@ fn pure_modules_do_no_input_or_output_and_are_not_async() {
         if ![
             "dialect",
             "validate",
+            "conformance",
             "plan",
             "metrics",
             "types",

@@ -72,7 +72,7 @@ impl<'a> Document<'a> {
             pointer: Rc::from(""),
             base: Rc::clone(&base),
         });
-        document.scan(root, String::new(), &base, Draft::Draft202012, 0);
+        document.scan(root, "", &base, Draft::Draft202012, 0);
         document.number(root, ROOT_NODE, "");
         document
     }
@@ -114,7 +114,7 @@ impl<'a> Document<'a> {
     fn scan(
         &mut self,
         value: &'a Value,
-        pointer: String,
+        pointer: &str,
         base: &Rc<str>,
         draft: Draft,
         level: usize,
@@ -140,13 +140,13 @@ impl<'a> Document<'a> {
             std::ptr::from_ref(value),
             Place {
                 draft,
-                pointer: Rc::from(pointer.as_str()),
+                pointer: Rc::from(pointer),
                 base: Rc::clone(&base),
             },
         );
         if level < MOST_LEVELS {
             for (step, child) in subschemas(value) {
-                self.scan(child, format!("{pointer}{step}"), &base, draft, level + 1);
+                self.scan(child, &format!("{pointer}{step}"), &base, draft, level + 1);
             }
         }
     }

@@ -134,14 +134,7 @@ fn number_admits(facts: &NumberFacts, number: &Number) -> bool {
     let Some(at) = number.as_f64() else {
         return true;
     };
-    let above = facts
-        .low
-        .is_none_or(|low| at > low.at || at == low.at && !low.exclusive);
-    let below = facts
-        .high
-        .is_none_or(|high| at < high.at || at == high.at && !high.exclusive);
-    above
-        && below
+    facts.spans(at)
         && facts
             .multiples
             .iter()

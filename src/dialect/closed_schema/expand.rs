@@ -29,7 +29,7 @@ const MOST_TOGETHER: usize = 4;
 /// Deepest nesting of values that is looked into to find a contradiction.
 const MOST_DEPTH: u32 = 4;
 /// Deepest chain of schemas that apply to one value.
-const MOST_CHAIN: u32 = 64;
+const MOST_CHAIN: u32 = 32;
 
 /// Turns schemas into clauses, and remembers them.
 pub(super) struct Expander<'a> {

@@ -195,7 +195,7 @@ impl<'a> Expander<'a> {
             Group::Low => clause.number.low = low_bound(keywords),
             Group::High => clause.number.high = high_bound(keywords),
             Group::Multiple => {
-                clause.number.multiples = value.as_number().cloned().into_iter().collect()
+                clause.number.multiples = value.as_number().cloned().into_iter().collect();
             }
             Group::Length => {
                 clause.string.least = keywords.count("minLength").unwrap_or(0);

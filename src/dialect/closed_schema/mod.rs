@@ -26,6 +26,9 @@ mod objects;
 mod pattern;
 mod print;
 mod scalars;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
@@ -75,6 +78,30 @@ pub struct Loosened {
     pub keyword: String,
 }
 
+impl Loosened {
+    /// Whether what is not held only bounds values. Where it is more than that, a reply under the
+    /// grammar may lack a required name, have one too many or a value of a wrong type.
+    pub fn is_bound(&self) -> bool {
+        self.keyword.starts_with("not ")
+            || matches!(
+                self.keyword.as_str(),
+                "minimum"
+                    | "multipleOf"
+                    | "minLength"
+                    | "maxLength"
+                    | "pattern"
+                    | "format"
+                    | "contentEncoding"
+                    | "contentMediaType"
+                    | "uniqueItems"
+                    | "contains"
+                    | "unevaluatedItems"
+                    | "minProperties"
+                    | "oneOf"
+            )
+    }
+}
+
 impl std::fmt::Display for Loosened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.pointer.is_empty() {
@@ -88,6 +115,14 @@ impl std::fmt::Display for Loosened {
 /// The schema of a tool's arguments for a grammar.
 pub fn closed_arguments(schema: &Value) -> Value {
     slot(schema, Root::Arguments, Closing::Closed).schema
+}
+
+/// Whether a grammar holds names, types and fixed values of a tool's arguments, bounds aside.
+pub fn holds_structure(schema: &Value) -> bool {
+    slot(schema, Root::Arguments, Closing::Closed)
+        .loosened
+        .iter()
+        .all(Loosened::is_bound)
 }
 
 /// The slot of a schema.

@@ -81,7 +81,7 @@ impl Printer<'_> {
             }
         }
         let further = self.with_surplus(&mut properties, further, origin);
-        self.counted(facts, properties, &further, origin)
+        self.counted(facts, &properties, &further, origin)
     }
 
     /// Moves optional properties that are too many for the engine to what may stand beside: in any
@@ -265,8 +265,8 @@ impl Printer<'_> {
                 && parts <= 1;
             if !exact {
                 let node = all.literals()[0].node;
-                let note = self.expander.note(node, "propertyNames");
-                self.notes.insert(note);
+                let missed = self.expander.note(node, "propertyNames");
+                self.notes.insert(missed);
             }
             let most = facts.most.map_or_else(String::new, |most| most.to_string());
             ways.push(match usable.first() {
@@ -291,7 +291,7 @@ impl Printer<'_> {
     fn counted(
         &mut self,
         facts: &ObjectFacts,
-        properties: Vec<Property>,
+        properties: &[Property],
         further: &Further,
         origin: usize,
     ) -> Vec<Value> {
@@ -309,7 +309,7 @@ impl Printer<'_> {
         }
         let unbounded = least == 0 && most.is_none_or(|most| most >= count && further.is_none());
         if unbounded {
-            return vec![object(&properties, further, None)];
+            return vec![object(properties, further, None)];
         }
         if further.is_none() && least > count {
             return Vec::new();
@@ -320,11 +320,7 @@ impl Printer<'_> {
             self.notes.insert(note);
         }
         if optional.is_empty() && !further.is_none() {
-            return vec![object(
-                &properties,
-                further,
-                Some((facts.least, facts.most)),
-            )];
+            return vec![object(properties, further, Some((facts.least, facts.most)))];
         }
         let subsets = if further.is_none() {
             closed_subsets(&optional, least, most)
@@ -334,7 +330,7 @@ impl Printer<'_> {
         let Some(subsets) = subsets else {
             let note = self.expander.note(origin, "minProperties");
             self.notes.insert(note);
-            return vec![object(&properties, further, None)];
+            return vec![object(properties, further, None)];
         };
         subsets
             .iter()

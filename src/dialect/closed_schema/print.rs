@@ -14,11 +14,10 @@ use super::expand::Expander;
 use super::facts::{ArrayFacts, Clause, State, Types};
 use super::{Closing, Loosened, scalars};
 
-/// Deepest nesting of values.
-const MOST_DEPTH: u32 = 100;
 /// Alternatives among which equal ones are looked for.
 const MOST_COMPARED: usize = 200;
-/// Nesting of values that is printed in place.
+/// Nesting of values that is printed in place; deeper ones get a name, since readers of JSON have a
+/// limit of their own and so has the stack.
 const NESTED: u32 = 10;
 /// Most states printed.
 const MOST_STATES: usize = 20_000;
@@ -34,6 +33,8 @@ pub(super) struct Printer<'a> {
     states: HashMap<State, Printed>,
     depth: u32,
     names: u32,
+    /// States that are referred to and not yet printed.
+    pending: Vec<(State, String)>,
 }
 
 enum Printed {
@@ -53,11 +54,16 @@ impl<'a> Printer<'a> {
             states: HashMap::new(),
             depth: 0,
             names: 0,
+            pending: Vec::new(),
         }
     }
 
-    /// The schemas that were named.
-    pub(super) fn into_definitions(self) -> (Map<String, Value>, BTreeSet<Loosened>) {
+    /// The schemas that were named, and what is not held.
+    pub(super) fn into_definitions(mut self) -> (Map<String, Value>, BTreeSet<Loosened>) {
+        while let Some((state, name)) = self.pending.pop() {
+            let value = self.body(&state);
+            self.definitions.insert(name, value);
+        }
         (self.definitions, self.notes)
     }
 
@@ -78,49 +84,53 @@ impl<'a> Printer<'a> {
             }
             Some(Printed::Done(value)) => {
                 let value = value.clone();
-                return self.shared(state, value, fresh);
+                return self.shared(state, value, &fresh);
             }
             None => {}
         }
-        if self.depth >= MOST_DEPTH || self.states.len() >= MOST_STATES {
+        if self.states.len() >= MOST_STATES {
             let literal = state.literals()[0];
             let note = self.expander.note(literal.node, "too deep");
             self.notes.insert(note);
             return Value::Bool(true);
         }
+        if self.depth >= NESTED {
+            self.pending.push((state.clone(), fresh.clone()));
+            let done = reference(&fresh);
+            self.states
+                .insert(state.clone(), Printed::Done(done.clone()));
+            return done;
+        }
         self.states.insert(state.clone(), Printed::Open(None));
-        self.depth += 1;
-        let clauses = self.expander.state_clauses(state);
-        let origin = state.literals()[0].node;
-        let value = self.union(&clauses, origin);
-        self.depth -= 1;
-        let name = match self.states.remove(state) {
-            Some(Printed::Open(Some(name))) => Some(name),
-            // Deep nesting is broken up: readers of JSON have a limit of their own.
-            _ if self.depth > 0 && self.depth.is_multiple_of(NESTED) && value.is_object() => {
-                Some(fresh)
-            }
-            _ => None,
-        };
-        let done = match name {
-            Some(name) => {
+        let value = self.body(state);
+        let done = match self.states.remove(state) {
+            Some(Printed::Open(Some(name))) => {
                 self.definitions.insert(name.clone(), value);
                 reference(&name)
             }
-            None => value,
+            _ => value,
         };
         self.states
             .insert(state.clone(), Printed::Done(done.clone()));
         done
     }
 
+    fn body(&mut self, state: &State) -> Value {
+        self.depth += 1;
+        let clauses = self.expander.state_clauses(state);
+        let origin = state.literals()[0].node;
+        let value = self.union(&clauses, origin);
+        self.depth -= 1;
+        value
+    }
+
     /// A schema that is met again: referred to from now on, unless it is short.
-    fn shared(&mut self, state: &State, value: Value, fresh: String) -> Value {
+    fn shared(&mut self, state: &State, value: Value, fresh: &str) -> Value {
         if value.get("$ref").is_some() || value.to_string().len() <= SHORT {
             return value;
         }
-        self.definitions.insert(fresh.clone(), value);
-        let reference = reference(&fresh);
+        self.definitions.insert(fresh.to_owned(), value);
+        let reference = reference(fresh);
         self.states
             .insert(state.clone(), Printed::Done(reference.clone()));
         reference
@@ -291,8 +301,7 @@ pub(super) fn joined(mut alternatives: Vec<Value>) -> Value {
     }
 }
 
-/// Replaces references to schemas that no finite value satisfies by `false`. Gives whether the
-/// root has a value.
+/// Takes out schemas that no finite value satisfies. Gives whether the root has a value.
 pub(super) fn prune(root: &mut Value, definitions: &mut Map<String, Value>) -> bool {
     let mut finite: BTreeMap<String, bool> = definitions
         .keys()
@@ -312,12 +321,9 @@ pub(super) fn prune(root: &mut Value, definitions: &mut Map<String, Value>) -> b
         }
     }
     let possible = has_value(root, &finite);
-    if finite.values().any(|finite| !finite) {
-        definitions.retain(|name, _| finite[name.as_str()]);
-        cut(root, &finite);
-        for schema in definitions.values_mut() {
-            cut(schema, &finite);
-        }
+    definitions.retain(|name, _| finite[name.as_str()]);
+    for schema in definitions.values_mut().chain([root]) {
+        cut(schema, &finite);
     }
     possible
 }
@@ -362,24 +368,42 @@ fn has_value(schema: &Value, finite: &BTreeMap<String, bool>) -> bool {
     true
 }
 
+/// Takes out what has no value, from within.
 fn cut(schema: &mut Value, finite: &BTreeMap<String, bool>) {
-    let dead = schema
-        .get("$ref")
-        .and_then(Value::as_str)
-        .is_some_and(|reference| !is_finite(reference, finite));
-    if dead {
+    let Value::Object(map) = schema else {
+        return;
+    };
+    for (keyword, field) in map.iter_mut() {
+        match (keyword.as_str(), field) {
+            ("items" | "additionalProperties", field) => cut(field, finite),
+            ("properties" | "patternProperties", Value::Object(fields)) => {
+                fields.values_mut().for_each(|field| cut(field, finite));
+            }
+            ("anyOf" | "prefixItems", Value::Array(items)) => {
+                for item in items {
+                    cut(item, finite);
+                }
+            }
+            _ => {}
+        }
+    }
+    if let Some(Value::Array(options)) = map.get_mut("anyOf") {
+        options.retain(|option| option != &Value::Bool(false));
+        if options.len() == 1 {
+            *schema = options.remove(0);
+            return;
+        }
+    }
+    if !has_value(schema, finite) {
         *schema = Value::Bool(false);
         return;
     }
-    match schema {
-        Value::Array(items) => items.iter_mut().for_each(|item| cut(item, finite)),
-        Value::Object(map) => {
-            for (keyword, field) in map.iter_mut() {
-                if keyword != "enum" {
-                    cut(field, finite);
-                }
-            }
-        }
-        _ => {}
+    // What is not there needs no mention where nothing else may stand either.
+    if let Value::Object(map) = schema
+        && map.get("additionalProperties") == Some(&Value::Bool(false))
+        && !map.contains_key("patternProperties")
+        && let Some(Value::Object(properties)) = map.get_mut("properties")
+    {
+        properties.retain(|_, property| property != &Value::Bool(false));
     }
 }

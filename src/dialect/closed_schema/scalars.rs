@@ -8,7 +8,7 @@
 use serde_json::{Number, Value, json};
 
 use super::evaluate::is_multiple;
-use super::facts::{Bound, NumberFacts, StringFacts, Types, is_integer};
+use super::facts::{Bound, NumberFacts, StringFacts, Types, equal, is_integer};
 use super::formats;
 use super::pattern;
 
@@ -38,7 +38,7 @@ pub(super) fn numbers(facts: &NumberFacts, types: Types, excluded: &[Value]) -> 
     let mut gaps: Vec<f64> = excluded
         .iter()
         .filter_map(Value::as_f64)
-        .filter(|gap| inside(facts, *gap))
+        .filter(|gap| facts.spans(*gap))
         .collect();
     gaps.sort_by(f64::total_cmp);
     gaps.dedup();
@@ -57,15 +57,6 @@ pub(super) fn numbers(facts: &NumberFacts, types: Types, excluded: &[Value]) -> 
     }
     range(low, facts.high, facts, types, &mut leaves);
     leaves
-}
-
-fn inside(facts: &NumberFacts, at: f64) -> bool {
-    facts
-        .low
-        .is_none_or(|low| at > low.at || at == low.at && !low.exclusive)
-        && facts
-            .high
-            .is_none_or(|high| at < high.at || at == high.at && !high.exclusive)
 }
 
 fn range(
@@ -120,7 +111,7 @@ fn range(
     }
     match (low, high) {
         (Some(low), Some(high)) if low.at > high.at => return,
-        (Some(low), Some(high)) if low.at == high.at => {
+        (Some(low), Some(high)) if equal(low.at, high.at) => {
             if !low.exclusive && !high.exclusive {
                 let at = number(low.at);
                 let fits = facts
@@ -144,7 +135,7 @@ fn range(
     // 0.5, never 0.50. And where both bounds share their integer part it forgets the exclusion.
     let near = |bound: Option<Bound>, other: Option<Bound>| {
         bound.filter(|bound| bound.exclusive).map(|bound| {
-            let shared = other.is_some_and(|other| other.at.trunc() == bound.at);
+            let shared = other.is_some_and(|other| equal(other.at.trunc(), bound.at));
             (bound.at, shared)
         })
     };
@@ -197,7 +188,7 @@ fn step_from(at: f64, only_way: bool) -> f64 {
 fn integers(low: Option<Bound>, high: Option<Bound>, divisor: Option<Value>, leaves: &mut Leaves) {
     let first = low.map(|low| {
         let up = low.at.ceil();
-        if low.exclusive && up == low.at {
+        if low.exclusive && equal(up, low.at) {
             up + 1.0
         } else {
             up
@@ -205,7 +196,7 @@ fn integers(low: Option<Bound>, high: Option<Bound>, divisor: Option<Value>, lea
     });
     let last = high.map(|high| {
         let down = high.at.floor();
-        if high.exclusive && down == high.at {
+        if high.exclusive && equal(down, high.at) {
             down - 1.0
         } else {
             down
@@ -272,8 +263,7 @@ fn number(at: f64) -> Value {
 /// Numbers within the range whose digits are a beginning of a bound's away from zero.
 fn beginnings(low: Option<Bound>, high: Option<Bound>, found: &mut Vec<Value>) {
     let within = |at: f64| {
-        low.is_none_or(|low| at > low.at || at == low.at && !low.exclusive)
-            && high.is_none_or(|high| at < high.at || at == high.at && !high.exclusive)
+        low.is_none_or(|low| low.is_below(at)) && high.is_none_or(|high| high.is_above(at))
     };
     for bound in [
         high.filter(|high| high.at > 0.0),
@@ -333,7 +323,7 @@ fn divisor(multiples: &[Number]) -> (Option<Value>, bool) {
 fn is_small(divisor: u64) -> bool {
     let mut rest = divisor;
     for factor in [2, 5] {
-        while rest > 0 && rest % factor == 0 {
+        while rest > 0 && rest.is_multiple_of(factor) {
             rest /= factor;
         }
     }

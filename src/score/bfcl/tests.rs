@@ -7,6 +7,7 @@ use super::{Case, ErrorType, Mode, judge};
 use crate::score::calls::{Reading, read};
 use crate::score::value::Value;
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
 fn function(name: &str, properties: Json, required: &[&str]) -> Json {
     json!({"name": name, "parameters": {"type": "dict", "properties": properties, "required": required}})
 }
@@ -27,6 +28,7 @@ fn error_of(mode: Mode, functions: &Json, answer: &Json, calls: &Json) -> Option
 }
 
 /// The error for one argument `p` of a declared type with these alternatives.
+#[expect(clippy::needless_pass_by_value, reason = "reads better in tables")]
 fn error_for(details: &Json, alternatives: &Json, given: Json) -> Option<&'static str> {
     let functions = json!([function("f", json!({"p": details}), &[])]);
     let answer = json!([{"f": {"p": alternatives}}]);

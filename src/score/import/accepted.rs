@@ -17,66 +17,35 @@ use crate::types::words::words_of;
 use crate::types::{ToolCall, ToolDefinition};
 use crate::validate::ToolSchemas;
 
-/// An expectation with what is wrong with the data it was made of.
-pub(super) struct Defects {
-    pub(super) expectation: Expectation,
-    pub(super) faults: Vec<String>,
-}
-
-/// The expectation of a case.
+/// The expectation of a case, and what is wrong with the data it was made of.
 pub(super) fn expectation(
     mode: Mode,
     tools: &[ToolDefinition],
     answer: &Value,
-) -> Result<Expectation, Defects> {
-    match mode {
-        Mode::Relevance => {
-            return Ok(Expectation {
-                any_call: true,
-                ..Expectation::default()
-            });
-        }
-        Mode::Irrelevance => {
-            return Ok(Expectation {
-                no_call: true,
-                ..Expectation::default()
-            });
-        }
-        _ => {}
-    }
-    let mut faults = Vec::new();
-    let calls = answer
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-        .filter_map(|call| call.iter().next())
-        .filter_map(|(name, parameters)| {
-            let tool = match mode {
-                Mode::Simple => tools.first(),
-                _ => tools.iter().find(|tool| tool.name == *name),
-            };
-            match tool {
-                Some(tool) => Some(call_expectation(tool, parameters, &mut faults)),
-                None => {
-                    faults.push(format!("the answer calls `{name}`, which is not offered"));
-                    None
-                }
-            }
-        })
-        .collect();
-    let expectation = Expectation {
-        calls,
+) -> (Expectation, Vec<String>) {
+    let mut expectation = Expectation {
+        any_call: mode == Mode::Relevance,
+        no_call: mode == Mode::Irrelevance,
         ..Expectation::default()
     };
-    if faults.is_empty() {
-        Ok(expectation)
-    } else {
-        Err(Defects {
-            expectation,
-            faults,
-        })
+    let mut faults = Vec::new();
+    if expectation.any_call || expectation.no_call {
+        return (expectation, faults);
     }
+    let calls = answer.as_array().into_iter().flatten();
+    for (name, parameters) in calls.filter_map(|call| call.as_object()?.iter().next()) {
+        let tool = match mode {
+            Mode::Simple => tools.first(),
+            _ => tools.iter().find(|tool| tool.name == *name),
+        };
+        if let Some(tool) = tool {
+            let call = call_expectation(tool, parameters, &mut faults);
+            expectation.calls.push(call);
+        } else {
+            faults.push(format!("the answer calls `{name}`, which is not offered"));
+        }
+    }
+    (expectation, faults)
 }
 
 fn call_expectation(

@@ -74,7 +74,8 @@ pub struct Imported {
 #[derive(Deserialize)]
 struct Question {
     id: String,
-    question: Vec<Vec<Said>>,
+    #[serde(rename = "question")]
+    turns: Vec<Vec<Said>>,
     #[serde(default)]
     function: Vec<Value>,
 }
@@ -178,7 +179,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn case(&self, question: &Question, answer: &Value) -> Result<(Case, Vec<String>), String> {
-        let turns = question.question.as_slice();
+        let turns = question.turns.as_slice();
         let [said] = turns else {
             return Err(format!("has {} turns, one is read", turns.len()));
         };
@@ -193,17 +194,11 @@ impl Builder<'_> {
             .iter()
             .map(tool)
             .collect::<Result<Vec<_>, String>>()?;
-        let mut warnings = Vec::new();
-        let expect =
-            accepted::expectation(self.mode, &own_tools, &answer).unwrap_or_else(|defects| {
-                warnings.extend(
-                    defects
-                        .faults
-                        .iter()
-                        .map(|fault| format!("case `{}`: {fault}", question.id)),
-                );
-                defects.expectation
-            });
+        let (expect, faults) = accepted::expectation(self.mode, &own_tools, &answer);
+        let mut warnings: Vec<String> = faults
+            .iter()
+            .map(|fault| format!("case `{}`: {fault}", question.id))
+            .collect();
         let brief: Vec<Value> = needed(self.mode, &functions, &answer)
             .into_iter()
             .map(schema::in_brief)

@@ -79,10 +79,7 @@ fn parameter(details: &Value) -> Value {
     if details.get("properties").is_some() {
         add_properties(details, &mut plain);
     }
-    let enumerated: Option<Vec<Value>> = details
-        .get("enum")
-        .and_then(Value::as_array)
-        .map(|values| values.clone());
+    let enumerated: Option<Vec<Value>> = details.get("enum").and_then(Value::as_array).cloned();
     if kind == Some("array") {
         // An enum beside `type: array` lists what elements may be.
         let mut items = details.get("items").cloned().unwrap_or(Value::Null);

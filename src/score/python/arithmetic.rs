@@ -239,7 +239,8 @@ fn divide(one: &BigInt, two: &BigInt) -> Result<f64, PythonError> {
     }
     // Enough bits of the quotient that rounding it once more changes nothing, with a last bit that
     // says whether anything was cut off.
-    let shift = 66 - (one.bits() as i64 - two.bits() as i64);
+    let bits = |big: &BigInt| i64::try_from(big.bits()).unwrap_or(i64::MAX / 4);
+    let shift = 66 - (bits(one) - bits(two));
     let (a, b) = (one.abs(), two.abs());
     let (a, b) = if shift >= 0 {
         (a << shift as u64, b)

@@ -132,16 +132,13 @@ fn write(out: &mut String, expr: &Expr, around: Level) {
             let mut between = "";
             for (key, value) in entries {
                 out.push_str(between);
-                match key {
-                    Some(key) => {
-                        write(out, key, TEST);
-                        out.push_str(": ");
-                        write(out, value, TEST);
-                    }
-                    None => {
-                        out.push_str("**");
-                        write(out, value, EXPRESSION);
-                    }
+                if let Some(key) = key {
+                    write(out, key, TEST);
+                    out.push_str(": ");
+                    write(out, value, TEST);
+                } else {
+                    out.push_str("**");
+                    write(out, value, EXPRESSION);
                 }
                 between = ", ";
             }

@@ -42,7 +42,7 @@ pub(super) fn check(app: &App, args: &GrammarCheckArgs) -> Result<Status, CliErr
         match args.format {
             CheckFormat::Jsonl => print(&format!("{line}\n"))?,
             CheckFormat::Json => {
-                print_json(&json!({"refused": reason, "by": by, "instances": []}))?
+                print_json(&json!({"refused": reason, "by": by, "instances": []}))?;
             }
             CheckFormat::Text => print(&format!("refused by the {by}: {reason}\n"))?,
         }
@@ -63,10 +63,11 @@ pub(super) fn check(app: &App, args: &GrammarCheckArgs) -> Result<Status, CliErr
     let loosened: Vec<String> = check.loosened().iter().map(ToString::to_string).collect();
     match args.format {
         CheckFormat::Jsonl => {
-            let text: String = lines
-                .iter()
-                .map(|line| format!("{}\n", record(line)))
-                .collect();
+            let mut text = String::new();
+            for line in &lines {
+                text.push_str(&record(line).to_string());
+                text.push('\n');
+            }
             print(&text)?;
         }
         CheckFormat::Json => {
