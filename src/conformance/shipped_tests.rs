@@ -23,7 +23,10 @@ fn tools_of_shipped_suites_are_held_but_for_bounds() {
                     .as_ref()
                     .unwrap_or_else(|reason| panic!("{place}: {reason}"));
                 assert!(
-                    check.loosened().iter().all(|note| note.is_bound()),
+                    check
+                        .loosened()
+                        .iter()
+                        .all(crate::dialect::closed_schema::Loosened::is_bound),
                     "{place}: {:?}",
                     check.loosened()
                 );

@@ -57,11 +57,11 @@ type Drawn<'a> = (u64, &'a str, CasePlace);
 
 /// Strata, each in its own order, spread evenly over a circle that is cut open at `turn`, so that
 /// no rank is more likely than another to stand at the beginning.
-fn spread<'a, K: Ord>(
-    strata: BTreeMap<K, Vec<Drawn<'a>>>,
+fn spread<K: Ord>(
+    strata: BTreeMap<K, Vec<Drawn<'_>>>,
     turn: f64,
     start: impl Fn(&K) -> f64,
-) -> Vec<Drawn<'a>> {
+) -> Vec<Drawn<'_>> {
     let mut placed = Vec::new();
     for (name, cases) in strata {
         let (start, size) = (start(&name), cases.len() as f64);

@@ -311,9 +311,7 @@ impl<S: BuildHasher> Walk<'_, S> {
             .clone()
             .or_else(|| self.case.system.clone())
             .or_else(|| self.cell.suite.system.clone());
-        let grammar_holds_structure = tools
-            .iter()
-            .all(|tool| holds_structure(&tool.input_schema));
+        let grammar_holds_structure = tools.iter().all(|tool| holds_structure(&tool.input_schema));
         Ok(PreparedOffer {
             grammar_holds_structure,
             offer: Offer {

@@ -66,10 +66,10 @@ impl<'a> Counter<'a> {
             }
             ("not" | "if" | "then" | "else", _, _) => self.of(field, value),
             ("allOf" | "anyOf" | "oneOf", Value::Array(branches), _) => {
-                self.sum(branches.iter(), std::iter::once(value))
+                self.sum(branches.iter(), &std::iter::once(value))
             }
             ("dependentSchemas" | "dependencies", Value::Object(branches), _) => {
-                self.sum(branches.values(), std::iter::once(value))
+                self.sum(branches.values(), &std::iter::once(value))
             }
             ("properties", Value::Object(properties), Value::Object(map)) => properties
                 .iter()
@@ -78,10 +78,10 @@ impl<'a> Counter<'a> {
                     sum.saturating_add(self.of(property, value))
                 }),
             ("patternProperties", Value::Object(patterns), Value::Object(map)) => {
-                self.sum(patterns.values(), map.values())
+                self.sum(patterns.values(), &map.values())
             }
             ("additionalProperties" | "unevaluatedProperties", _, Value::Object(map)) => {
-                self.sum(std::iter::once(field), map.values())
+                self.sum(std::iter::once(field), &map.values())
             }
             ("propertyNames", _, Value::Object(map)) => map.len() as u64,
             ("items" | "prefixItems", Value::Array(schemas), Value::Array(items)) => schemas
@@ -94,7 +94,7 @@ impl<'a> Counter<'a> {
                 "items" | "additionalItems" | "contains" | "unevaluatedItems",
                 _,
                 Value::Array(items),
-            ) => self.sum(std::iter::once(field), items.iter()),
+            ) => self.sum(std::iter::once(field), &items.iter()),
             _ => 0,
         }
     }
@@ -102,7 +102,7 @@ impl<'a> Counter<'a> {
     fn sum<'v>(
         &mut self,
         schemas: impl Iterator<Item = &'a Value>,
-        values: impl Iterator<Item = &'v Value> + Clone,
+        values: &(impl Iterator<Item = &'v Value> + Clone),
     ) -> u64 {
         schemas
             .flat_map(|schema| values.clone().map(move |value| (schema, value)))

@@ -123,12 +123,12 @@ fn no_code_is_forgotten() {
         .collect();
     for (code, place) in all["elsewhere"].as_object().expect("elsewhere") {
         let file = place["file"].as_str().expect("a file");
-        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(&path).expect("a source");
-        let test = place["test"].as_str().expect("a test");
+        let source = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let source = std::fs::read_to_string(&source).expect("a source");
+        let name = place["test"].as_str().expect("a test");
         assert!(
-            text.contains(&format!("fn {test}(")),
-            "{file} has no test {test}"
+            source.contains(&format!("fn {name}(")),
+            "{file} has no test {name}"
         );
         assert!(known.insert(code.clone()), "{code} is there twice");
     }

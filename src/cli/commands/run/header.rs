@@ -53,7 +53,9 @@ impl Routing {
     /// One sentence per model and reason, with everything it concerns: the combinations, and of
     /// each in how many suites.
     pub(super) fn notices(&self) -> Vec<String> {
-        let mut grouped: Vec<(String, Vec<(String, usize, usize)>)> = Vec::new();
+        // Combination, suites, cases.
+        type Lines = Vec<(String, usize, usize)>;
+        let mut grouped: Vec<(String, Lines)> = Vec::new();
         for excluded in &self.excluded {
             let model = if excluded.model.is_empty() {
                 "all models"
