@@ -111,6 +111,18 @@ fn compile(table: &ByteTable, slot: &Slot) -> Result<ByteGrammar, String> {
     table.compile(&grammar_of(slot))
 }
 
+/// Compiles what would stand in a slot.
+#[cfg(test)]
+pub(super) fn compile_schema(table: &ByteTable, schema: &Value) -> Result<ByteGrammar, String> {
+    compile(
+        table,
+        &Slot {
+            schema: schema.clone(),
+            loosened: Vec::new(),
+        },
+    )
+}
+
 /// The grammar of one slot alone.
 fn grammar_of(slot: &Slot) -> Grammar {
     Grammar {

@@ -165,6 +165,80 @@ fn document() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Keywords with values that may be of any kind.
+fn junk() -> impl Strategy<Value = Value> {
+    const KEYWORDS: [&str; 34] = [
+        "$ref",
+        "$dynamicRef",
+        "$recursiveRef",
+        "$anchor",
+        "$dynamicAnchor",
+        "$id",
+        "id",
+        "$schema",
+        "type",
+        "enum",
+        "const",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "required",
+        "propertyNames",
+        "dependencies",
+        "dependentSchemas",
+        "items",
+        "prefixItems",
+        "contains",
+        "minItems",
+        "minimum",
+        "multipleOf",
+        "pattern",
+        "format",
+        "unevaluatedProperties",
+    ];
+    let word = prop::sample::select(vec![
+        "#",
+        "#/allOf/0",
+        "#a",
+        "a",
+        "http://x/y",
+        "object",
+        "string",
+        "^a$",
+        "[",
+        "date",
+        "",
+        "http://json-schema.org/draft-07/schema#",
+        "#/%zz",
+        "::",
+        "(a|b)*a(a|b){12}",
+    ]);
+    let leaf = prop_oneof![
+        scalar(),
+        word.prop_map(Value::from),
+        prop::sample::select(vec![-1.0, 1e300, 1e-300, 0.1, 9e18, -9.3e18, 0.0])
+            .prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 40, 4, |inner| {
+        let key = prop::sample::select(KEYWORDS.as_slice());
+        prop_oneof![
+            1 => prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            4 => prop::collection::vec((key, inner), 0..5).prop_map(|fields| {
+                Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+            }),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -226,6 +300,24 @@ proptest! {
                     }
                 }
             }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn no_json_as_a_schema_makes_it_panic(schema in junk(), instance in instance()) {
+        let _ = slot(&schema, Root::Arguments, Closing::Closed);
+        TABLE.with(|table| {
+            let closed = slot(&schema, Root::Value, Closing::Closed).schema;
+            let reason = super::check::compile_schema(table, &closed).err().unwrap_or_default();
+            prop_assert!(!reason.contains("panic"), "{reason}: {closed}");
+            let check = SchemaCheck::new(table, &schema, Root::Value);
+            let verdict = check.verdict(&instance);
+            let taken = verdict.grammar_accepts == Some(true);
+            prop_assert!(
+                verdict.schema_valid != Some(true) || taken || verdict.closed || check.grammar.is_err(),
+                "too narrow: {instance} of {schema}\nin {closed}"
+            );
             Ok(())
         })?;
     }
