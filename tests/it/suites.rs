@@ -46,3 +46,28 @@ fn quick_is_pinned() {
         .collect();
     insta::assert_snapshot!(hashes.join("\n"));
 }
+
+/// The page that describes the suites counts what is there.
+#[test]
+fn the_page_of_suites_is_current() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/suites/README.md"))
+        .expect("suites/README.md");
+    let context = Context::new();
+    let list: serde_json::Value =
+        serde_json::from_str(&context.expect(0, &["suite", "list", "--format", "json"])).unwrap();
+    let mut total = 0;
+    let mut suites = 0;
+    for suite in list.as_array().unwrap() {
+        let (name, cases) = (suite["suite"].as_str().unwrap(), suite["cases"].as_u64().unwrap());
+        if name == "quick" {
+            continue;
+        }
+        let row = format!("| `{name}` | {cases} |");
+        assert!(page.contains(&row), "suites/README.md lacks `{row}`");
+        assert!(page.contains(&format!("### {name}\n")), "{name} is not described");
+        total += cases;
+        suites += 1;
+    }
+    assert!(page.contains(&format!("{total} original cases in {suites} suites")));
+    assert!(total >= 400 && suites >= 14);
+}
