@@ -8,9 +8,9 @@
 
 use std::borrow::Cow;
 
-use super::decode::{self, Call, Decoded, Format};
-use super::json::{self, Reader};
-use super::value::{Key, Object, Value};
+use super::decode::{self, Decoded, Format};
+use super::json;
+use super::value::{Object, Value};
 
 /// How texts are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,9 +34,6 @@ pub struct Record<'a> {
 
 /// Reads one line. The error says why it is nobody's output.
 pub fn read(line: &str, reading: Reading) -> Result<Record<'_>, Cow<'static, str>> {
-    if let Some(record) = plain(line) {
-        return Ok(record);
-    }
     let mut object = match json::parse(line) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return Err("the line is not a JSON object".into()),
@@ -53,44 +50,6 @@ pub fn read(line: &str, reading: Reading) -> Result<Record<'_>, Cow<'static, str
         _ => words,
     };
     Ok(Record { id, output, answer })
-}
-
-/// A line that holds an id and well-formed calls in the usual order and nothing else: most are
-/// such, and need no intermediate values. `None` for every other line, which is then read as any
-/// JSON is.
-fn plain(line: &str) -> Option<Record<'_>> {
-    // Arguments stand within the line, the list and the call.
-    let mut reader = Reader::new(line, 3);
-    let opens = reader.take(b'{') && reader.take_key("\"id\"");
-    let id = opens.then(|| reader.take_string()).flatten()?;
-    if !(reader.take(b',') && reader.take_key("\"calls\"") && reader.take(b'[')) {
-        return None;
-    }
-    let mut calls = Vec::new();
-    let mut is_over = reader.take(b']');
-    while !is_over {
-        if !(reader.take(b'{') && reader.take_key("\"name\"")) {
-            return None;
-        }
-        let name = Key::Text(reader.take_string()?);
-        if !(reader.take(b',') && reader.take_key("\"arguments\"")) {
-            return None;
-        }
-        let arguments = reader.take_object()?;
-        if !reader.take(b'}') {
-            return None;
-        }
-        calls.push(Call { name, arguments });
-        is_over = reader.take(b']');
-        if !is_over && !reader.take(b',') {
-            return None;
-        }
-    }
-    (reader.take(b'}') && reader.is_at_end()).then_some(Record {
-        id,
-        output: Decoded::Calls(calls),
-        answer: None,
-    })
 }
 
 /// The calls of a line, and its text when that holds none.

@@ -30,7 +30,7 @@ pub struct JsonError {
 
 /// Reads one value; nothing but white space may stand around it.
 pub fn parse(text: &str) -> Result<Value<'_>, JsonError> {
-    let mut reader = Reader::new(text, 0);
+    let mut reader = Reader::new(text);
     reader.skip_space();
     let value = reader.value()?;
     if reader.is_at_end() {
@@ -75,13 +75,13 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
 }
 
 impl<'a> Reader<'a> {
-    /// At the start of a text that stands `depth` brackets deep.
-    pub(super) fn new(text: &'a str, depth: usize) -> Self {
+    /// At the start of a text.
+    pub(super) fn new(text: &'a str) -> Self {
         Self {
             text,
             bytes: text.as_bytes(),
             at: 0,
-            depth,
+            depth: 0,
         }
     }
 
@@ -122,13 +122,23 @@ impl<'a> Reader<'a> {
         self.string().ok()
     }
 
-    /// The object that comes next.
-    pub(super) fn take_object(&mut self) -> Option<Object<'a>> {
-        if self.peek() != Some(b'{') {
-            return None;
+    /// The string that comes next, when it is one without escapes.
+    #[inline]
+    pub(super) fn take_plain(&mut self) -> Option<&'a str> {
+        match self.take_string() {
+            Some(Cow::Borrowed(text)) => Some(text),
+            _ => None,
         }
-        match self.nested(Self::object) {
-            Ok(Value::Object(object)) => Some(object),
+    }
+
+    /// The number or word that comes next.
+    #[inline]
+    pub(super) fn take_scalar(&mut self) -> Option<Value<'a>> {
+        match self.peek()? {
+            b'-' | b'0'..=b'9' => self.number().ok(),
+            b't' => self.word("true", Value::Bool(true)).ok(),
+            b'f' => self.word("false", Value::Bool(false)).ok(),
+            b'n' => self.word("null", Value::Null).ok(),
             _ => None,
         }
     }
@@ -142,12 +152,12 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     #[inline]
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }

@@ -9,8 +9,9 @@ use super::bfcl;
 use super::calls::{Reading, Record, read};
 use super::cases::{Cases, LazyCase};
 use super::decode::Decoded;
+use super::flat::Tape;
 use super::strict::{self, StrictCase};
-use super::verdict::{INVALID_LINE, NEEDS_A_RUN, Totals, UNKNOWN_CASE, Verdict, Writer};
+use super::verdict::{INVALID_LINE, NEEDS_A_RUN, Totals, UNKNOWN_CASE, Verdict, Writer, head};
 
 /// Judges lines by one set of rules.
 #[derive(Debug)]
@@ -57,10 +58,13 @@ const STACK: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Lines<'s> {
     scorer: &'s Scorer,
-    threads: usize,
     next_line: u64,
-    /// One per thread, kept from block to block.
-    work: Vec<Work>,
+    /// One per thread: what is judged now, and what was judged before and is being written.
+    now: Vec<Work>,
+    before: Vec<Work>,
+    /// Parts of the last block.
+    used: usize,
+    heads: Heads,
 }
 
 /// Lines of a part, the number of the first, and where its verdicts go; taken by who does it.
@@ -69,60 +73,90 @@ type Job<'w> = Mutex<Option<(&'w [u8], u64, &'w mut Work)>>;
 impl<'s> Lines<'s> {
     /// Begins with line 1.
     pub fn new(scorer: &'s Scorer, threads: usize) -> Self {
-        let threads = threads.max(1);
+        let work = || (0..threads.max(1)).map(|_| Work::new(scorer)).collect();
         Self {
             scorer,
-            threads,
             next_line: 1,
-            work: (0..threads).map(|_| Work::new(scorer)).collect(),
+            now: work(),
+            before: work(),
+            used: 0,
+            heads: Heads::new(scorer.rules.categories()),
         }
     }
 
-    /// Judges a block of whole lines. Verdict lines in order, in pieces.
-    pub fn block(&mut self, block: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let parts = split(block, self.threads.min(block.len() / WORTH_A_THREAD + 1));
-        let used = parts.len();
-        let scorer = self.scorer;
+    /// Judges a block of whole lines while `meanwhile` runs with the verdict lines of the block
+    /// before, in order and in pieces.
+    pub fn block<T>(&mut self, block: &[u8], meanwhile: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let parts = split(block, self.now.len().min(block.len() / WORTH_A_THREAD + 1));
+        let (scorer, heads) = (self.scorer, &self.heads);
+        let before_used = std::mem::replace(&mut self.used, parts.len());
+        std::mem::swap(&mut self.now, &mut self.before);
         let mut line = self.next_line;
-        let mut jobs = Vec::with_capacity(used);
-        for (part, work) in parts.into_iter().zip(&mut self.work) {
+        let mut jobs = Vec::with_capacity(parts.len());
+        for (part, work) in parts.into_iter().zip(&mut self.now) {
             jobs.push(Mutex::new(Some((part, line, work))));
             line += count_lines(part);
         }
+        self.next_line = line;
         let run = |job: &Job<'_>| {
             let taken = job.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some((part, first_line, work)) = taken {
-                scorer.part(part, first_line, work);
+                scorer.part(part, first_line, heads, work);
             }
         };
-        std::thread::scope(|scope| {
+        let before = self.before[..before_used].iter();
+        let before: Vec<&[u8]> = before.map(|work| work.writer.out.as_slice()).collect();
+        let result = std::thread::scope(|scope| {
             for job in &jobs {
                 let thread = std::thread::Builder::new().stack_size(STACK);
                 // A thread that cannot be had leaves its job where it is.
                 let _ = thread.spawn_scoped(scope, || run(job));
             }
+            meanwhile(&before)
         });
         jobs.iter().for_each(run);
-        self.next_line = line;
-        self.work[..used]
-            .iter()
-            .map(|work| work.writer.out.as_slice())
+        result
     }
 
     /// What all blocks came to.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::new(self.scorer.rules.categories().len());
-        for work in &self.work {
+        for work in self.now.iter().chain(&self.before) {
             totals.merge(work.totals());
         }
         totals
     }
 }
 
+/// What stands in a verdict line behind the id, for every category and error of the leaderboard.
+#[derive(Debug)]
+struct Heads(Vec<[Vec<u8>; KINDS]>);
+
+/// Kinds of verdicts of the leaderboard: valid, and each error.
+const KINDS: usize = bfcl::ErrorType::ALL.len() + 1;
+
+/// The place of a verdict among them.
+fn kind_of(error: Option<bfcl::ErrorType>) -> usize {
+    error.map_or(0, |error| 1 + error as usize)
+}
+
+impl Heads {
+    fn new(categories: &[String]) -> Self {
+        let of = |category: &String| {
+            std::array::from_fn(|kind| {
+                let error = kind.checked_sub(1).map(|at| bfcl::ErrorType::ALL[at]);
+                head(category, error.map(bfcl::ErrorType::name))
+            })
+        };
+        Self(categories.iter().map(of).collect())
+    }
+}
+
 impl Scorer {
-    fn part(&self, part: &[u8], first_line: u64, work: &mut Work) {
+    fn part(&self, part: &[u8], first_line: u64, heads: &Heads, work: &mut Work) {
         work.writer.out.clear();
         let whole = std::str::from_utf8(part).ok();
+        let mut tape = Tape::default();
         let mut start = 0;
         let mut line = first_line;
         while start < part.len() {
@@ -132,89 +166,53 @@ impl Scorer {
                 Some(whole) => Some(&whole[start..end]),
                 None => std::str::from_utf8(&part[start..end]).ok(),
             };
-            self.line(line, text, work);
+            self.line(line, text, &mut tape, heads, work);
             start = end + 1;
             line += 1;
         }
     }
 
-    fn line(&self, line: u64, text: Option<&str>, work: &mut Work) {
+    fn line<'p>(
+        &self,
+        line: u64,
+        text: Option<&'p str>,
+        tape: &mut Tape<'p>,
+        heads: &Heads,
+        work: &mut Work,
+    ) {
         work.totals.lines += 1;
+        if let (Rules::Bfcl(cases), Some(text)) = (&self.rules, text)
+            && let Some(id) = tape.read(text)
+        {
+            match cases.get(id) {
+                Some((category, case)) => {
+                    let call = |index| tape.call(index);
+                    let found = bfcl::judge_calls(case.get(), tape.calls(), call);
+                    work.write_bfcl(line, id, &heads.0[category], category, &found, "");
+                }
+                None => work.unknown(line, id),
+            }
+            return;
+        }
         let text = text.ok_or("the line is not UTF-8".into());
         let record = match text.and_then(|text| read(text, self.reading)) {
             Ok(record) => record,
-            Err(reason) => {
-                work.totals.invalid_lines += 1;
-                work.totals.first_invalid.get_or_insert(line);
-                let verdict = Verdict {
-                    line,
-                    id: None,
-                    category: None,
-                    valid: None,
-                    error_type: Some(INVALID_LINE),
-                };
-                work.plain(&verdict, &reason);
-                return;
-            }
+            Err(reason) => return work.invalid(line, &reason),
         };
         let known = match &self.rules {
-            Rules::Bfcl(cases) => match cases.get(&record.id) {
-                Some((category, case)) => {
-                    self.by_bfcl(line, &record, category, case.get(), work);
-                    true
-                }
-                None => false,
-            },
-            Rules::Strict(cases) => match cases.get(&record.id) {
-                Some((category, case)) => {
-                    self.by_our_own(line, &record, category, case, work);
-                    true
-                }
-                None => false,
-            },
+            Rules::Bfcl(cases) => cases.get(&record.id).map(|(category, case)| {
+                let found = bfcl::judge(case.get(), &record.output);
+                let reason = reason_of(&record.output);
+                let heads = &heads.0[category];
+                work.write_bfcl(line, &record.id, heads, category, &found, reason);
+            }),
+            Rules::Strict(cases) => cases
+                .get(&record.id)
+                .map(|(category, case)| self.by_our_own(line, &record, category, case, work)),
         };
-        if !known {
-            work.totals.unknown_cases += 1;
-            work.totals
-                .first_unknown
-                .get_or_insert_with(|| (line, record.id.clone().into_owned()));
-            let verdict = Verdict {
-                line,
-                id: Some(&record.id),
-                category: None,
-                valid: None,
-                error_type: Some(UNKNOWN_CASE),
-            };
-            work.plain(&verdict, "the suite has no case of this id");
+        if known.is_none() {
+            work.unknown(line, &record.id);
         }
-    }
-
-    fn by_bfcl(
-        &self,
-        line: u64,
-        record: &Record<'_>,
-        category: usize,
-        case: &bfcl::Case,
-        work: &mut Work,
-    ) {
-        let found = bfcl::judge(case, &record.output);
-        let error_type = found.error.map(bfcl::ErrorType::name);
-        let place = found.error.map_or(0, |error| 1 + error as usize);
-        work.by_error[category][place] += 1;
-        work.writer.begin(&Verdict {
-            line,
-            id: Some(&record.id),
-            category: self.rules.categories().get(category).map(String::as_str),
-            valid: Some(error_type.is_none()),
-            error_type,
-        });
-        for finding in &found.findings {
-            work.message.clear();
-            finding.describe(&record.output, &mut work.message);
-            work.writer
-                .error(finding.call, finding.param, &work.message);
-        }
-        work.writer.end();
     }
 
     fn by_our_own(
@@ -262,7 +260,7 @@ struct Work {
     writer: Writer,
     totals: Totals,
     /// Under the leaderboard's rules: per category the valid outputs, then those of each error.
-    by_error: Vec<[u64; bfcl::ErrorType::ALL.len() + 1]>,
+    by_error: Vec<[u64; KINDS]>,
     message: String,
 }
 
@@ -272,7 +270,7 @@ impl Work {
         Self {
             writer: Writer::default(),
             totals: Totals::new(categories),
-            by_error: vec![[0; bfcl::ErrorType::ALL.len() + 1]; categories],
+            by_error: vec![[0; KINDS]; categories],
             message: String::new(),
         }
     }
@@ -283,13 +281,64 @@ impl Work {
             count.valid += found[0];
             count.judged += found.iter().sum::<u64>();
             for error in bfcl::ErrorType::ALL {
-                let times = found[1 + error as usize];
+                let times = found[kind_of(Some(error))];
                 if times > 0 {
                     *count.errors.entry(error.name()).or_default() += times;
                 }
             }
         }
         totals
+    }
+
+    fn write_bfcl(
+        &mut self,
+        line: u64,
+        id: &str,
+        heads: &[Vec<u8>; KINDS],
+        category: usize,
+        found: &bfcl::Verdict<'_>,
+        undecodable: &str,
+    ) {
+        let kind = kind_of(found.error);
+        self.by_error[category][kind] += 1;
+        self.writer.begin_with(line, id, &heads[kind]);
+        for finding in found.findings() {
+            self.message.clear();
+            finding.describe(undecodable, &mut self.message);
+            self.writer
+                .error(finding.call, finding.param, &self.message);
+        }
+        self.writer.end();
+    }
+
+    /// A line that is nobody's output.
+    fn invalid(&mut self, line: u64, reason: &str) {
+        self.totals.invalid_lines += 1;
+        self.totals.first_invalid.get_or_insert(line);
+        let verdict = Verdict {
+            line,
+            id: None,
+            category: None,
+            valid: None,
+            error_type: Some(INVALID_LINE),
+        };
+        self.plain(&verdict, reason);
+    }
+
+    /// A line whose case the suite does not have.
+    fn unknown(&mut self, line: u64, id: &str) {
+        self.totals.unknown_cases += 1;
+        self.totals
+            .first_unknown
+            .get_or_insert_with(|| (line, id.to_owned()));
+        let verdict = Verdict {
+            line,
+            id: Some(id),
+            category: None,
+            valid: None,
+            error_type: Some(UNKNOWN_CASE),
+        };
+        self.plain(&verdict, "the suite has no case of this id");
     }
 
     fn plain(&mut self, verdict: &Verdict<'_>, message: &str) {

@@ -12,6 +12,8 @@ pub mod bfcl;
 pub mod calls;
 pub mod cases;
 pub mod decode;
+mod flat;
+mod given;
 pub mod import;
 pub mod json;
 pub mod lines;

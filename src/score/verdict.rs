@@ -44,21 +44,18 @@ impl Writer {
         push_number(out, verdict.line);
         out.extend_from_slice(b",\"id\":");
         push_text_or_null(out, verdict.id);
-        out.extend_from_slice(b",\"category\":");
-        push_text_or_null(out, verdict.category);
-        out.extend_from_slice(match verdict.valid {
-            Some(true) => b",\"valid\":true,\"error_type\":",
-            Some(false) => b",\"valid\":false,\"error_type\":",
-            None => b",\"valid\":null,\"error_type\":",
-        });
-        match verdict.error_type {
-            Some(name) => {
-                out.push(b'"');
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"\",\"errors\":[");
-            }
-            None => out.extend_from_slice(b"null,\"errors\":["),
-        }
+        push_head(out, verdict.category, verdict.valid, verdict.error_type);
+        self.errors = 0;
+    }
+
+    /// Begins a line whose end of the head was prepared by [`head`].
+    pub fn begin_with(&mut self, line: u64, id: &str, head: &[u8]) {
+        let out = &mut self.out;
+        out.extend_from_slice(b"{\"line\":");
+        push_number(out, line);
+        out.extend_from_slice(b",\"id\":");
+        push_text(out, id);
+        out.extend_from_slice(head);
         self.errors = 0;
     }
 
@@ -84,6 +81,41 @@ impl Writer {
     /// Ends the line.
     pub fn end(&mut self) {
         self.out.extend_from_slice(b"]}\n");
+    }
+}
+
+/// What stands between the id and the errors of a judged line.
+pub fn head(category: &str, error_type: Option<&'static str>) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_head(
+        &mut out,
+        Some(category),
+        Some(error_type.is_none()),
+        error_type,
+    );
+    out
+}
+
+fn push_head(
+    out: &mut Vec<u8>,
+    category: Option<&str>,
+    valid: Option<bool>,
+    error_type: Option<&'static str>,
+) {
+    out.extend_from_slice(b",\"category\":");
+    push_text_or_null(out, category);
+    out.extend_from_slice(match valid {
+        Some(true) => b",\"valid\":true,\"error_type\":",
+        Some(false) => b",\"valid\":false,\"error_type\":",
+        None => b",\"valid\":null,\"error_type\":",
+    });
+    match error_type {
+        Some(name) => {
+            out.push(b'"');
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\",\"errors\":[");
+        }
+        None => out.extend_from_slice(b"null,\"errors\":["),
     }
 }
 

@@ -4,8 +4,6 @@
 //! BFCL's order and the first failure decides; several calls are matched greedily as there; nothing
 //! is copied from the output unless a value changes its kind.
 
-use std::borrow::Cow;
-
 use super::ErrorType;
 use super::normal::is_normally;
 use super::prepare::{
@@ -13,15 +11,16 @@ use super::prepare::{
     first_kind,
 };
 use crate::score::decode::{Call, Decoded};
-use crate::score::value::{Kind, Object, Value, equal};
+use crate::score::given::{Given, GivenCall};
+use crate::score::value::{Kind, Value, equal};
 
 /// What became of an output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict<'a> {
     /// Why it is invalid; `None` when it is valid.
     pub error: Option<ErrorType>,
-    /// What was found, for people. Empty when valid.
-    pub findings: Vec<Finding<'a>>,
+    first: Option<Finding<'a>>,
+    others: Vec<Finding<'a>>,
 }
 
 /// One thing found wrong.
@@ -63,15 +62,15 @@ impl<'a> Finding<'a> {
         }
     }
 
-    /// Says what is wrong, for people.
-    pub fn describe(&self, output: &Decoded<'_>, out: &mut String) {
+    /// Says what is wrong, for people; `undecodable` is why an output could not be decoded.
+    pub fn describe(&self, undecodable: &str, out: &mut String) {
         if let Some(expected) = self.expected {
             push_all(out, &["expected call ", &(expected + 1).to_string(), ": "]);
         }
         let (param, key) = (self.param.unwrap_or_default(), self.key);
         match self.error {
             ErrorType::DecoderFailed | ErrorType::WrongOutputFormat => {
-                out.push_str(crate::score::lines::reason_of(output));
+                out.push_str(undecodable);
             }
             ErrorType::SimpleWrongCount
             | ErrorType::MultipleWrongCount
@@ -161,8 +160,14 @@ impl<'a> Verdict<'a> {
     fn of(finding: Finding<'a>) -> Self {
         Self {
             error: Some(finding.error),
-            findings: vec![finding],
+            first: Some(finding),
+            others: Vec::new(),
         }
+    }
+
+    /// What was found, for people. Nothing when valid.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding<'a>> {
+        self.first.iter().chain(&self.others)
     }
 }
 
@@ -170,54 +175,69 @@ type Checked<'a> = Result<(), Finding<'a>>;
 
 /// Judges one output.
 pub fn judge<'a>(case: &'a Case, output: &'a Decoded<'_>) -> Verdict<'a> {
-    if let Mode::Relevance | Mode::Irrelevance = case.mode {
-        let has_call = matches!(output, Decoded::Calls(calls) if !calls.is_empty());
-        return match (case.mode, has_call) {
-            (Mode::Irrelevance, true) => Verdict::invalid(ErrorType::IrrelevanceDecoderSuccess),
-            (Mode::Relevance, false) => Verdict::invalid(ErrorType::RelevanceDecoderFailed),
-            _ => Verdict::valid(),
-        };
-    }
-    let calls = match output {
-        Decoded::Failed(_) => return Verdict::invalid(ErrorType::DecoderFailed),
-        Decoded::Malformed(_) => return Verdict::invalid(ErrorType::WrongOutputFormat),
-        Decoded::Calls(calls) => calls.as_slice(),
+    let has_answer = !matches!(case.mode, Mode::Relevance | Mode::Irrelevance);
+    let calls: &[Call<'_>] = match output {
+        Decoded::Calls(calls) => calls,
+        Decoded::Failed(_) if has_answer => return Verdict::invalid(ErrorType::DecoderFailed),
+        Decoded::Malformed(_) if has_answer => {
+            return Verdict::invalid(ErrorType::WrongOutputFormat);
+        }
+        // What cannot be read is no call.
+        _ => &[],
     };
+    judge_calls(case, calls.len(), |index| &calls[index])
+}
+
+/// Judges well-formed calls, given by their number and one by one.
+pub(in crate::score) fn judge_calls<'a, C: GivenCall<'a>>(
+    case: &'a Case,
+    count: usize,
+    call: impl Fn(usize) -> C,
+) -> Verdict<'a> {
     let (wanted, error) = match case.mode {
+        Mode::Irrelevance if count > 0 => {
+            return Verdict::invalid(ErrorType::IrrelevanceDecoderSuccess);
+        }
+        Mode::Relevance if count == 0 => {
+            return Verdict::invalid(ErrorType::RelevanceDecoderFailed);
+        }
+        Mode::Relevance | Mode::Irrelevance => return Verdict::valid(),
         Mode::Simple => (1, ErrorType::SimpleWrongCount),
         Mode::Parallel => (case.expected.len(), ErrorType::ParallelWrongCount),
-        _ => (case.expected.len(), ErrorType::MultipleWrongCount),
+        Mode::Multiple => (case.expected.len(), ErrorType::MultipleWrongCount),
     };
-    if calls.len() != wanted {
+    if count != wanted {
         return Verdict::of(Finding {
-            counts: Some((calls.len(), wanted)),
+            counts: Some((count, wanted)),
             ..Finding::new(error)
         });
     }
     if case.mode == Mode::Parallel {
-        return match_greedily(&case.expected, calls);
+        return match_greedily(&case.expected, count, call);
     }
     // As there, one expected call is looked at; that there is none raises.
-    match (case.expected.first(), calls.first()) {
-        (Some(expected), Some(call)) => match check_call(expected, call) {
+    match case.expected.first() {
+        Some(expected) => match check_call(expected, call(0)) {
             Ok(()) => Verdict::valid(),
             Err(finding) => Verdict::of(finding.in_call(0)),
         },
-        _ => Verdict::invalid(ErrorType::CheckerRaised),
+        None => Verdict::invalid(ErrorType::CheckerRaised),
     }
 }
 
 /// Each expected call takes the first unused output call that passes; nothing is taken back.
-fn match_greedily<'a>(expected: &'a [Expected], calls: &'a [Call<'_>]) -> Verdict<'a> {
-    let mut used = vec![false; calls.len()];
+fn match_greedily<'a, C: GivenCall<'a>>(
+    expected: &'a [Expected],
+    count: usize,
+    call: impl Fn(usize) -> C,
+) -> Verdict<'a> {
+    let mut used = vec![false; count];
+    let mut found = Vec::new();
     for (index, wanted) in expected.iter().enumerate() {
-        let mut found = Vec::new();
+        found.clear();
         let mut hit = None;
-        for (place, call) in calls.iter().enumerate() {
-            if used[place] {
-                continue;
-            }
-            match check_call(wanted, call) {
+        for place in (0..count).filter(|place| !used[*place]) {
+            match check_call(wanted, call(place)) {
                 Ok(()) => {
                     hit = Some(place);
                     break;
@@ -239,7 +259,8 @@ fn match_greedily<'a>(expected: &'a [Expected], calls: &'a [Call<'_>]) -> Verdic
             None => {
                 return Verdict {
                     error: Some(ErrorType::CannotFindMatch),
-                    findings: found,
+                    first: None,
+                    others: found,
                 };
             }
         }
@@ -247,57 +268,85 @@ fn match_greedily<'a>(expected: &'a [Expected], calls: &'a [Call<'_>]) -> Verdic
     Verdict::valid()
 }
 
-/// Names of a call that were met, one bit each.
-const FEW: usize = 64;
+/// Arguments whose places are looked up once; those of longer calls are looked up again.
+const FEW: usize = 16;
+/// Names that are remembered in a word, one bit each.
+const BITS: usize = 64;
 
-fn check_call<'a>(expected: &'a Expected, call: &'a Call<'_>) -> Checked<'a> {
+/// Which of the known names a call gives.
+enum Met {
+    Few(u64),
+    Many(Vec<bool>),
+}
+
+impl Met {
+    fn new(slots: usize) -> Self {
+        if slots <= BITS {
+            Self::Few(0)
+        } else {
+            Self::Many(vec![false; slots])
+        }
+    }
+
+    fn add(&mut self, slot: usize) {
+        match self {
+            Self::Few(bits) => *bits |= 1 << slot,
+            Self::Many(flags) => flags[slot] = true,
+        }
+    }
+
+    fn has(&self, slot: usize) -> bool {
+        match self {
+            Self::Few(bits) => bits >> slot & 1 == 1,
+            Self::Many(flags) => flags[slot],
+        }
+    }
+}
+
+fn check_call<'a, C: GivenCall<'a>>(expected: &'a Expected, call: C) -> Checked<'a> {
     if expected.raises {
         return Err(Finding::new(ErrorType::CheckerRaised));
     }
-    if call.name.text() != Some(expected.name()) {
+    if call.name() != Some(expected.name()) {
         return Err(Finding {
             key: Some(expected.name()),
             ..Finding::new(ErrorType::WrongFuncName)
         });
     }
-    let given = &call.arguments;
-    let (mut few, mut many) = (0_u64, Vec::new());
-    let is_few = expected.slots() <= FEW;
-    if !is_few {
-        many.resize(expected.slots(), false);
-    }
-    for (place, (key, _)) in given.iter().enumerate() {
-        if let Some(slot) = key.text().and_then(|name| expected.slot_of(name, place)) {
-            if is_few {
-                few |= 1 << slot;
-            } else {
-                many[slot] = true;
-            }
+    let mut met = Met::new(expected.slots());
+    let mut slots = [None; FEW];
+    let slot_of =
+        |place: usize, key: Option<&str>| key.and_then(|name| expected.slot_of(name, place));
+    for (place, (key, _)) in call.arguments().enumerate() {
+        let slot = slot_of(place, key);
+        if let Some(slot) = slot {
+            met.add(slot);
+        }
+        if let Some(known) = slots.get_mut(place) {
+            *known = slot;
         }
     }
-    let is_given = |slot: usize| {
-        if is_few {
-            few >> slot & 1 == 1
-        } else {
-            many[slot]
-        }
-    };
-    if let Some(&absent) = expected.required.iter().find(|slot| !is_given(**slot)) {
+    if let Some(&absent) = expected.required.iter().find(|slot| !met.has(**slot)) {
         return Err(Finding::about(
             ErrorType::MissingRequired,
             expected.name_at(absent),
         ));
     }
-    for (place, (key, value)) in given.iter().enumerate() {
-        let name = key.text().unwrap_or_default();
-        let slot = key.text().and_then(|name| expected.slot_of(name, place));
+    for (place, (key, value)) in call.arguments().enumerate() {
+        let slot = match slots.get(place) {
+            Some(slot) => *slot,
+            None => slot_of(place, key),
+        };
         match slot.and_then(|slot| Some((slot, expected.parameter_at(slot)?))) {
-            None => return Err(Finding::about(ErrorType::UnexpectedParam, name)),
+            None => {
+                let name = key.unwrap_or_default();
+                return Err(Finding::about(ErrorType::UnexpectedParam, name));
+            }
             Some((slot, parameter)) => check_argument(parameter, expected.name_at(slot), value)?,
         }
     }
     for (slot, omission) in expected.answered() {
-        if is_given(slot) {
+        if met.has(slot) {
             continue;
         }
         let name = expected.name_at(slot);
@@ -310,31 +359,31 @@ fn check_call<'a>(expected: &'a Expected, call: &'a Call<'_>) -> Checked<'a> {
     Ok(())
 }
 
-fn check_argument<'a>(
+fn check_argument<'a, G: Given<'a>>(
     parameter: &'a Parameter,
     name: &'a str,
-    given: &'a Value<'_>,
+    given: G,
 ) -> Checked<'a> {
     let raised = || Finding::about(ErrorType::CheckerRaised, name);
     let (Some(declared), Some(alternatives)) = (parameter.declared, &parameter.alternatives) else {
         return Err(raised());
     };
-    let value = promote(declared, given).ok_or_else(raised)?;
-    let value = value.as_ref();
+    let value = Seen::new(declared, given).ok_or_else(raised)?;
     let is_literal = check_type(parameter, name, declared, alternatives, value)?;
-    let found = match (&parameter.accepted, value) {
-        _ if is_literal => None,
-        (Accepted::Objects(objects), Value::Object(object)) => Some(check_object(object, objects)),
-        (Accepted::ObjectLists(lists), Value::List(items)) => Some(check_objects(items, lists)),
-        (Accepted::Lists(lists), Value::List(items)) => Some(check_list(items, lists)),
-        (Accepted::Texts(texts), Value::Text(text)) => {
+    let found = match &parameter.accepted {
+        _ if is_literal || value.kind() != declared.kind => None,
+        Accepted::Plain => None,
+        Accepted::Objects(objects) => Some(check_object(given, objects)),
+        Accepted::ObjectLists(lists) => Some(check_objects(given, lists)),
+        Accepted::Lists(lists) => Some(check_list(given, lists)),
+        Accepted::Texts(texts) => {
+            let text = given.text().unwrap_or_default();
             Some(if texts.iter().any(|one| is_normally(text, one)) {
                 Ok(())
             } else {
                 Err((ErrorType::ValueString, None))
             })
         }
-        _ => None,
     };
     match found {
         Some(Ok(())) => Ok(()),
@@ -342,29 +391,61 @@ fn check_argument<'a>(
             key,
             ..Finding::about(error, name)
         }),
-        None if alternatives.iter().any(|one| equal(value, one)) => Ok(()),
+        None if alternatives.iter().any(|one| value.equals(one)) => Ok(()),
         None => Err(Finding::about(ErrorType::ValueOthers, name)),
     }
 }
 
-/// The value as its declared type changes it; `None` where that raises.
-fn promote<'v, 'a>(declared: Declared, given: &'v Value<'a>) -> Option<Cow<'v, Value<'a>>> {
-    match given {
-        Value::Int(integer) if declared.is_float => {
-            Some(Cow::Owned(Value::Float(integer.to_float()?)))
+/// A value as its declared type changes it: a whole number may become a float, a tuple a list.
+#[derive(Clone, Copy)]
+struct Seen<G> {
+    given: G,
+    float: Option<f64>,
+    is_list: bool,
+}
+
+impl<'a, G: Given<'a>> Seen<G> {
+    /// `None` where changing it raises.
+    fn new(declared: Declared, given: G) -> Option<Self> {
+        let float = match given.promoted() {
+            Some(float) if declared.is_float => Some(float?),
+            _ => None,
+        };
+        Some(Self {
+            given,
+            float,
+            is_list: declared.is_tuple && given.kind() == Kind::Tuple,
+        })
+    }
+
+    fn kind(self) -> Kind {
+        match self.float {
+            Some(_) => Kind::Float,
+            None if self.is_list => Kind::List,
+            None => self.given.kind(),
         }
-        Value::Tuple(items) if declared.is_tuple => Some(Cow::Owned(Value::List(items.clone()))),
-        other => Some(Cow::Borrowed(other)),
+    }
+
+    fn equals(self, other: &Value<'_>) -> bool {
+        match (self.float, other) {
+            (Some(float), other) => equal(&Value::Float(float), other),
+            (None, Value::List(others)) if self.is_list => {
+                let items = self.given.items();
+                items.len() == others.len() && items.zip(others).all(|(item, one)| item.equals(one))
+            }
+            (None, _) if self.is_list => false,
+            (None, other) => self.given.equals(other),
+        }
     }
 }
 
 /// Whether the value is compared literally: where alternatives are of another kind than declared.
-fn check_type<'a>(
+fn check_type<'a, G: Given<'a>>(
     parameter: &Parameter,
     name: &'a str,
     declared: Declared,
     alternatives: &[Value<'_>],
-    value: &Value<'_>,
+    value: Seen<G>,
 ) -> Result<bool, Finding<'a>> {
     let first = parameter.first_kind;
     let is_literal = first.is_some_and(|kind| kind != declared.kind);
@@ -373,7 +454,7 @@ fn check_type<'a>(
         let Some(items) = declared.items else {
             return Ok(is_literal);
         };
-        if elements_fit(value, items, alternatives) {
+        if elements_fit(value.given, items, alternatives) {
             return Ok(is_literal);
         }
         if first == Some(kind) {
@@ -394,16 +475,14 @@ fn check_type<'a>(
 
 /// Whether for some alternative every element is of the declared kind, or of the kind of that
 /// alternative's own first element. An alternative that is no list asks for nothing.
-fn elements_fit(value: &Value<'_>, items: Kind, alternatives: &[Value<'_>]) -> bool {
-    let Value::List(elements) = value else {
-        return true;
-    };
+fn elements_fit<'a, G: Given<'a>>(list: G, items: Kind, alternatives: &[Value<'_>]) -> bool {
     alternatives.iter().any(|alternative| match alternative {
         Value::List(accepted) => {
             let own = first_kind(accepted);
-            elements
-                .iter()
-                .all(|element| element.kind() == items || Some(element.kind()) == own)
+            list.items().all(|element| {
+                let kind = element.kind();
+                kind == items || Some(kind) == own
+            })
         }
         _ => true,
     })
@@ -412,14 +491,14 @@ fn elements_fit(value: &Value<'_>, items: Kind, alternatives: &[Value<'_>]) -> b
 /// An error and the key of an object it is about.
 type Inside<'a> = Result<(), (ErrorType, Option<&'a str>)>;
 
-fn check_list<'a>(items: &[Value<'_>], lists: &'a Lists) -> Inside<'a> {
+fn check_list<'a>(list: impl Given<'a>, lists: &'a Lists) -> Inside<'a> {
     let Lists::All(lists) = lists else {
         return Err((ErrorType::CheckerRaised, None));
     };
     let fits = |accepted: &Vec<Value<'_>>| {
+        let items = list.items();
         accepted.len() == items.len()
             && items
-                .iter()
                 .zip(accepted)
                 .all(|(item, one)| is_comparably(item, one))
     };
@@ -431,14 +510,14 @@ fn check_list<'a>(items: &[Value<'_>], lists: &'a Lists) -> Inside<'a> {
 }
 
 /// A value against one that is in the form that is compared.
-fn is_comparably(value: &Value<'_>, comparable: &Value<'_>) -> bool {
-    match (value, comparable) {
-        (Value::Text(text), Value::Text(normal)) => is_normally(text, normal.as_bytes()),
-        _ => equal(value, comparable),
+fn is_comparably<'a>(value: impl Given<'a>, comparable: &Value<'_>) -> bool {
+    match (value.text(), comparable) {
+        (Some(text), Value::Text(normal)) => is_normally(text, normal.as_bytes()),
+        _ => value.equals(comparable),
     }
 }
 
-fn check_object<'a>(object: &Object<'_>, alternatives: &'a [ObjectAlternative]) -> Inside<'a> {
+fn check_object<'a>(object: impl Given<'a>, alternatives: &'a [ObjectAlternative]) -> Inside<'a> {
     let mut result: Inside<'a> = Err((ErrorType::DictUnclear, None));
     for alternative in alternatives {
         match alternative {
@@ -457,12 +536,10 @@ fn check_object<'a>(object: &Object<'_>, alternatives: &'a [ObjectAlternative]) 
 }
 
 /// Given keys first, then those that are absent, whose error stands over the others'.
-fn check_entries<'a>(object: &Object<'_>, entries: &'a [Entry]) -> Inside<'a> {
+fn check_entries<'a>(object: impl Given<'a>, entries: &'a [Entry]) -> Inside<'a> {
     let mut result: Inside<'a> = Ok(());
-    for (key, value) in object.iter() {
-        let entry = key
-            .text()
-            .and_then(|name| entries.iter().find(|entry| entry.key == name));
+    for (key, value) in object.entries() {
+        let entry = key.and_then(|name| entries.iter().find(|entry| entry.key == name));
         let Some(entry) = entry else {
             result = Err((ErrorType::ValueDictKey, None));
             break;
@@ -489,7 +566,7 @@ fn check_entries<'a>(object: &Object<'_>, entries: &'a [Entry]) -> Inside<'a> {
 }
 
 fn check_objects<'a>(
-    items: &[Value<'_>],
+    list: impl Given<'a>,
     alternatives: &'a [Option<Vec<ObjectAlternative>>],
 ) -> Inside<'a> {
     let mut result = Err((ErrorType::ListDictUnclear, None));
@@ -497,14 +574,15 @@ fn check_objects<'a>(
         let Some(wanted) = alternative else {
             return Err((ErrorType::CheckerRaised, None));
         };
+        let items = list.items();
         if wanted.len() != items.len() {
             result = Err((ErrorType::ValueListDictCount, None));
             continue;
         }
-        for (item, one) in items.iter().zip(wanted) {
-            let found = match (one, item) {
-                (ObjectAlternative::Skip, _) => Err((ErrorType::DictUnclear, None)),
-                (one, Value::Object(object)) => check_object(object, std::slice::from_ref(one)),
+        for (item, one) in items.zip(wanted) {
+            let found = match one {
+                ObjectAlternative::Skip => Err((ErrorType::DictUnclear, None)),
+                one if item.kind() == Kind::Object => check_object(item, std::slice::from_ref(one)),
                 _ => Err((ErrorType::CheckerRaised, None)),
             };
             match found {

@@ -13,6 +13,7 @@ mod check;
 mod normal;
 mod prepare;
 
+pub(super) use check::judge_calls;
 pub use check::{Finding, Verdict, judge};
 pub use prepare::{Case, Mode};
 

@@ -13,10 +13,11 @@ const BLOCK: usize = 2 << 20;
 pub(super) struct Input {
     source: Box<dyn Read>,
     name: String,
-    buffer: Vec<u8>,
     failure: Option<io::Error>,
-    /// Bytes of the buffer that were handed out.
-    given: usize,
+    /// The beginning of a line whose end was not read yet.
+    rest: Vec<u8>,
+    /// Room of an earlier block.
+    spare: Vec<u8>,
     is_at_end: bool,
     is_at_start: bool,
 }
@@ -34,47 +35,55 @@ impl Input {
         Ok(Self {
             source,
             name: path.display().to_string(),
-            buffer: Vec::new(),
             failure: None,
-            given: 0,
+            rest: Vec::new(),
+            spare: Vec::new(),
             is_at_end: false,
             is_at_start: true,
         })
     }
 
-    /// The next block; nothing at the end, or when reading fails ([`Self::failure`]). Empty lines at
+    /// The next block; empty at the end, or when reading fails ([`Self::failure`]). Empty lines at
     /// the very end are no lines.
-    pub(super) fn next_block(&mut self) -> Option<&[u8]> {
-        self.buffer.drain(..self.given);
-        self.given = 0;
-        let end = loop {
-            let is_full = self.buffer.len() >= BLOCK;
-            if is_full && let Some(at) = self.buffer.iter().rposition(|byte| *byte == b'\n') {
-                break at + 1;
-            }
-            if self.is_at_end {
-                let kept = self.buffer.trim_ascii_end().len();
-                self.buffer.truncate(kept);
-                break kept;
-            }
+    pub(super) fn next_block(&mut self) -> Vec<u8> {
+        let mut block = std::mem::take(&mut self.spare);
+        block.clear();
+        block.append(&mut self.rest);
+        while !self.is_at_end {
+            let searched = block.len();
+            block.reserve(BLOCK);
             match (&mut self.source)
                 .take(BLOCK as u64)
-                .read_to_end(&mut self.buffer)
+                .read_to_end(&mut block)
             {
                 Ok(read) => self.is_at_end = read < BLOCK,
                 Err(error) => {
                     self.is_at_end = true;
                     self.failure = Some(error);
-                    return None;
+                    return Vec::new();
                 }
             }
-        };
-        if std::mem::take(&mut self.is_at_start) && self.buffer.starts_with(b"\xef\xbb\xbf") {
-            // A byte order mark is no part of the first line.
-            self.buffer[..3].fill(b' ');
+            let line_end = memchr::memrchr(b'\n', &block[searched..]);
+            if let (Some(at), false) = (line_end, self.is_at_end) {
+                let end = searched + at + 1;
+                self.rest.extend_from_slice(&block[end..]);
+                block.truncate(end);
+                break;
+            }
         }
-        self.given = end;
-        (end > 0).then(|| &self.buffer[..end])
+        if self.is_at_end && self.rest.is_empty() {
+            block.truncate(block.trim_ascii_end().len());
+        }
+        if std::mem::take(&mut self.is_at_start) && block.starts_with(b"\xef\xbb\xbf") {
+            // A byte order mark is no part of the first line.
+            block[..3].fill(b' ');
+        }
+        block
+    }
+
+    /// Takes a block back whose room the next one may have.
+    pub(super) fn reuse(&mut self, block: Vec<u8>) {
+        self.spare = block;
     }
 
     /// Ends with the error of a read that failed.

@@ -76,10 +76,19 @@ fn by_suite(app: &App, args: &ScoreArgs, name: &str) -> Result<Status, CliError>
             &json!({"rules": rules_name, "suite": name}),
             out,
         )?;
-        while let Some(block) = input.next_block() {
-            for verdicts in lines.block(block) {
-                form.lines(verdicts, out)?;
+        // While one block is judged, the next is read and the verdicts of the last are written.
+        let mut block = input.next_block();
+        loop {
+            let (next, written) = lines.block(&block, |verdicts| {
+                let next = input.next_block();
+                let mut verdicts = verdicts.iter();
+                (next, verdicts.try_for_each(|piece| form.lines(piece, out)))
+            });
+            written?;
+            if block.is_empty() {
+                break;
             }
+            input.reuse(std::mem::replace(&mut block, next));
         }
         form.end(|| totals_json(&scorer, &lines.totals()), out)
     })?;
@@ -183,9 +192,13 @@ fn by_tools(app: &App, args: &ScoreArgs, name: &str) -> Result<Status, CliError>
     let mut line = 1;
     write_verdicts(args, |out| {
         let mut form = Form::begin(args.format, &json!({"rules": "tools", "tools": name}), out)?;
-        while let Some(block) = input.next_block() {
+        loop {
+            let block = input.next_block();
+            if block.is_empty() {
+                break;
+            }
             let mut writer = Writer::default();
-            let lines = block.strip_suffix(b"\n").unwrap_or(block);
+            let lines = block.strip_suffix(b"\n").unwrap_or(&block);
             for text in lines.split(|byte| *byte == b'\n') {
                 check.line(line, text, &mut writer, &mut totals);
                 line += 1;
