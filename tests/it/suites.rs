@@ -58,13 +58,19 @@ fn the_page_of_suites_is_current() {
     let mut total = 0;
     let mut suites = 0;
     for suite in list.as_array().unwrap() {
-        let (name, cases) = (suite["suite"].as_str().unwrap(), suite["cases"].as_u64().unwrap());
+        let (name, cases) = (
+            suite["suite"].as_str().unwrap(),
+            suite["cases"].as_u64().unwrap(),
+        );
         if name == "quick" {
             continue;
         }
         let row = format!("| `{name}` | {cases} |");
         assert!(page.contains(&row), "suites/README.md lacks `{row}`");
-        assert!(page.contains(&format!("### {name}\n")), "{name} is not described");
+        assert!(
+            page.contains(&format!("### {name}\n")),
+            "{name} is not described"
+        );
         total += cases;
         suites += 1;
     }
