@@ -58,6 +58,8 @@ impl Context {
             .env("TOOLBENCH_SANDBOX", self.folder.path().join("sandbox"));
         if let Some(cache) = &self.cache {
             command.env("TOOLBENCH_CACHE", cache);
+            // A busy machine is slow; these tests are about what models reply.
+            command.env("TOOLBENCH_TIMEOUT", "600");
         }
         command
     }
