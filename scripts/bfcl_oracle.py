@@ -928,7 +928,7 @@ def compare_speed(original, cases, suite, binary, count, rng, folder):
 
     def by_original():
         out = open(os.path.join(folder, "original.jsonl"), "w", encoding="utf-8")
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         with open(path, encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 entry = json.loads(line)
@@ -936,31 +936,36 @@ def compare_speed(original, cases, suite, binary, count, rng, folder):
                 valid, error = original_verdict(original, case, lambda: calls_of(entry))
                 out.write(json.dumps({"line": number, "id": entry["id"], "valid": valid, "error_type": error}) + "\n")
         out.close()
-        return time.perf_counter() - started
+        return time.perf_counter() - started, time.process_time() - busy
 
     def by_toolbench():
         target = os.path.join(folder, "ours.jsonl")
+        before = os.times()
         started = time.perf_counter()
         done = subprocess.run([binary, "score", "--suite", suite, "--calls", path, "--rules", "bfcl", "--out", target],
                               stderr=subprocess.PIPE, text=True)
         elapsed = time.perf_counter() - started
+        after = os.times()
         if done.returncode != 0:
             sys.exit(f"toolbench ended with {done.returncode}: {done.stderr}")
-        return elapsed, done.stderr.strip().splitlines()[-1]
+        busy = after.children_user + after.children_system - before.children_user - before.children_system
+        return elapsed, busy, done.stderr.strip().splitlines()[-1]
 
     rounds = 3
     print(f"{count} outputs over {len(cases)} cases, {os.cpu_count()} cores, {rounds} rounds in turn")
     slow, quick, told = [], [], ""
     for _ in range(rounds):
         slow.append(by_original())
-        elapsed, told = by_toolbench()
-        quick.append(elapsed)
-    ours, theirs = count / min(quick), count / min(slow)
-    print(f"original, data loaded before: {min(slow):8.3f} s {theirs:12.0f} verdicts/s   (rounds: {', '.join(f'{x:.3f}' for x in slow)})")
-    print(f"toolbench, the whole process: {min(quick):8.3f} s {ours:12.0f} verdicts/s   (rounds: {', '.join(f'{x:.3f}' for x in quick)})")
+        elapsed, busy, told = by_toolbench()
+        quick.append((elapsed, busy))
+    for name, found in [("original, its data loaded before", slow), ("toolbench, the whole process", quick)]:
+        elapsed, busy = min(found)
+        times = ", ".join(f"{one:.3f}" for one, _ in found)
+        print(f"{name:33} {elapsed:8.3f} s {count / elapsed:10.0f} verdicts/s   {busy:7.2f} s of CPU time   (rounds: {times})")
     print(f"  of this: {told}")
-    print(f"ratio {ours / theirs:.1f}")
-    return ours / theirs
+    ratio = min(slow)[0] / min(quick)[0]
+    print(f"ratio {ratio:.1f}; in CPU time {min(busy for _, busy in slow) / min(busy for _, busy in quick):.1f}")
+    return ratio
 
 
 def main():
