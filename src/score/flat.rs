@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::given::{Given, GivenCall};
+use super::given::{Given, GivenCall, Promotion};
 use super::json::{DEEPEST, Reader};
 use super::value::{Integer, Key, Kind, Value, equal};
 
@@ -257,10 +257,10 @@ impl<'v> Given<'v> for Node<'v> {
         }
     }
 
-    fn promoted(self) -> Option<Option<f64>> {
+    fn promoted(self) -> Promotion {
         match self.token() {
-            Token::Int(small) => Some(Some(small as f64)),
-            _ => None,
+            Token::Int(small) => Promotion::Float(small as f64),
+            _ => Promotion::Stays,
         }
     }
 

@@ -4,7 +4,18 @@
 //! Invariants: both ways of holding an output give the same verdict (a property test holds this).
 
 use super::decode::Call;
-use super::value::{Integer, Kind, Value, equal};
+use super::value::{Integer, Kind, Object, Value, equal};
+
+/// A value where a float is declared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Promotion {
+    /// It is no whole number and stays what it is.
+    Stays,
+    /// A whole number becomes the nearest float.
+    Float(f64),
+    /// A whole number too large for a float.
+    Overflows,
+}
 
 /// A value of an output.
 pub(super) trait Given<'v>: Copy {
@@ -12,8 +23,8 @@ pub(super) trait Given<'v>: Copy {
     fn kind(self) -> Kind;
     /// The string, when it is one.
     fn text(self) -> Option<&'v str>;
-    /// When it is a whole number, the nearest float; `Some(None)` where that overflows.
-    fn promoted(self) -> Option<Option<f64>>;
+    /// What becomes of it where a float is declared.
+    fn promoted(self) -> Promotion;
     /// Elements of a list or tuple; none of anything else.
     fn items(self) -> impl ExactSizeIterator<Item = Self>;
     /// Keys and values of an object; none of anything else. A key may be no string.
@@ -49,10 +60,12 @@ impl<'v> Given<'v> for &'v Value<'_> {
         }
     }
 
-    fn promoted(self) -> Option<Option<f64>> {
+    fn promoted(self) -> Promotion {
         match self {
-            Value::Int(integer) => Some(Integer::to_float(integer)),
-            _ => None,
+            Value::Int(integer) => {
+                Integer::to_float(integer).map_or(Promotion::Overflows, Promotion::Float)
+            }
+            _ => Promotion::Stays,
         }
     }
 
@@ -68,7 +81,7 @@ impl<'v> Given<'v> for &'v Value<'_> {
             Value::Object(object) => Some(object),
             _ => None,
         };
-        let entries = object.into_iter().flat_map(|object| object.iter());
+        let entries = object.into_iter().flat_map(Object::iter);
         entries.map(|(key, value)| (key.text(), value))
     }
 

@@ -10,11 +10,13 @@
 //! by Python's equality ([`super::value::equal`]).
 
 mod check;
+mod finding;
 mod normal;
 mod prepare;
 
 pub(super) use check::judge_calls;
-pub use check::{Finding, Verdict, judge};
+pub use check::{Verdict, judge};
+pub use finding::Finding;
 pub use prepare::{Case, Mode};
 
 /// Why an output is invalid, under BFCL's own names.
