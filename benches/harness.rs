@@ -40,6 +40,8 @@ fn reply(text: &str) -> GenerateReply {
     GenerateReply {
         text: text.to_owned(),
         calls: Vec::new(),
+        reasoning: None,
+        payload: None,
         stop_reason: StopReason::Stop,
         usage: Usage::default(),
         timing: Timing::default(),

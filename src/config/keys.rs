@@ -156,6 +156,14 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         HOW,
+        "wire",
+        Kind::Text,
+        Some("auto"),
+        "WIRE",
+        "How a served model is asked: auto, raw (text; the template is applied here), chat, tools (the server reads the calls)",
+    ),
+    new(
+        HOW,
         "tool-choice",
         Kind::Text,
         Some("auto"),

@@ -8,7 +8,9 @@ use super::ConfigError;
 use super::file::VariantPatch;
 use super::layers::Resolved;
 use crate::suite::Selection;
-use crate::types::{Constraint, DialectName, Sampling, TrialRules, Variant, did_you_mean};
+use crate::types::{
+    Constraint, DialectName, Sampling, TrialRules, Variant, WirePreference, did_you_mean,
+};
 
 /// Everything a run needs to know beside its models.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Settings {
     pub dialects: Vec<DialectName>,
     /// Constraints.
     pub constraints: Vec<Constraint>,
+    /// Which wire served models are asked over.
+    pub wire: WirePreference,
     /// Variants, at least one.
     pub variants: Vec<Variant>,
     /// Rules of every trial.
@@ -113,6 +117,7 @@ impl Settings {
             max_trials: count(resolved, "max-trials")?,
             dialects: parsed_list(resolved, "dialect")?,
             constraints: parsed_list(resolved, "constraint")?,
+            wire: parsed(resolved, "wire")?,
             variants: named_variants(resolved, variants, &base)?,
             rules: TrialRules {
                 tool_choice: parsed(resolved, "tool-choice")?,

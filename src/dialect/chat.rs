@@ -57,7 +57,11 @@ fn encode_chat(offer: &Offer, script: Script) -> Encoded {
         Wire::Chat | Wire::RawText => Vec::new(),
     };
     Encoded {
-        prompt: Prompt::Chat { messages, tools },
+        prompt: Prompt::Chat {
+            messages,
+            tools,
+            tool_choice: offer.tool_choice,
+        },
         stop: script.stop,
         folds: Vec::new(),
     }

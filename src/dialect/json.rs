@@ -6,12 +6,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::closed_schema::closed_arguments;
 use super::prompt_text::{Writer, example_turns, system_text, written_messages};
 use super::reading::{self, Reader, exact_call, fault, leading_json};
 use super::{Dialect, Encoded, Offer, chat, envelope};
 use crate::types::cell::Reasoning;
 use crate::types::{
-    Code, Decoded, DialectName, GenerateReply, Grammar, Message, Reading, ToolCall,
+    Code, Decoded, DialectName, GenerateReply, Grammar, Message, Reading, ToolCall, ToolChoice,
 };
 
 const PROMPT: &str = include_str!("prompts/json.txt");
@@ -44,6 +45,10 @@ impl Dialect for Json {
         envelope::grammar(DialectName::Json, offer, None)
     }
 
+    fn reply_schema(&self, offer: &Offer) -> Option<Value> {
+        offer.envelope.is_none().then(|| reply_schema(offer))
+    }
+
     fn decode(&self, offer: &Offer, reply: &GenerateReply) -> Decoded {
         let thoughts = offer.reasoning != Reasoning::Off;
         reading::decode(
@@ -58,6 +63,98 @@ impl Dialect for Json {
             },
             reply,
         )
+    }
+}
+
+/// What `grammars/json.yaml` says, as a schema: for servers that take one of the whole reply. A
+/// list of calls is left out under none; bounds of texts are the same.
+fn reply_schema(offer: &Offer) -> Value {
+    let thoughts = offer.reasoning != Reasoning::Off;
+    let object = |first: &[(&str, Value)]| {
+        let mut properties = Map::new();
+        if thoughts {
+            properties.insert("thought".to_owned(), json!({"type": "string"}));
+        }
+        properties.extend(
+            first
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        let required: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
+        json!({
+            "type": "object", "properties": properties,
+            "required": required, "additionalProperties": false,
+        })
+    };
+    let mut definitions = Map::new();
+    let calls: Vec<Value> = offer
+        .tools
+        .iter()
+        .enumerate()
+        .map(|(index, tool)| {
+            let arguments = hoisted(
+                closed_arguments(&tool.input_schema),
+                index,
+                &mut definitions,
+            );
+            object(&[
+                ("tool", json!({"const": tool.name})),
+                ("arguments", arguments),
+            ])
+        })
+        .collect();
+    let answer = object(&[("answer", json!({"type": "string", "minLength": 1}))]);
+    let call = json!({"anyOf": calls});
+    let several = json!({"type": "array", "items": call, "minItems": 2, "maxItems": 8});
+    let choice = if calls.is_empty() {
+        ToolChoice::None
+    } else {
+        offer.tool_choice
+    };
+    let options: Vec<Value> = match choice {
+        ToolChoice::None => vec![answer],
+        ToolChoice::Required => calls.into_iter().chain([several]).collect(),
+        ToolChoice::Auto => calls.into_iter().chain([several, answer]).collect(),
+    };
+    let mut schema = json!({"anyOf": options});
+    if !definitions.is_empty() {
+        schema["$defs"] = Value::Object(definitions);
+    }
+    schema
+}
+
+/// A tool's schema with its definitions moved to the root under names of their own, because
+/// references are read from there.
+fn hoisted(mut schema: Value, index: usize, definitions: &mut Map<String, Value>) -> Value {
+    let own = schema.as_object_mut().and_then(|map| map.remove("$defs"));
+    let Some(Value::Object(own)) = own else {
+        return schema;
+    };
+    for (name, mut definition) in own {
+        point_elsewhere(&mut definition, index);
+        definitions.insert(format!("t{index}_{name}"), definition);
+    }
+    point_elsewhere(&mut schema, index);
+    schema
+}
+
+fn point_elsewhere(schema: &mut Value, index: usize) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                match value {
+                    Value::String(reference) if key == "$ref" => {
+                        *reference = reference.replace("#/$defs/", &format!("#/$defs/t{index}_"));
+                    }
+                    other if key != "enum" && key != "const" => point_elsewhere(other, index),
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| point_elsewhere(item, index)),
+        _ => {}
     }
 }
 

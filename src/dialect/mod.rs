@@ -33,6 +33,7 @@ mod tests;
 pub use template::{Template, TemplateError, TemplateTraits};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::types::cell::Reasoning;
 use crate::types::suite::Example;
@@ -103,6 +104,11 @@ pub trait Dialect: Send + Sync {
 
     /// The constraint: what a reply may look like, with the tools' schemas in it.
     fn grammar(&self, offer: &Offer) -> Grammar;
+
+    /// The constraint as a JSON Schema of the whole reply, for a dialect whose replies are JSON.
+    fn reply_schema(&self, _offer: &Offer) -> Option<Value> {
+        None
+    }
 
     /// Both readings of a reply.
     fn decode(&self, offer: &Offer, reply: &GenerateReply) -> Decoded;

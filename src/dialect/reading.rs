@@ -42,7 +42,8 @@ pub(super) struct Reader<'a> {
 
 /// Both readings of a reply.
 pub(super) fn decode(reader: &Reader<'_>, reply: &GenerateReply) -> Decoded {
-    let (reasoning, body) = split_reasoning(&reply.text);
+    let (written, body) = split_reasoning(&reply.text);
+    let reasoning = reply.reasoning.as_deref().or(written);
     let cut = matches!(
         reply.stop_reason,
         StopReason::MaxTokens | StopReason::ContextFull

@@ -376,7 +376,9 @@ fn served_calls_are_read_and_unread_ones_are_the_servers_fault() {
     assert_eq!(decoded.strict.violations[0].code, Code::CallInContent);
     let encoded = native.encode(&offer, &[Message::text(Role::User, "Hi")]);
     match encoded.prompt {
-        Prompt::Chat { messages, tools } => assert_eq!((messages.len(), tools.len()), (2, 2)),
+        Prompt::Chat {
+            messages, tools, ..
+        } => assert_eq!((messages.len(), tools.len()), (2, 2)),
         Prompt::Text { .. } => panic!("a chat prompt was wanted"),
     }
 }

@@ -109,6 +109,8 @@ pub(crate) fn reply(text: &str) -> GenerateReply {
     GenerateReply {
         text: text.to_owned(),
         calls: Vec::new(),
+        reasoning: None,
+        payload: None,
         stop_reason: StopReason::Stop,
         usage: Usage::default(),
         timing: Timing::default(),

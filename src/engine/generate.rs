@@ -19,7 +19,8 @@ use super::recent::Recent;
 use super::vocabulary::{PromptTokens, Vocabulary};
 use crate::clock::Stopwatch;
 use crate::types::generate::{
-    GenerateReply, GenerateRequest, Prompt, ProviderError, StopReason, Timing, Usage,
+    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, StopReason, Timing,
+    Usage,
 };
 use crate::types::protocol::ForcedTokens;
 
@@ -119,8 +120,16 @@ impl<'model> Generator<'model> {
         };
         let prompt = self.tokenise(request)?;
         let mut draft = Draft::new(request, &prompt, watch);
-        let constraint = match &request.grammar {
-            Some(grammar) => Some(self.start_grammar(grammar, &mut draft)?),
+        let constraint = match &request.constraint {
+            Some(ConstraintText::Lark(grammar)) => Some(self.start_grammar(grammar, &mut draft)?),
+            Some(other) => {
+                return Err(ProviderError::GrammarRejected {
+                    detail: format!(
+                        "the engine reads lark and not {}",
+                        other.mechanism().as_str()
+                    ),
+                });
+            }
             None => None,
         };
         let mut choice = Choice {
@@ -475,6 +484,8 @@ impl Draft {
         GenerateReply {
             text: self.output.into_text(),
             calls: Vec::new(),
+            reasoning: None,
+            payload: None,
             stop_reason,
             usage: self.usage,
             timing: self.timing,

@@ -20,7 +20,9 @@ use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use super::generate::Generator;
 use super::{load, log};
 use crate::clock::Stopwatch;
-use crate::types::generate::{GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling};
+use crate::types::generate::{
+    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling,
+};
 use crate::types::protocol::{EngineSettings, ForcedTokens};
 
 const CONTEXT_TOKENS: u32 = 2048;
@@ -119,7 +121,8 @@ fn request(grammar: Option<&str>) -> GenerateRequest {
         seed: 0,
         max_tokens: MOST_TOKENS,
         stop: vec!["\n".to_owned()],
-        grammar: grammar.map(str::to_owned),
+        constraint: grammar.map(|grammar| ConstraintText::Lark(grammar.to_owned())),
+        stream: true,
         time_limit_ms: LIMIT_MS,
         context: None,
     }

@@ -303,6 +303,7 @@ fn attempt(number: u32, letter: char, base: f64) -> AttemptRecord {
         prompt: hash("prompt"),
         grammar: None,
         tools: hash("tools"),
+        served: None,
         reply: answered.then(|| hash(&letter.to_string())),
         stop_reason: answered.then_some(StopReason::Stop),
         strict: Reading {

@@ -10,6 +10,7 @@ use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
 
 #[cfg(feature = "llama")]
 pub mod engine;
+mod http;
 pub mod scripted;
 
 /// Whatever generates. Implementations: the engine child, scripted replies.
@@ -23,6 +24,11 @@ pub trait Provider: Send + Sync {
         request: &'a GenerateRequest,
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<GenerateReply, ProviderError>>;
+
+    /// Whether it would answer now; asked before each cell. Cheap.
+    fn health(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(async { self.describe().await.map(|_| ()) })
+    }
 
     /// Ends what `describe` started. Idempotent.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -168,7 +168,7 @@ impl Provider for ScriptedProvider {
                 Line::Fault { fault } => match fault {
                     Fault::TimeLimit => (String::new(), StopReason::TimeLimit),
                     Fault::MaxTokens => ("{".to_owned(), StopReason::MaxTokens),
-                    Fault::GrammarRejected if request.grammar.is_some() => {
+                    Fault::GrammarRejected if request.constraint.is_some() => {
                         return Err(ProviderError::GrammarRejected {
                             detail: "as scripted".to_owned(),
                         });
@@ -183,13 +183,15 @@ impl Provider for ScriptedProvider {
             Ok(GenerateReply {
                 text,
                 calls: Vec::new(),
+                reasoning: None,
+                payload: None,
                 stop_reason,
                 usage: Usage {
                     output_tokens,
                     ..Usage::default()
                 },
                 timing: Timing::default(),
-                constrained: request.grammar.is_some(),
+                constrained: request.constraint.is_some(),
                 grammar_error: None,
                 token_marks: Vec::new(),
                 peak_memory_bytes: None,

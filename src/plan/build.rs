@@ -1,6 +1,6 @@
 //! Cells and trials from models, suites and settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,9 @@ use super::looks::looks;
 use crate::types::hash::trial_seed;
 use crate::types::looks::LookPlan;
 use crate::types::{CellKey, Constraint, ContentHash, DialectName, Suite, TrialRules, Variant};
+
+/// Tier of models that another machine serves.
+const REMOTE_TIER: &str = "remote";
 
 /// Everything a plan is made of. `model_identity` is what the weights or the server are known by,
 /// so that a changed file is a changed plan.
@@ -33,6 +36,8 @@ pub struct PlanInput {
     pub rules: TrialRules,
     /// Hardware tier.
     pub tier: String,
+    /// Models that another machine serves: their tier is `remote`.
+    pub remote: BTreeSet<String>,
     /// `i/n`, from 1.
     pub shard: Option<(u32, u32)>,
     /// Engine settings that shape speed or replies; part of every cell's key.
@@ -232,7 +237,11 @@ fn cells(input: &PlanInput, suites: &[Suite], contexts: &[u32]) -> Vec<PlannedCe
                             variant: variant_value.name.clone(),
                             variant_hash: ContentHash::of_value(variant_value).short().to_owned(),
                             suite: suite_value.suite.clone(),
-                            tier: input.tier.clone(),
+                            tier: if input.remote.contains(name) {
+                                REMOTE_TIER.to_owned()
+                            } else {
+                                input.tier.clone()
+                            },
                             settings: cell_settings(input),
                         };
                         cells.push(PlannedCell {
@@ -326,6 +335,7 @@ mod tests {
                 leniency: Leniency::Strict,
             },
             tier: "t".into(),
+            remote: BTreeSet::new(),
             shard: None,
             engine: BTreeMap::new(),
             identities: BTreeMap::new(),

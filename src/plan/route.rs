@@ -1,7 +1,7 @@
 //! From a cell and the facts of a model to a route, or the reason why there is none.
 
 use crate::types::facts::TemplateSource;
-use crate::types::{Constraint, DialectName, Mechanism, ModelFacts, Route, Wire};
+use crate::types::{Constraint, DialectName, Mechanism, ModelFacts, Route, Wire, WirePreference};
 
 /// Why a cell cannot be run. Listed under `excluded`, never scored as 0 %.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,46 +12,98 @@ pub struct Unsupported(pub String);
 pub fn route(
     dialect: DialectName,
     constraint: Constraint,
+    preference: WirePreference,
     facts: &ModelFacts,
     template_has_tools: bool,
 ) -> Result<Route, Unsupported> {
-    if !facts.wires.contains(&Wire::RawText) {
-        return Err(Unsupported(format!(
-            "provider `{}` offers no raw-text wire",
-            facts.provider
-        )));
-    }
-    let template = match &facts.chat_template {
-        Some(_) => TemplateSource::Weights,
-        None => TemplateSource::PlainText,
+    let wire = wire(dialect, preference, facts, template_has_tools)?;
+    let template = match (wire, &facts.chat_template) {
+        (Wire::Chat | Wire::ChatWithTools, _) => TemplateSource::Server,
+        (Wire::RawText, Some(_)) => TemplateSource::Weights,
+        (Wire::RawText, None) => TemplateSource::PlainText,
     };
-    if dialect == DialectName::Native && !template_has_tools {
-        return Err(Unsupported(
-            match template {
-                TemplateSource::PlainText => {
-                    "a base model without a chat template has no native tool form"
-                }
-                _ => "the model's chat template has no place for tools",
-            }
-            .to_owned(),
-        ));
-    }
     let mechanism = match constraint {
         Constraint::Off => None,
-        Constraint::Grammar => Some(*facts.mechanisms.first().ok_or_else(|| {
-            Unsupported(format!(
-                "provider `{}` cannot hold decoding to a grammar",
-                facts.provider
-            ))
-        })?),
+        Constraint::Grammar => Some(mechanism(dialect, wire, facts)?),
     };
-    debug_assert!(mechanism.is_none_or(|mechanism| mechanism == Mechanism::Llguidance));
     Ok(Route {
         leg: "main".to_owned(),
-        wire: Wire::RawText,
+        wire,
         template,
         mechanism,
     })
+}
+
+/// What goes over: what is preferred, where the provider offers it and the dialect can use it.
+fn wire(
+    dialect: DialectName,
+    preference: WirePreference,
+    facts: &ModelFacts,
+    template_has_tools: bool,
+) -> Result<Wire, Unsupported> {
+    let native = dialect == DialectName::Native;
+    let candidates: &[Wire] = match (preference, native) {
+        (WirePreference::Auto, true) => &[Wire::ChatWithTools, Wire::RawText],
+        (WirePreference::Auto, false) => &[Wire::RawText, Wire::Chat],
+        (WirePreference::Raw, _) => &[Wire::RawText],
+        (WirePreference::Chat, _) => &[Wire::Chat],
+        (WirePreference::Tools, _) => &[Wire::ChatWithTools],
+    };
+    let offered = |wire: &Wire| facts.wires.contains(wire);
+    match candidates.iter().copied().find(offered) {
+        Some(Wire::ChatWithTools) if !native => Err(Unsupported(format!(
+            "`{dialect}` describes tools in the text; chat with tools is for `native`"
+        ))),
+        Some(Wire::RawText) if native && !template_has_tools => Err(Unsupported(
+            match &facts.chat_template {
+                None => "a base model without a chat template has no native tool form",
+                Some(_) => "the model's chat template has no place for tools",
+            }
+            .to_owned(),
+        )),
+        Some(Wire::Chat) if native => Err(Unsupported(
+            "`native` needs the template's own tool form, and over chat without tools the server fills in the template".to_owned(),
+        )),
+        Some(wire) => Ok(wire),
+        None => {
+            let names: Vec<&str> = candidates.iter().map(|wire| wire.as_str()).collect();
+            Err(Unsupported(format!(
+                "provider `{}` offers no {} wire",
+                facts.provider,
+                names.join(" or ")
+            )))
+        }
+    }
+}
+
+/// The first of the provider's mechanisms that can hold this dialect over this wire.
+fn mechanism(
+    dialect: DialectName,
+    wire: Wire,
+    facts: &ModelFacts,
+) -> Result<Mechanism, Unsupported> {
+    let fits = |mechanism: &Mechanism| match mechanism {
+        Mechanism::Llguidance | Mechanism::Gbnf => wire != Wire::ChatWithTools,
+        Mechanism::JsonSchema => dialect == DialectName::Json && wire != Wire::ChatWithTools,
+        Mechanism::StrictTools => wire == Wire::ChatWithTools,
+    };
+    if let Some(found) = facts.mechanisms.iter().copied().find(fits) {
+        return Ok(found);
+    }
+    let names: Vec<&str> = facts.mechanisms.iter().map(|one| one.as_str()).collect();
+    Err(Unsupported(if names.is_empty() {
+        format!(
+            "provider `{}` cannot hold decoding to a grammar",
+            facts.provider
+        )
+    } else {
+        format!(
+            "provider `{}` can constrain by {}, which cannot hold `{dialect}` over {}",
+            facts.provider,
+            names.join(", "),
+            wire.as_str()
+        )
+    }))
 }
 
 #[cfg(test)]
@@ -70,23 +122,124 @@ mod tests {
     #[test]
     fn native_needs_a_template_with_tools() {
         let with = facts(Some("x"), vec![Mechanism::Llguidance]);
-        assert!(route(DialectName::Native, Constraint::Off, &with, true).is_ok());
-        let reason = route(DialectName::Native, Constraint::Off, &with, false).unwrap_err();
+        assert!(
+            route(
+                DialectName::Native,
+                Constraint::Off,
+                WirePreference::Auto,
+                &with,
+                true
+            )
+            .is_ok()
+        );
+        let reason = route(
+            DialectName::Native,
+            Constraint::Off,
+            WirePreference::Auto,
+            &with,
+            false,
+        )
+        .unwrap_err();
         assert!(reason.0.contains("no place for tools"));
         let base = facts(None, vec![]);
-        let reason = route(DialectName::Native, Constraint::Off, &base, false).unwrap_err();
+        let reason = route(
+            DialectName::Native,
+            Constraint::Off,
+            WirePreference::Auto,
+            &base,
+            false,
+        )
+        .unwrap_err();
         assert!(reason.0.contains("base model"));
     }
 
     #[test]
     fn a_grammar_needs_a_mechanism() {
         let without = facts(Some("x"), vec![]);
-        assert!(route(DialectName::Json, Constraint::Grammar, &without, false).is_err());
+        assert!(
+            route(
+                DialectName::Json,
+                Constraint::Grammar,
+                WirePreference::Auto,
+                &without,
+                false
+            )
+            .is_err()
+        );
         assert_eq!(
-            route(DialectName::Json, Constraint::Off, &without, false)
-                .unwrap()
-                .mechanism,
+            route(
+                DialectName::Json,
+                Constraint::Off,
+                WirePreference::Auto,
+                &without,
+                false
+            )
+            .unwrap()
+            .mechanism,
             None
         );
+    }
+
+    fn served(mechanisms: Vec<Mechanism>) -> ModelFacts {
+        ModelFacts {
+            provider: "served".into(),
+            wires: vec![Wire::Chat, Wire::ChatWithTools],
+            mechanisms,
+            ..ModelFacts::default()
+        }
+    }
+
+    #[test]
+    fn a_served_model_gets_the_wire_its_dialect_needs() {
+        let facts = served(vec![Mechanism::JsonSchema, Mechanism::StrictTools]);
+        let of = |dialect, constraint, wire| route(dialect, constraint, wire, &facts, false);
+        let native = of(
+            DialectName::Native,
+            Constraint::Grammar,
+            WirePreference::Auto,
+        )
+        .unwrap();
+        assert_eq!(
+            (native.wire, native.mechanism, native.template),
+            (
+                Wire::ChatWithTools,
+                Some(Mechanism::StrictTools),
+                TemplateSource::Server
+            )
+        );
+        let json = of(DialectName::Json, Constraint::Grammar, WirePreference::Auto).unwrap();
+        assert_eq!(
+            (json.wire, json.mechanism),
+            (Wire::Chat, Some(Mechanism::JsonSchema))
+        );
+        for (dialect, constraint, wire, words) in [
+            (
+                DialectName::React,
+                Constraint::Grammar,
+                WirePreference::Auto,
+                "cannot hold `react`",
+            ),
+            (
+                DialectName::React,
+                Constraint::Off,
+                WirePreference::Tools,
+                "for `native`",
+            ),
+            (
+                DialectName::Native,
+                Constraint::Off,
+                WirePreference::Chat,
+                "fills in the template",
+            ),
+            (
+                DialectName::Json,
+                Constraint::Off,
+                WirePreference::Raw,
+                "offers no raw text wire",
+            ),
+        ] {
+            let reason = of(dialect, constraint, wire).unwrap_err();
+            assert!(reason.0.contains(words), "{reason}");
+        }
     }
 }

@@ -13,8 +13,8 @@ use crate::plan::PlannedCell;
 use crate::tools::ToolHost;
 use crate::types::facts::TemplateSource;
 use crate::types::{
-    Case, ContentHash, Message, Role, Route, Suite, ToolDefinition, TrialRules, Variant, Wire,
-    WireNames,
+    Case, ConstraintText, ContentHash, Mechanism, Message, Role, Route, Suite, ToolDefinition,
+    TrialRules, Variant, Wire, WireNames,
 };
 use crate::validate::ToolSchemas;
 
@@ -44,12 +44,14 @@ pub(super) struct CellContext<'a> {
 pub(super) struct PreparedOffer {
     /// As the dialect takes it: wire names.
     pub(super) offer: Offer,
+    /// The tools with their own names.
+    pub(super) tools: Vec<ToolDefinition>,
     /// Compiled schemas of the tools, by own name.
     pub(super) schemas: ToolSchemas,
     /// Own names to wire names.
     pub(super) names: WireNames,
     /// The constraint as text, when the cell asks for one.
-    pub(super) grammar: Option<String>,
+    pub(super) constraint: Option<ConstraintText>,
     /// The grammar holds names, types and fixed values of every tool's arguments.
     pub(super) grammar_holds_structure: bool,
     /// Hash of what is offered: tools, system prompt, few-shot, template.
@@ -150,12 +152,7 @@ impl<'a> CellContext<'a> {
             tools.sort_by_key(|tool| ContentHash::of_bytes(tool.name.as_bytes()));
         }
         let schemas = ToolSchemas::compile(&tools).map_err(|error| error.to_string())?;
-        let wire_names = match self.route.wire {
-            Wire::RawText | Wire::Chat => WireNames::identity(),
-            Wire::ChatWithTools => {
-                WireNames::restricted(tools.iter().map(|tool| tool.name.as_str()))
-            }
-        };
+        let wire_names = wire_names(self.route.wire, &tools);
         let mut examples = self.suite.examples.clone();
         examples.truncate(self.examples());
         for call in examples.iter_mut().flat_map(|example| &mut example.calls) {
@@ -177,30 +174,66 @@ impl<'a> CellContext<'a> {
             facts: self.model.facts.clone(),
             envelope: self.envelope.cloned(),
         };
-        let grammar = self
-            .route
-            .mechanism
-            .map(|_| self.dialect.grammar(&offer).to_lark());
+        let (constraint, form_holds_structure) = match self.route.mechanism {
+            None => (None, true),
+            Some(mechanism) => {
+                let (text, holds) = constraint_text(self.dialect, &offer, mechanism)?;
+                (Some(text), holds)
+            }
+        };
         let hash = ContentHash::of_value(&serde_json::json!({
             "tools": offer.tools, "system": offer.system, "examples": offer.examples,
             "dialect": self.dialect.name(), "template": offer.facts.chat_template,
             "prompt": self.dialect.encode(&offer, &[Message::text(Role::User, "")]).prompt,
             "tool_choice": offer.tool_choice, "reasoning": offer.reasoning,
         }));
-        let grammar_holds_structure = grammar.is_none()
-            || offer
-                .tools
-                .iter()
-                .all(|tool| holds_structure(&tool.input_schema));
+        let grammar_holds_structure = constraint.is_none()
+            || form_holds_structure
+                && offer
+                    .tools
+                    .iter()
+                    .all(|tool| holds_structure(&tool.input_schema));
         Ok(PreparedOffer {
             offer,
             grammar_holds_structure,
             schemas,
             names: wire_names,
-            grammar,
+            tools,
+            constraint,
             hash,
         })
     }
+}
+
+/// The names that tools have on a wire.
+pub(super) fn wire_names(wire: Wire, tools: &[ToolDefinition]) -> WireNames {
+    match wire {
+        Wire::RawText | Wire::Chat => WireNames::identity(),
+        Wire::ChatWithTools => WireNames::restricted(tools.iter().map(|tool| tool.name.as_str())),
+    }
+}
+
+/// The constraint in the form that its mechanism reads, and whether that form holds names and types
+/// as closely as the grammar does.
+fn constraint_text(
+    dialect: &dyn Dialect,
+    offer: &Offer,
+    mechanism: Mechanism,
+) -> Result<(ConstraintText, bool), String> {
+    Ok(match mechanism {
+        Mechanism::Llguidance => (ConstraintText::Lark(dialect.grammar(offer).to_lark()), true),
+        Mechanism::Gbnf => {
+            let gbnf = dialect.grammar(offer).to_gbnf();
+            (ConstraintText::Gbnf(gbnf.text), gbnf.holds_structure)
+        }
+        Mechanism::JsonSchema => {
+            let schema = dialect
+                .reply_schema(offer)
+                .ok_or("an envelope of one's own cannot be written as a JSON Schema")?;
+            (ConstraintText::JsonSchema(schema), true)
+        }
+        Mechanism::StrictTools => (ConstraintText::StrictTools, true),
+    })
 }
 
 /// The same distractors for every case and model of a suite, in an order that no one chose.

@@ -154,12 +154,14 @@ pub(super) fn of_provider(error: &ProviderError) -> Violation {
         | ProviderError::Load { .. } => Code::OomOrCrash,
         ProviderError::GrammarRejected { .. } => Code::GrammarRejected,
         ProviderError::ContextOverflow { .. } => Code::PromptTruncated,
-        ProviderError::Rejected { .. } | ProviderError::NoScript { .. } => Code::RequestRejected,
+        ProviderError::Rejected { .. }
+        | ProviderError::Unauthorised { .. }
+        | ProviderError::NoScript { .. } => Code::RequestRejected,
         ProviderError::Network { .. } => Code::Network,
         ProviderError::Timeout { .. } => Code::TrialTimeout,
         ProviderError::Unanswered { .. } => Code::RequestTimeout,
         ProviderError::RateLimited { .. } => Code::RateLimited,
-        ProviderError::Server { .. } => Code::Server5xx,
+        ProviderError::Server { .. } | ProviderError::BadReply { .. } => Code::Server5xx,
         ProviderError::StreamMismatch { .. } => Code::StreamMismatch,
         ProviderError::Cancelled => Code::Cancelled,
     };
@@ -200,6 +202,8 @@ mod tests {
         let reply = GenerateReply {
             text: "{\"thought\":\"look up\",\"answer\":\"x\"}".to_owned(),
             calls: Vec::new(),
+            reasoning: None,
+            payload: None,
             stop_reason: StopReason::Stop,
             usage: Usage::default(),
             timing: Timing::default(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::cell::PreparedOffer;
+use super::cell::{PreparedOffer, wire_names};
 use super::correction::CorrectionStyle;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
@@ -20,9 +20,10 @@ use crate::dialect::closed_schema::holds_structure;
 use crate::dialect::{Offer, dialect};
 use crate::tools::{ToolHost, ToolSession};
 use crate::types::suite::Round;
+use crate::types::trial::ServedParts;
 use crate::types::{
     AttemptRecord, CallRecord, Case, ContentHash, GenerateReply, ModelFacts, Route, StopReason,
-    Suite, ToolCall, ToolDefinition, ToolResult, TrialRecord, TrialRules, Variant, WireNames,
+    Suite, ToolCall, ToolDefinition, ToolResult, TrialRecord, TrialRules, Variant,
 };
 use crate::validate::ToolSchemas;
 
@@ -271,9 +272,16 @@ impl<S: BuildHasher> Walk<'_, S> {
     fn reply(&self, attempt: &AttemptRecord) -> Result<GenerateReply, String> {
         let hash = attempt.reply.as_ref().ok_or("an attempt has no reply")?;
         let text = self.stored(hash)?.as_str().unwrap_or_default().to_owned();
+        let parts: ServedParts = match &attempt.served {
+            Some(hash) => serde_json::from_value(self.stored(hash)?.clone())
+                .map_err(|error| format!("the server's reading cannot be read: {error}"))?,
+            None => ServedParts::default(),
+        };
         Ok(GenerateReply {
             text,
-            calls: Vec::new(),
+            calls: parts.calls,
+            reasoning: parts.reasoning,
+            payload: parts.payload,
             stop_reason: attempt.stop_reason.unwrap_or(StopReason::Stop),
             usage: attempt.usage,
             timing: attempt.timing,
@@ -312,11 +320,16 @@ impl<S: BuildHasher> Walk<'_, S> {
             .or_else(|| self.case.system.clone())
             .or_else(|| self.cell.suite.system.clone());
         let grammar_holds_structure = tools.iter().all(|tool| holds_structure(&tool.input_schema));
+        let names = wire_names(self.cell.route.wire, &tools);
+        let on_wire = tools.iter().map(|tool| ToolDefinition {
+            name: names.wire(&tool.name).to_owned(),
+            ..tool.clone()
+        });
         Ok(PreparedOffer {
             grammar_holds_structure,
             offer: Offer {
                 system,
-                tools,
+                tools: on_wire.collect(),
                 examples: Vec::new(),
                 tool_choice: self.cell.rules.tool_choice,
                 reasoning: self.cell.variant.reasoning,
@@ -325,8 +338,9 @@ impl<S: BuildHasher> Walk<'_, S> {
                 envelope: None,
             },
             schemas,
-            names: WireNames::identity(),
-            grammar: None,
+            names,
+            tools,
+            constraint: None,
             hash: self.trial.offer_hash.clone(),
         })
     }

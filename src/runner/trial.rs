@@ -4,6 +4,7 @@
 //! events that go before it. Invariants: never fails (what goes wrong is an outcome); every
 //! request and reply is stored; only parse to schema findings are corrected.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -19,11 +20,11 @@ use crate::tools::ToolSession;
 use crate::types::decoded::Reading;
 use crate::types::generate::RequestContext;
 use crate::types::suite::Round;
-use crate::types::trial::CallRecord;
+use crate::types::trial::{CallRecord, ServedParts};
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation,
+    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation, WireNames,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
@@ -273,17 +274,19 @@ impl Trial<'_> {
         attempt: u32,
         offer: &PreparedOffer,
     ) -> Result<(Decoded, GenerateReply, Vec<Violation>), Ended> {
-        let encoded = self.context.dialect.encode(&offer.offer, &self.messages);
+        let messages = on_wire(&self.messages, &offer.names);
+        let encoded = self.context.dialect.encode(&offer.offer, &messages);
         let mut request = GenerateRequest {
             prompt: encoded.prompt,
             sampling: self.context.variant.sampling.clone(),
             seed: self.planned.seed.wrapping_add(u64::from(self.requests)),
             max_tokens: self.context.rules.max_tokens,
             stop: encoded.stop,
-            grammar: offer
-                .grammar
+            constraint: offer
+                .constraint
                 .clone()
                 .filter(|_| self.constraint_refused.is_none()),
+            stream: true,
             time_limit_ms: self.context.rules.attempt_limit_ms,
             context: Some(RequestContext {
                 suite: self.context.suite.suite.clone(),
@@ -301,7 +304,7 @@ impl Trial<'_> {
         if let Err(ProviderError::GrammarRejected { detail }) = &answer {
             // Falls back to validate-and-correct; the record says so.
             self.constraint_refused = Some(detail.clone());
-            request.grammar = None;
+            request.constraint = None;
             answer = self.context.provider.generate(&request, self.abort).await;
         }
         self.requests += 1;
@@ -316,7 +319,7 @@ impl Trial<'_> {
                 return Err(Ended::With(vec![violation]));
             }
         };
-        if request.grammar.is_some() && !reply.constrained {
+        if request.constraint.is_some() && !reply.constrained {
             self.constraint_refused
                 .get_or_insert_with(|| "the provider did not apply the grammar".to_owned());
         }
@@ -329,6 +332,8 @@ impl Trial<'_> {
             &reply,
         );
         record.reply = Some(self.recorder.content("reply", &reply.text));
+        record.served =
+            ServedParts::of(&reply).map(|parts| self.recorder.content("served", &parts));
         record.stop_reason = Some(reply.stop_reason);
         record.usage = reply.usage;
         record.timing = reply.timing;
@@ -368,11 +373,12 @@ impl Trial<'_> {
             leg: self.context.route.leg.clone(),
             prompt: self.recorder.content("prompt", &request.prompt.as_stored()),
             grammar: request
-                .grammar
+                .constraint
                 .as_ref()
-                .map(|grammar| self.recorder.content("grammar", grammar)),
-            tools: self.recorder.content("tools", &offer.offer.tools),
+                .map(|constraint| self.recorder.content("grammar", &constraint.as_stored())),
+            tools: self.recorder.content("tools", &offer.tools),
             reply: None,
+            served: None,
             stop_reason: None,
             strict: Reading::default(),
             lenient: Reading::default(),
@@ -522,6 +528,23 @@ fn all_tools(case: &Case, rounds: &[Round]) -> Option<Vec<String>> {
 
 fn cancelled() -> Ended {
     Ended::With(vec![Violation::new(Code::Cancelled, "interrupted")])
+}
+
+/// Messages with the names that tools have on the wire.
+fn on_wire<'a>(messages: &'a [Message], names: &WireNames) -> Cow<'a, [Message]> {
+    if names.is_identity() {
+        return Cow::Borrowed(messages);
+    }
+    let mut messages = messages.to_vec();
+    for message in &mut messages {
+        for call in &mut message.tool_calls {
+            call.name = names.wire(&call.name).to_owned();
+        }
+        if let Some(name) = &mut message.tool_name {
+            *name = names.wire(name).to_owned();
+        }
+    }
+    Cow::Owned(messages)
 }
 
 /// A tool result as it goes into a prompt: whole, or cut with a word that says so.

@@ -18,7 +18,7 @@ use crate::tools::ToolHost;
 use crate::types::{
     Case, Constraint, DialectName, GenerateReply, GenerateRequest, Leniency, ModelFacts,
     ProviderError, StopReason, Suite, Timing, ToolChoice, TrialRecord, TrialRules, Usage, Variant,
-    Wire,
+    Wire, WirePreference,
 };
 
 /// A played case.
@@ -58,6 +58,7 @@ pub(super) async fn play(
             route(
                 cell.key.dialect,
                 cell.key.constraint,
+                WirePreference::Auto,
                 &model.facts,
                 model.template_has_tools,
             )
@@ -99,6 +100,7 @@ fn plan_input(suite: Suite) -> PlanInput {
             attempt_limit_ms: 60_000,
             leniency: Leniency::Strict,
         },
+        remote: std::collections::BTreeSet::new(),
         tier: "none".to_owned(),
         shard: None,
         until_decided: None,
@@ -178,6 +180,8 @@ impl Provider for AgentProvider {
             Ok(GenerateReply {
                 text,
                 calls: Vec::new(),
+                reasoning: None,
+                payload: None,
                 stop_reason: StopReason::Stop,
                 usage: Usage::default(),
                 timing: Timing::default(),

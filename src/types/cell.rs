@@ -71,6 +71,16 @@ named_enum! {
     }
 }
 
+#[expect(
+    clippy::derivable_impls,
+    reason = "the macro that makes these names derives no default"
+)]
+impl Default for ToolChoice {
+    fn default() -> Self {
+        Self::Auto
+    }
+}
+
 named_enum! {
     /// Which reading steers.
     Leniency {

@@ -52,6 +52,12 @@ pub struct ModelFacts {
     pub threads: Option<u32>,
     /// Layers on the GPU.
     pub gpu_layers: Option<u32>,
+    /// Address of the server, without credentials; absent where no server is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Another machine generates: its tier is `remote`, and times include the network.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
 }
 
 /// What goes over to the provider.
@@ -66,12 +72,86 @@ pub enum Wire {
     ChatWithTools,
 }
 
+impl Wire {
+    /// The name in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RawText => "raw text",
+            Self::Chat => "chat",
+            Self::ChatWithTools => "chat with tools",
+        }
+    }
+}
+
 /// What holds decoding to a grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mechanism {
-    /// llguidance in the linked engine.
+    /// llguidance, which reads Lark.
     Llguidance,
+    /// llama.cpp's own grammars.
+    Gbnf,
+    /// A JSON Schema of the whole reply: only for a dialect whose replies are JSON.
+    JsonSchema,
+    /// The server holds arguments to the schemas of the tools that it is given.
+    StrictTools,
+}
+
+impl Mechanism {
+    /// The name in records and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Llguidance => "llguidance",
+            Self::Gbnf => "gbnf",
+            Self::JsonSchema => "json_schema",
+            Self::StrictTools => "strict_tools",
+        }
+    }
+}
+
+/// Which wire a run prefers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WirePreference {
+    /// Chat with tools for `native`, raw text for the text dialects, chat where there is no raw
+    /// text.
+    #[default]
+    Auto,
+    /// Raw text: the template is applied here.
+    Raw,
+    /// Chat: the server applies the template; tools are described in the text.
+    Chat,
+    /// Chat with tools: the server shows the tools and reads the calls.
+    Tools,
+}
+
+impl WirePreference {
+    /// Every value, in the order shown.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Raw, Self::Chat, Self::Tools];
+
+    /// The name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Raw => "raw",
+            Self::Chat => "chat",
+            Self::Tools => "tools",
+        }
+    }
+}
+
+impl std::str::FromStr for WirePreference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|value| value.as_str() == text)
+            .ok_or_else(|| {
+                let names: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                format!("`{text}` is not one of {}", names.join(", "))
+            })
+    }
 }
 
 /// How one cell reaches one model. Explicit, recorded, never decided by a model's name.

@@ -1,8 +1,11 @@
 //! One request to a model and its reply, with usage and timings.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::cell::ToolChoice;
 use super::conversation::Message;
+use super::facts::Mechanism;
 use super::tool::{ToolCall, ToolDefinition};
 
 /// What the model continues.
@@ -23,6 +26,9 @@ pub enum Prompt {
         messages: Vec<Message>,
         /// Offered tools.
         tools: Vec<ToolDefinition>,
+        /// Whether a call may, must or must not be made; without effect where no tools are offered.
+        #[serde(default)]
+        tool_choice: ToolChoice,
     },
 }
 
@@ -71,6 +77,41 @@ impl Sampling {
     }
 }
 
+/// A constraint in the form that its mechanism reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConstraintText {
+    /// Lark, for llguidance.
+    Lark(String),
+    /// llama.cpp's grammar form.
+    Gbnf(String),
+    /// JSON Schema of the whole reply.
+    JsonSchema(Value),
+    /// Nothing to send besides the tools themselves, marked as strict.
+    StrictTools,
+}
+
+impl ConstraintText {
+    /// The mechanism that reads it.
+    pub fn mechanism(&self) -> Mechanism {
+        match self {
+            Self::Lark(_) => Mechanism::Llguidance,
+            Self::Gbnf(_) => Mechanism::Gbnf,
+            Self::JsonSchema(_) => Mechanism::JsonSchema,
+            Self::StrictTools => Mechanism::StrictTools,
+        }
+    }
+
+    /// The text that is stored by hash.
+    pub fn as_stored(&self) -> String {
+        match self {
+            Self::Lark(text) | Self::Gbnf(text) => text.clone(),
+            Self::JsonSchema(schema) => schema.to_string(),
+            Self::StrictTools => "strict tools".to_owned(),
+        }
+    }
+}
+
 /// One attempt's request. Everything that shapes the reply is in here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {
@@ -85,14 +126,27 @@ pub struct GenerateRequest {
     /// Texts that end the reply; they are not part of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
-    /// Lark grammar that decoding is held to.
+    /// What decoding is held to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grammar: Option<String>,
+    pub constraint: Option<ConstraintText>,
+    /// The reply comes piece by piece, where the provider can do that. Never changes what is said;
+    /// a probe compares both.
+    #[serde(default = "yes")]
+    pub stream: bool,
     /// Wall-clock limit of this attempt in milliseconds.
     pub time_limit_ms: u64,
     /// The JSON instance the attempt belongs to, for `scripted` providers and live displays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<RequestContext>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Which attempt a request is, for scripted providers and cassettes; shapes no real reply.
@@ -174,6 +228,15 @@ pub struct Timing {
     pub reasoning_ms: Option<f64>,
     /// Restoring the kept prefix.
     pub restore_ms: f64,
+    /// Requests repeated after a transport fault, before the one that was answered.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: u32,
+    /// Waiting between them; not part of `total_ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_ms: Option<f64>,
+    /// Loading the model for this request, where the server says so; not part of `total_ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_ms: Option<f64>,
     /// The request as a whole.
     pub total_ms: f64,
 }
@@ -194,6 +257,13 @@ pub struct GenerateReply {
     /// Calls the server itself parsed (chat with tools only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
+    /// Reasoning that the server gave apart from the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    /// What came over the wire, where that is more than `text`: kept so that the server's reading
+    /// can be checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
     /// Why it ended.
     pub stop_reason: StopReason,
     /// Tokens.
@@ -254,6 +324,19 @@ pub enum ProviderError {
     #[error("the request was rejected: {detail}")]
     Rejected {
         /// Why.
+        detail: String,
+    },
+    /// No key, a wrong one, or one that may not do this.
+    #[error("not authorised: {detail}")]
+    Unauthorised {
+        /// The endpoint's words, and how to pass a key.
+        detail: String,
+    },
+    /// The endpoint answered with something that is not its documented reply: a stream that breaks
+    /// off, a wrong content type, JSON of another shape.
+    #[error("unreadable reply: {detail}")]
+    BadReply {
+        /// What was met, and where.
         detail: String,
     },
     /// The endpoint is out of reach or broke the connection.

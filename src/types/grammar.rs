@@ -1,8 +1,7 @@
 //! A constraint as structure: an envelope with slots for tool schemas.
 //!
 //! Data in: nodes built by a dialect from `grammars/` and the offered tools.
-//! Data out: Lark text for llguidance. GBNF and JSON Schema printers for servers can be added
-//! beside `to_lark` because nothing here is text yet.
+//! Data out: Lark text for llguidance; `gbnf` prints the same for llama.cpp's servers.
 //! Invariants: printing is total and stable; equal grammars print equally.
 
 use std::collections::BTreeMap;
@@ -216,7 +215,7 @@ impl Excluded {
 /// At most `max_chars` characters (a broken-off excluded text counts as one), the first no white
 /// space but for one space, none of `without` inside. Built without complement: llguidance's
 /// lexer proves a counted complement non-empty by walking it, and gives up.
-fn free_text_regex(max_chars: u32, without: &[String], one_line: bool) -> String {
+pub(super) fn free_text_regex(max_chars: u32, without: &[String], one_line: bool) -> String {
     let excluded: Vec<Excluded> = without
         .iter()
         .filter_map(|text| Excluded::of(text))

@@ -7,9 +7,11 @@
 pub mod cell;
 pub mod conversation;
 pub mod decoded;
+pub mod endpoint;
 pub mod expectation;
 pub mod facts;
 pub mod fingerprint;
+pub mod gbnf;
 pub mod generate;
 pub mod grammar;
 pub mod hash;
@@ -30,9 +32,10 @@ pub mod words;
 pub use cell::{CellKey, Constraint, DialectName, Leniency, ToolChoice, Variant};
 pub use conversation::{Message, Role};
 pub use decoded::{Decoded, Reading, Repair};
-pub use facts::{Mechanism, ModelFacts, Route, Wire};
+pub use facts::{Mechanism, ModelFacts, Route, Wire, WirePreference};
 pub use generate::{
-    GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason, Timing, Usage,
+    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason,
+    Timing, Usage,
 };
 pub use grammar::{Grammar, Node};
 pub use hash::{ContentHash, canonical_json};

@@ -142,6 +142,11 @@ impl WireNames {
         map
     }
 
+    /// Every name maps to itself.
+    pub fn is_identity(&self) -> bool {
+        self.to_wire.iter().all(|(own, wire)| own == wire)
+    }
+
     /// The wire name of a tool.
     pub fn wire<'a>(&'a self, own: &'a str) -> &'a str {
         self.to_wire.get(own).map_or(own, String::as_str)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, Constraint};
 use super::decoded::Reading;
-use super::generate::{StopReason, Timing, Usage};
+use super::generate::{GenerateReply, StopReason, Timing, Usage};
 use super::hash::ContentHash;
 use super::outcome::Outcome;
 use super::suite::Difficulty;
@@ -81,6 +81,33 @@ pub struct TrialRecord {
     pub noisy: bool,
 }
 
+/// What a server gave beside the text of a reply: what it read, and what it read it from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServedParts {
+    /// Calls that it read, with the names used on the wire.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
+    /// Reasoning that it kept apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    /// What came over the wire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
+}
+
+impl ServedParts {
+    /// Of a reply; nothing where the text is all there is.
+    pub fn of(reply: &GenerateReply) -> Option<Self> {
+        let parts = Self {
+            calls: reply.calls.clone(),
+            reasoning: reply.reasoning.clone(),
+            payload: reply.payload.clone(),
+        };
+        (parts != Self::default()).then_some(parts)
+    }
+}
+
 /// One reply to one turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRecord {
@@ -102,6 +129,9 @@ pub struct AttemptRecord {
     /// Raw reply, in the content store; absent when there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ContentHash>,
+    /// What the server gave beside the text, in the content store: [`ServedParts`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<ContentHash>,
     /// Why the reply ended; absent when there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<StopReason>,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use toolbench::model::Provider;
 use toolbench::model::engine::{EngineCommand, EngineProvider};
 use toolbench::types::generate::{
-    GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason,
+    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason,
 };
 use toolbench::types::protocol::{EngineSettings, ForcedTokens};
 
@@ -87,7 +87,8 @@ pub fn request(model: &str, question: &str) -> GenerateRequest {
         seed: 7,
         max_tokens: 16,
         stop: Vec::new(),
-        grammar: None,
+        constraint: None,
+        stream: true,
         time_limit_ms: 300_000,
         context: None,
     }
@@ -312,7 +313,7 @@ async fn limits_and_stop_texts_end_a_reply() {
     };
     let provider = provider(settings(&path));
     let endless = GenerateRequest {
-        grammar: Some("start: /[a-z ]{3000}/".to_owned()),
+        constraint: Some(ConstraintText::Lark("start: /[a-z ]{3000}/".to_owned())),
         max_tokens: 900,
         ..request("smollm2", WEATHER)
     };
@@ -350,7 +351,7 @@ async fn a_cancelled_request_answers_and_the_next_one_is_untouched() {
     let provider = provider(settings(&path));
     let before = ask(&provider, &request("smollm2", SUM)).await;
     let endless = GenerateRequest {
-        grammar: Some("start: /[a-z ]{3000}/".to_owned()),
+        constraint: Some(ConstraintText::Lark("start: /[a-z ]{3000}/".to_owned())),
         max_tokens: 900,
         ..request("smollm2", WEATHER)
     };
@@ -384,7 +385,7 @@ async fn refusals_leave_the_model_loaded() {
     let provider = provider(settings(&path));
     let none = CancellationToken::new();
     let bad_grammar = GenerateRequest {
-        grammar: Some("start: missing_rule".to_owned()),
+        constraint: Some(ConstraintText::Lark("start: missing_rule".to_owned())),
         ..request("smollm2", SUM)
     };
     let error = provider.generate(&bad_grammar, &none).await.unwrap_err();

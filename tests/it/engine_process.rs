@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use toolbench::model::Provider;
 use toolbench::model::engine::{EngineCommand, EngineProvider};
-use toolbench::types::generate::{GenerateRequest, ProviderError};
+use toolbench::types::generate::{ConstraintText, GenerateRequest, ProviderError};
 
 use crate::engine_live::*;
 
@@ -18,7 +18,7 @@ async fn a_crash_costs_one_request() {
     let provider = provider(settings(&path));
     let before = ask(&provider, &request("smollm2", SUM)).await;
     let endless = GenerateRequest {
-        grammar: Some("start: /[a-z ]{3000}/".to_owned()),
+        constraint: Some(ConstraintText::Lark("start: /[a-z ]{3000}/".to_owned())),
         max_tokens: 900,
         ..request("smollm2", WEATHER)
     };

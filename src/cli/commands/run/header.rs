@@ -14,7 +14,7 @@ use crate::record::format::{
 use crate::runner::Prepared;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{DialectName, ModelFacts, Route};
+use crate::types::{DialectName, ModelFacts, Route, Wire, WirePreference};
 
 /// Which cells run, how, and why the others do not.
 pub(super) struct Routing {
@@ -24,7 +24,12 @@ pub(super) struct Routing {
 }
 
 impl Routing {
-    pub(super) fn of(plan: &Plan, prepared: &Prepared, skipped: &[SkippedSuite]) -> Self {
+    pub(super) fn of(
+        plan: &Plan,
+        preference: WirePreference,
+        prepared: &Prepared,
+        skipped: &[SkippedSuite],
+    ) -> Self {
         let mut routing = Self {
             routes: Vec::new(),
             excluded: Vec::new(),
@@ -39,7 +44,7 @@ impl Routing {
             });
         }
         for cell in &plan.cells {
-            let found = cell_route(cell, prepared);
+            let found = cell_route(cell, preference, prepared);
             if let Err(reason) = &found {
                 let failed =
                     prepared.models[cell.served].is_err() || prepared.hosts[cell.suite].is_err();
@@ -134,21 +139,32 @@ impl Routing {
     }
 }
 
-fn cell_route(cell: &PlannedCell, prepared: &Prepared) -> Result<Route, String> {
+fn cell_route(
+    cell: &PlannedCell,
+    preference: WirePreference,
+    prepared: &Prepared,
+) -> Result<Route, String> {
     let model = prepared.models[cell.served]
         .as_ref()
         .map_err(ToString::to_string)?;
     prepared.hosts[cell.suite].as_ref().map_err(Clone::clone)?;
-    if let (DialectName::Native, Some(problem)) = (cell.key.dialect, &model.template_problem) {
-        return Err(problem.clone());
-    }
-    route(
+    let found = route(
         cell.key.dialect,
         cell.key.constraint,
+        preference,
         &model.facts,
         model.template_has_tools,
     )
-    .map_err(|unsupported| unsupported.to_string())
+    .map_err(|unsupported| unsupported.to_string());
+    // Only where the template is ours to fill in does it matter what is wrong with it.
+    let native = cell.key.dialect == DialectName::Native;
+    let served = found
+        .as_ref()
+        .is_ok_and(|route| route.wire != Wire::RawText);
+    match &model.template_problem {
+        Some(problem) if native && !served => Err(problem.clone()),
+        _ => found,
+    }
 }
 
 /// What a header is made of.

@@ -120,7 +120,12 @@ impl RunParts<'_> {
             return Err(CliError::usage("interrupted before the first trial")
                 .kind("interrupted", Status::Interrupted));
         }
-        let mut routing = Routing::of(self.plan, &prepared, &self.suites.skipped);
+        let mut routing = Routing::of(
+            self.plan,
+            self.settings.wire,
+            &prepared,
+            &self.suites.skipped,
+        );
         if let Some(resumed) = self.resumed {
             routing.keep_only(self.plan, &resumed.run.header);
         }
@@ -358,8 +363,10 @@ fn plan_input(
             shown(settings.flash_attention.map(|on| on.to_string())),
         ),
         ("kv_cache_type", shown(settings.kv_cache_type.clone())),
+        ("wire", settings.wire.as_str().to_owned()),
     ]
     .into_iter()
+    .filter(|(name, value)| *name != "wire" || value != "auto")
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
     PlanInput {
@@ -376,6 +383,11 @@ fn plan_input(
         seed: settings.seed,
         rules: settings.rules.clone(),
         tier: fingerprint.tier.clone(),
+        remote: models
+            .iter()
+            .filter(|model| model.remote)
+            .map(|model| model.name.clone())
+            .collect(),
         shard: settings.shard,
         engine,
         identities,

@@ -24,6 +24,8 @@ pub(super) struct RunModel {
     pub(super) identity: String,
     /// SHA-256 of the weights.
     pub(super) sha256: Option<String>,
+    /// Another machine serves it.
+    pub(super) remote: bool,
     /// Serve it, one for each context of the variants.
     pub(super) providers: Vec<Arc<dyn Provider>>,
 }
@@ -153,6 +155,7 @@ fn scripted(
         resolution,
         identity: ContentHash::of_bytes(&text).0,
         sha256: None,
+        remote: false,
         providers: contexts(&settings.variants)
             .iter()
             .map(|_| Arc::clone(&provider))
@@ -183,6 +186,7 @@ fn local(
         resolution,
         identity: sha256.clone(),
         sha256: Some(sha256),
+        remote: false,
     })
 }
 
