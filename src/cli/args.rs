@@ -48,6 +48,12 @@ pub(super) enum Command {
         after_help = "Examples:\n  toolbench run smollm2 --suite weather --tag easy\n  toolbench run ./model.gguf --dialect native --context 8192\n  toolbench run --resume latest"
     )]
     Run(RunArgs),
+    /// Try out what a model's server does with a request: truncation, constraint, tool choice,
+    /// streaming, parser, determinism, prompt cache
+    #[command(
+        after_help = "`run` and `compare` do the same before the first trial of a served model.\n\nExamples:\n  toolbench probe llama-server:qwen@http://127.0.0.1:8080\n  toolbench probe ollama:llama3.2 --dialect native --constraint off --format json"
+    )]
+    Probe(RunArgs),
     /// Print the tables of a stored run again, in any format
     Report(ReportArgs),
     /// Judge a stored run again, by the rules (or the corrected suite) of now, into a new record

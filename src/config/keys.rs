@@ -164,6 +164,14 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         HOW,
+        "probes",
+        Kind::Text,
+        Some("auto"),
+        "WHICH",
+        "Try models out before the first trial (truncation, constraint, tool choice, streaming, parser): auto (served models), on, off",
+    ),
+    new(
+        HOW,
         "tool-choice",
         Kind::Text,
         Some("auto"),

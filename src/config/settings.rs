@@ -12,6 +12,30 @@ use crate::types::{
     Constraint, DialectName, Sampling, TrialRules, Variant, WirePreference, did_you_mean,
 };
 
+/// Which models are probed before a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probes {
+    /// Served ones; what the linked engine does is known.
+    Auto,
+    /// All.
+    On,
+    /// None.
+    Off,
+}
+
+impl FromStr for Probes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            other => Err(format!("`{other}` is not one of auto, on, off")),
+        }
+    }
+}
+
 /// Everything a run needs to know beside its models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -39,6 +63,8 @@ pub struct Settings {
     pub constraints: Vec<Constraint>,
     /// Which wire served models are asked over.
     pub wire: WirePreference,
+    /// Which models are tried out first.
+    pub probes: Probes,
     /// Variants, at least one.
     pub variants: Vec<Variant>,
     /// Rules of every trial.
@@ -118,6 +144,7 @@ impl Settings {
             dialects: parsed_list(resolved, "dialect")?,
             constraints: parsed_list(resolved, "constraint")?,
             wire: parsed(resolved, "wire")?,
+            probes: parsed(resolved, "probes")?,
             variants: named_variants(resolved, variants, &base)?,
             rules: TrialRules {
                 tool_choice: parsed(resolved, "tool-choice")?,

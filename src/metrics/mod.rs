@@ -152,6 +152,7 @@ fn run_header(
             .iter()
             .map(|model| model_summary(model, latest))
             .collect(),
+        probes: header.probes.clone(),
         machine: machine(header),
         margin_points,
         shard: header.shard.map(|(index, of)| format!("{index}/{of}")),

@@ -23,6 +23,7 @@ use super::sensitivity::Sensitivity;
 use super::sequential::Sequential;
 use super::trigger::Trigger;
 use crate::record::format::SampleHeader;
+use crate::types::probe::ProbeSet;
 use crate::types::{Constraint, DialectName};
 
 /// Name and version of the shape below.
@@ -130,6 +131,9 @@ pub struct RunHeader {
     pub settings: Vec<SettingInForce>,
     /// Models in the order given.
     pub models: Vec<ModelSummary>,
+    /// What trying served models out has shown before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbeSet>,
     /// The machine.
     pub machine: Machine,
     /// Width of `tied`, in points of success rate.

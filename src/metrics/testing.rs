@@ -69,6 +69,7 @@ impl Run {
             models: Vec::new(),
             cells: Vec::new(),
             excluded: Vec::new(),
+            probes: Vec::new(),
             planned_trials: 0,
             margin_points: 5.0,
             looks: None,

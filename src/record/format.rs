@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::types::Setting;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::looks::LookPlan;
+use crate::types::probe::ProbeSet;
 use crate::types::suite::Suite;
 use crate::types::{CellKey, ContentHash, ModelFacts, Route, Variant};
 
@@ -57,6 +58,9 @@ pub struct Header {
     pub cells: Vec<CellHeader>,
     /// Cells that could not be run, with the reason.
     pub excluded: Vec<ExcludedCell>,
+    /// What trying the servers out has shown before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbeSet>,
     /// Trials planned.
     pub planned_trials: usize,
     /// Width of `tied`, in points of success rate.

@@ -29,6 +29,7 @@ impl Reporter for Markdown {
         section("Order", &notes::rankings(summary), out)?;
         section("Not enough data", &notes::open_questions(summary), out)?;
         section("Most frequent failures", &notes::top_failures(summary), out)?;
+        section("Probes", &notes::probes(summary), out)?;
         section("Excluded", &notes::exclusions(summary), out)?;
         section("Notes", &notes::footnotes(summary), out)
     }

@@ -11,6 +11,7 @@ use crate::metrics::power::POWER;
 use crate::metrics::rates::IntervalMethod;
 use crate::metrics::sequential::Sequential;
 use crate::metrics::{Row, Summary, Verdict};
+use crate::types::probe::ProbeVerdict;
 
 /// Settings that shape no number, or stand in the heading and the tables already.
 const QUIET_SETTINGS: [&str; 9] = [
@@ -46,6 +47,44 @@ pub(super) fn heading(summary: &Summary) -> String {
     parts.push(format!("toolbench {}", header.toolbench_version));
     parts.extend(header.shard.as_ref().map(|shard| format!("shard {shard}")));
     parts.join(" · ")
+}
+
+/// What trying the servers out has shown: violations in full, the rest by name.
+pub(super) fn probes(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    for set in &summary.header.probes {
+        let constraint = set.mechanism.map_or_else(String::new, |one| {
+            format!(", constrained by {}", one.as_str())
+        });
+        let route = format!("{} over {}{constraint}", set.model, set.wire.as_str());
+        let named = |verdict: ProbeVerdict| -> Vec<&str> {
+            let of = set.results.iter().filter(|one| one.verdict == verdict);
+            of.map(|one| one.probe.as_str()).collect()
+        };
+        for result in &set.results {
+            if result.verdict == ProbeVerdict::Violated {
+                let code = result
+                    .code
+                    .map_or_else(String::new, |code| format!(" (`{code}`)"));
+                let name = result.probe.as_str();
+                lines.push(format!(
+                    "{route}: {name} violated{code}: {}.",
+                    result.detail
+                ));
+            }
+        }
+        for verdict in [ProbeVerdict::Proven, ProbeVerdict::Unproven] {
+            let names = named(verdict);
+            if !names.is_empty() {
+                lines.push(format!(
+                    "{route}: {}: {}.",
+                    verdict.as_str(),
+                    names.join(", ")
+                ));
+            }
+        }
+    }
+    lines
 }
 
 /// Comparisons without a verdict, with the reason and what would decide them.

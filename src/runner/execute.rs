@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cell::{CellContext, CellParts};
 use super::prepare::Prepared;
+use super::probing::of_route;
 use super::trial::{Finished, run_trial};
 use super::{CorrectionStyle, Ports};
 use crate::event::{Event, EventSink, Flow, SinkError};
@@ -243,6 +244,12 @@ impl<'a> Execution<'a> {
             prepared_host: host,
             distractors: &ports.distractors,
             envelope: ports.envelopes.get(&cell.key.dialect),
+            probes: of_route(
+                &prepared.probes,
+                &cell.key.model,
+                variant.context_tokens,
+                route,
+            ),
         })))
     }
 }

@@ -11,6 +11,8 @@ mod execute;
 mod findings;
 mod judging;
 mod prepare;
+mod probe;
+mod probing;
 mod recorder;
 mod rescore;
 mod trial;
@@ -18,6 +20,8 @@ mod trial;
 pub use correction::{BUILT_IN as BUILT_IN_CORRECTIONS, CorrectionError, CorrectionStyle};
 pub use execute::{Cancel, RunError, RunTotals, execute};
 pub use prepare::{Prepared, PreparedHost, PreparedModel, prepare};
+pub use probe::{Probing, probe};
+pub use probing::probe_cells;
 pub use rescore::{RescoreCell, Rescored, rescore};
 
 use std::collections::BTreeMap;

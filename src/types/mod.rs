@@ -20,6 +20,7 @@ pub mod matcher;
 pub mod names;
 pub mod outcome;
 pub mod pattern;
+pub mod probe;
 pub mod protocol;
 pub mod server;
 pub mod settings;

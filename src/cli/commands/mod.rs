@@ -23,6 +23,7 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
     match command {
         Command::Run(args) => run::run(app, &args, "run"),
         Command::Compare(args) => run::run(app, &args, "compare"),
+        Command::Probe(args) => run::probe(app, &args),
         Command::Report(args) => report::report(app, &args),
         Command::Rescore(args) => rescore::rescore(app, &args),
         Command::Score(args) => score::score(app, &args),

@@ -239,6 +239,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         planned_trials: cells.iter().map(|cell| cell.trials).sum(),
         cells,
         excluded: parts.routing.excluded.clone(),
+        probes: parts.prepared.probes.clone(),
         margin_points: parts.settings.margin_points,
         rescored_from: None,
         looks: plan.looks.clone(),

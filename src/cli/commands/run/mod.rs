@@ -4,9 +4,11 @@
 mod header;
 mod looks;
 mod models;
+mod probe;
 mod resume;
 mod suites;
 
+pub(in crate::cli) use probe::probe;
 pub(in crate::cli) use suites::mock;
 
 use std::collections::{BTreeMap, HashSet};
@@ -17,14 +19,15 @@ use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::ui::RunProgress;
 use crate::clock::{now_compact, now_rfc3339};
-use crate::config::Settings;
+use crate::config::{Probes, Settings};
 use crate::event::{Event, EventSink, Tee};
 use crate::host::noise::{NoiseLimits, NoiseMonitor};
 use crate::plan::{Plan, PlanInput, build};
 use crate::record::format::{Execution, Header, SCORER_VERSION};
 use crate::record::{Run, RunWriter};
-use crate::runner::{CorrectionStyle, Ports, RunError, execute, prepare};
+use crate::runner::{CorrectionStyle, Ports, RunError, execute, prepare, probe_cells};
 use crate::types::fingerprint::Fingerprint;
+use crate::types::probe::{ProbeSet, ProbeVerdict};
 use crate::types::violation::TAXONOMY_VERSION;
 use crate::types::{ContentHash, DialectName};
 use header::{HeaderParts, Routing};
@@ -114,7 +117,7 @@ impl RunParts<'_> {
     /// Prepares, records and executes; gives the run's directory and whether it was interrupted.
     async fn drive(&self, ports: &Ports) -> Result<(PathBuf, bool), CliError> {
         let cancel = self.app.interrupts();
-        let prepared = prepare(ports, cancel).await;
+        let mut prepared = prepare(ports, cancel).await;
         if cancel.stop.is_cancelled() {
             close(ports).await;
             return Err(CliError::usage("interrupted before the first trial")
@@ -130,6 +133,10 @@ impl RunParts<'_> {
             routing.keep_only(self.plan, &resumed.run.header);
         }
         self.require_something(&prepared, &routing)?;
+        prepared.probes = match self.resumed {
+            Some(resumed) => resumed.run.header.probes.clone(),
+            None => self.probes(&prepared, &routing, ports).await,
+        };
         let (mut writer, finished) = self.writer(&prepared, &routing)?;
         let directory = writer.directory().to_path_buf();
         self.app.ui.say(&format!("record: {}", directory.display()));
@@ -164,6 +171,35 @@ impl RunParts<'_> {
         };
         close(ports).await;
         Ok((directory, result?))
+    }
+
+    /// Tries served models out, and says what was found.
+    async fn probes(
+        &self,
+        prepared: &crate::runner::Prepared,
+        routing: &Routing,
+        ports: &Ports,
+    ) -> Vec<ProbeSet> {
+        if self.settings.probes == Probes::Off {
+            return Vec::new();
+        }
+        let all = self.settings.probes == Probes::On;
+        let cancel = self.app.interrupts();
+        let sets = probe_cells(self.plan, prepared, &routing.routes, ports, all, cancel).await;
+        for set in &sets {
+            for result in &set.results {
+                if result.verdict == ProbeVerdict::Violated {
+                    self.app.ui.say(&format!(
+                        "probe: {} over {}: {}: {}",
+                        set.model,
+                        set.wire.as_str(),
+                        result.probe.as_str(),
+                        result.detail
+                    ));
+                }
+            }
+        }
+        sets
     }
 
     /// Fails early when no model could be loaded, with the first reason.
