@@ -49,7 +49,13 @@ pub(super) enum Command {
     )]
     Run(RunArgs),
     /// Print the tables of a stored run again, in any format
+    #[command(
+        after_help = "Examples:\n  toolbench report latest --by category\n  toolbench report latest --format jsonl --retain calls --redact 'sk-[A-Za-z0-9]+'"
+    )]
     Report(ReportArgs),
+    /// List, show and remove stored runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Judge a stored run again, by the rules (or the corrected suite) of now, into a new record
     #[command(
         after_help = "No model is asked. Trials that would have gone another way under today's rules are left out and counted.\n\nExamples:\n  toolbench rescore latest\n  toolbench rescore latest --suite ./corrected.yaml"
@@ -151,6 +157,12 @@ pub(super) struct ReportArgs {
     /// Folder of runs
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<String>,
+    /// What is exported of each trial: full, calls or none (as `--retain` of `run`)
+    #[arg(long, value_name = "WHAT")]
+    pub(super) retain: Option<String>,
+    /// Regular expression whose matches are blotted out of the export; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) redact: Vec<String>,
     /// The summary without any clock reading, for comparing two runs byte by byte
     #[arg(long)]
     pub(super) canonical: bool,
@@ -193,6 +205,50 @@ pub(super) struct RescoreArgs {
     /// Output format: terminal, json, jsonl (the trials), csv, markdown
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
+}
+
+/// Commands on stored runs.
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// List runs: what they hold, how far they are, what they take on disk
+    List {
+        /// Folder of runs
+        #[arg(long, value_name = "DIR")]
+        out: Option<String>,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// Show one run: settings, models, executions, outcomes, files, what is kept of the content
+    Show {
+        /// The run: a directory, a name, a unique beginning, or `latest`
+        #[arg(value_name = "RUN", default_value = "latest")]
+        run: String,
+        /// Folder of runs
+        #[arg(long, value_name = "DIR")]
+        out: Option<String>,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
+    /// Remove runs that were last used a while ago; asks first, and never removes a run in use
+    #[command(
+        after_help = "Without a terminal to ask on, nothing is removed unless --yes is given.\n\nExamples:\n  toolbench runs prune --older-than 30d\n  toolbench runs prune --older-than 12h --yes"
+    )]
+    Prune {
+        /// Age since the run was last used: 90m, 12h, 30d or 8w
+        #[arg(long, value_name = "AGE")]
+        older_than: String,
+        /// Remove without asking
+        #[arg(long, short)]
+        yes: bool,
+        /// Folder of runs
+        #[arg(long, value_name = "DIR")]
+        out: Option<String>,
+        /// Output format
+        #[arg(long, value_enum, default_value = "terminal")]
+        format: ListFormat,
+    },
 }
 
 /// Commands on suites.

@@ -14,7 +14,7 @@ use crate::record::format::{
 use crate::runner::Prepared;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{DialectName, ModelFacts, Route};
+use crate::types::{DialectName, ModelFacts, Price, Route};
 
 /// Which cells run, how, and why the others do not.
 pub(super) struct Routing {
@@ -163,6 +163,8 @@ pub(super) struct HeaderParts<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) routing: &'a Routing,
     pub(super) fingerprint: &'a Fingerprint,
+    /// By model.
+    pub(super) prices: &'a [Option<Price>],
 }
 
 /// The header of a new run.
@@ -218,6 +220,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
                 facts: parts.prepared.models[index * plan.contexts.len()]
                     .as_ref()
                     .map_or_else(|_| ModelFacts::default(), |model| model.facts.clone()),
+                price: parts.prices.get(index).cloned().flatten(),
             })
             .collect(),
         planned_trials: cells.iter().map(|cell| cell.trials).sum(),
@@ -225,6 +228,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         excluded: parts.routing.excluded.clone(),
         margin_points: parts.settings.margin_points,
         rescored_from: None,
+        privacy: None,
         looks: plan.looks.clone(),
         shard: parts.settings.shard,
         fingerprint: parts.fingerprint.clone(),
