@@ -63,7 +63,7 @@ pub(super) enum Command {
     Rescore(RescoreArgs),
     /// Judge recorded outputs without a model: against a suite, or against tools alone
     #[command(
-        after_help = "A line of the calls file: {\"id\": \"case-1\", \"calls\": [{\"name\": \"get_time\", \"arguments\": {\"zone\": \"UTC\"}}]}\nor {\"id\": …, \"output\": \"raw text\"} with --decode, or a line of a BFCL result file. Verdicts go to standard output, totals to standard error.\n\nExamples:\n  toolbench score --suite weather --calls calls.jsonl\n  toolbench score --suite bfcl.json --calls BFCL_v4_multiple_result.json --rules bfcl\n  toolbench score --tools tools.json --calls log.jsonl --format json"
+        after_help = "A line of the calls file: {\"id\": \"case-1\", \"calls\": [{\"name\": \"get_time\", \"arguments\": {\"zone\": \"UTC\"}}]}\nor {\"id\": …, \"output\": \"raw text\"} with --decode, or a line of a BFCL result file;\nor a whole result file of promptfoo or Inspect (suites/SCORING.md). Verdicts go to standard output, totals to standard error.\n\nExamples:\n  toolbench score --suite weather --calls calls.jsonl\n  toolbench score --suite bfcl.json --calls BFCL_v4_multiple_result.json --rules bfcl\n  toolbench score --suite weather --calls results.json        # promptfoo eval --output results.json\n  toolbench score --suite weather --calls logs/run.eval       # inspect eval\n  toolbench score --tools tools.json --calls log.jsonl --format json"
     )]
     Score(ScoreArgs),
     /// Make a suite of another benchmark's data (also `suite import`)

@@ -175,11 +175,17 @@ mod tests {
         let mut run = priced("PFP");
         run.trials[1].attempts[0].usage.prompt_tokens = 0;
         let summary = summarise(&run.header, &run.trials, &SummaryOptions::default());
-        assert_eq!((&summary.totals[0].cost, &summary.header.cost), (&None, &None));
+        assert_eq!(
+            (&summary.totals[0].cost, &summary.header.cost),
+            (&None, &None)
+        );
         let mut run = priced("PFP");
         run.header.models[0].price = None;
         let summary = summarise(&run.header, &run.trials, &SummaryOptions::default());
-        assert_eq!((&summary.totals[0].cost, &summary.header.cost), (&None, &None));
+        assert_eq!(
+            (&summary.totals[0].cost, &summary.header.cost),
+            (&None, &None)
+        );
         let run = priced("FFF");
         let summary = summarise(&run.header, &run.trials, &SummaryOptions::default());
         assert_eq!(summary.totals[0].cost.as_ref().unwrap().per_success, None);

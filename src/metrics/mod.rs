@@ -44,7 +44,8 @@ use compare::Contender;
 use rows::{Latest, groups, latest, row};
 use sequential::{Levels, Reached, Sequential};
 use summary::{
-    ESTIMAND, EndedEarly, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA, SettingInForce,
+    ESTIMAND, EndedEarly, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA,
+    SettingInForce,
 };
 
 use crate::record::Run;

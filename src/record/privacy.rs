@@ -19,9 +19,7 @@ use crate::types::suite::{Case, Suite};
 use crate::types::{ContentHash, Reading, Stage, TrialRecord, Violation};
 
 /// What is kept of prompts, replies, calls and results.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retain {
     /// Nothing: verdicts, counts, times and hashes only.
@@ -186,7 +184,10 @@ impl Redactor {
         }
         self.optional(&mut reading.answer);
         self.optional(&mut reading.thought);
-        reading.violations.iter_mut().for_each(|v| self.violation(v));
+        reading
+            .violations
+            .iter_mut()
+            .for_each(|v| self.violation(v));
     }
 
     fn trial(&self, trial: &mut TrialRecord) {
@@ -223,7 +224,16 @@ pub struct Private {
 
 /// Keys of suites whose values name things or choose among fixed words.
 const NAMES: [&str; 10] = [
-    "suite", "id", "name", "tool", "tools", "category", "tags", "difficulty", "code", "include",
+    "suite",
+    "id",
+    "name",
+    "tool",
+    "tools",
+    "category",
+    "tags",
+    "difficulty",
+    "code",
+    "include",
 ];
 
 impl Private {
@@ -327,7 +337,10 @@ fn strip_trial(trial: &mut TrialRecord, retain: Retain) {
     if let Some(answer) = &mut trial.answer {
         answer.clear();
     }
-    trial.violations.iter_mut().for_each(|v| strip_violation(v, retain));
+    trial
+        .violations
+        .iter_mut()
+        .for_each(|v| strip_violation(v, retain));
     for attempt in &mut trial.attempts {
         strip_reading(&mut attempt.strict, retain);
         strip_reading(&mut attempt.lenient, retain);

@@ -306,10 +306,7 @@ pub(super) fn costs(summary: &Summary) -> Vec<String> {
     let Some(cost) = &summary.header.cost else {
         return Vec::new();
     };
-    let mut whole = format!(
-        "the run: {}",
-        amount_in_words(cost.amount, &cost.currency)
-    );
+    let mut whole = format!("the run: {}", amount_in_words(cost.amount, &cost.currency));
     if cost.requests_without_reply > 0 {
         let requests = count(cost.requests_without_reply, "request");
         whole.push_str(&format!("; {requests} without a reply not counted"));

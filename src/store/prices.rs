@@ -140,11 +140,23 @@ mod tests {
         let table = PriceTable::with_user_folder(Path::new("/nowhere")).unwrap();
         assert!(table.prices.len() >= 10);
         for (name, price) in &table.prices {
-            assert!(name.contains(':'), "{name}: prices are of a provider's model");
-            assert!(!price.document.is_empty() && price.date.len() == 10, "{name}");
-            assert!(price.output_per_million >= price.input_per_million, "{name}");
+            assert!(
+                name.contains(':'),
+                "{name}: prices are of a provider's model"
+            );
+            assert!(
+                !price.document.is_empty() && price.date.len() == 10,
+                "{name}"
+            );
+            assert!(
+                price.output_per_million >= price.input_per_million,
+                "{name}"
+            );
         }
-        assert_eq!(table.price("openai:gpt-5.4").unwrap().input_per_million, 2.5);
+        assert_eq!(
+            table.price("openai:gpt-5.4").unwrap().input_per_million,
+            2.5
+        );
         assert_eq!(table.price("gpt-5.4"), None, "never by likeness");
     }
 
@@ -152,9 +164,18 @@ mod tests {
     fn mistakes_are_named() {
         let head = "version: 1\ncurrency: USD\ndocuments: {d: {document: a page, date: '2026-01-01'}}\nprices:\n";
         for (row, word) in [
-            ("  - {model: a, input: 1, output: 2, source: e}", "names no document"),
-            ("  - {model: a, input: -1, output: 2, source: d}", "is no price"),
-            ("  - {model: a, also: [a], input: 1, output: 2, source: d}", "named twice"),
+            (
+                "  - {model: a, input: 1, output: 2, source: e}",
+                "names no document",
+            ),
+            (
+                "  - {model: a, input: -1, output: 2, source: d}",
+                "is no price",
+            ),
+            (
+                "  - {model: a, also: [a], input: 1, output: 2, source: d}",
+                "named twice",
+            ),
             ("  - {model: a, input: 1, source: d}", "output"),
         ] {
             let error = PriceTable::parse(&format!("{head}{row}\n"), Path::new("p")).unwrap_err();

@@ -14,10 +14,10 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
     let settings = app.settings(&resolved)?;
     let private = super::run::private(args.retain.as_deref().unwrap_or("full"), &args.redact)?;
     if args.canonical && !private.keeps_all() {
-        return Err(CliError::usage(
-            "`--canonical` compares byte by byte and cannot be redacted",
-        )
-        .hint("export with `--format jsonl` or `--format json`"));
+        return Err(
+            CliError::usage("`--canonical` compares byte by byte and cannot be redacted")
+                .hint("export with `--format jsonl` or `--format json`"),
+        );
     }
     let mut status = Status::Complete;
     for name in &args.runs {

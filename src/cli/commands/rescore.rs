@@ -34,6 +34,7 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
     let settings = app.settings(&resolved)?;
     let run = Run::open(&find_run(&settings.out, &args.run)?)?;
     check_content(&run)?;
+    check_suites(&run, &args.suite)?;
     let suites = suites(app, &resolved, &run.header, &args.suite)?;
     let rules = rules(app, &run.header)?;
     let content: HashMap<ContentHash, Value> = run
@@ -91,6 +92,20 @@ fn check_content(run: &Run) -> Result<(), CliError> {
         .kind("record", Status::Usage)
         .hint("`toolbench report` and `run --resume` work on it; to judge again later, run with `--retain full`, with `--redact` where needed")),
     }
+}
+
+/// A suite from a file would put back into the new record what was blotted out of the old one.
+fn check_suites(run: &Run, named: &[String]) -> Result<(), CliError> {
+    let patterns = run.header.privacy.as_ref().map(|it| it.patterns.len());
+    if named.is_empty() || patterns.unwrap_or_default() == 0 {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "run `{}` was redacted, and a suite from a file would bring back what was blotted out",
+        run.header.run
+    ))
+    .kind("record", Status::Usage)
+    .hint("rescore it without `--suite`, or run the corrected suite again"))
 }
 
 fn flags(args: &RescoreArgs) -> SettingFlags {
@@ -151,11 +166,6 @@ fn suites(
                     ))
                     .hint("keep the ids of cases; a case that is gone cannot be judged again"));
                 };
-                if is_redacted(old) {
-                    // It stays as recorded, and its trials are left out.
-                    cases.push(old.clone());
-                    continue;
-                }
                 if !same_question(old, new) {
                     return Err(CliError::usage(format!(
                         "case `{}` of `{name}` asks something else than in the run",

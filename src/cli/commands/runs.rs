@@ -219,10 +219,7 @@ fn show(run: &Run, format: ListFormat) -> Result<Status, CliError> {
     line("state", state_word(run).to_owned());
     line("models", models(run).join(", "));
     line("suites", header.selection.join(", "));
-    line(
-        "trials",
-        format!("{} of {}", trials(run), planned(run)),
-    );
+    line("trials", format!("{} of {}", trials(run), planned(run)));
     line("outcomes", counted(&outcomes));
     for one in &run.executions {
         let before = one.done;
@@ -319,11 +316,8 @@ fn prune(
             app.ui.say("nothing was removed");
             return Ok(Status::Complete);
         }
-        return Err(
-            CliError::usage(format!("nothing was removed: {question}")).hint(
-                "add `--yes` to remove them, or run the command on a terminal to be asked",
-            ),
-        );
+        return Err(CliError::usage(format!("nothing was removed: {question}"))
+            .hint("add `--yes` to remove them, or run the command on a terminal to be asked"));
     }
     removed(app, &old, &kept, format)
 }
@@ -341,7 +335,8 @@ fn removed(
         match remove(path) {
             Ok(bytes) => gone.push((name(path), bytes)),
             Err(WriteError::Locked { .. }) => {
-                app.ui.say(&format!("left alone: {} is being written", name(path)));
+                app.ui
+                    .say(&format!("left alone: {} is being written", name(path)));
                 kept.push((name(path), "is being written".to_owned()));
             }
             Err(error) => {
@@ -424,7 +419,12 @@ mod tests {
 
     #[test]
     fn ages_are_read_or_refused() {
-        for (text, expected) in [("90m", 5_400.0), ("12h", 43_200.0), ("30d", 2_592_000.0), ("0d", 0.0)] {
+        for (text, expected) in [
+            ("90m", 5_400.0),
+            ("12h", 43_200.0),
+            ("30d", 2_592_000.0),
+            ("0d", 0.0),
+        ] {
             assert_eq!(seconds(text).unwrap(), expected, "{text}");
         }
         for text in ["", "d", "30", "-1d", "NaNd", "infd", "3y", "1é"] {

@@ -197,7 +197,8 @@ impl DryRun<'_> {
 
     fn estimates(&self, cells: &[Cell]) -> String {
         let total = total(cells);
-        let mut out = "\nEstimates, nothing is sent yet          typical     worst case\n".to_owned();
+        let mut out =
+            "\nEstimates, nothing is sent yet          typical     worst case\n".to_owned();
         let mut line = |name: &str, typical: String, worst: String| {
             out.push_str(&format!("  {name:<30}{typical:>15}{worst:>15}\n"));
         };

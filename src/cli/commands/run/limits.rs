@@ -92,10 +92,7 @@ fn check_budget(models: &[RunModel], prices: &[Option<Price>]) -> Result<(), Cli
 }
 
 /// What is recorded of the content; refused where a resumed run was begun otherwise.
-pub(super) fn private(
-    settings: &Settings,
-    resumed: Option<&Resumed>,
-) -> Result<Private, CliError> {
+pub(super) fn private(settings: &Settings, resumed: Option<&Resumed>) -> Result<Private, CliError> {
     let private = compiled(&settings.retain, &settings.redact)?;
     let Some(resumed) = resumed else {
         return Ok(private);

@@ -110,14 +110,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         .enable_all()
         .build()
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
-    let ports = ports(
-        &settings,
-        &models,
-        &suites,
-        corrections,
-        envelopes,
-        limits,
-    );
+    let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
     finish(app, &settings, &directory, interrupted)
 }
