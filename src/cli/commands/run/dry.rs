@@ -4,7 +4,7 @@
 //! every number that is not counted is called an estimate and says how it is made; an amount stands
 //! only where a price does, a usual time only where an earlier run of the same cell was measured here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use serde_json::json;
@@ -14,11 +14,11 @@ use super::models::RunModel;
 use super::suites::RunSuites;
 use crate::config::Settings;
 use crate::plan::estimate::METHOD;
-use crate::plan::{Estimate, Plan, estimate};
+use crate::plan::{Estimate, Plan, PlannedTrial, estimate};
 use crate::record::{Run, list_runs};
-use crate::types::Price;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::price::amount_in_words;
+use crate::types::{CellKey, Price};
 
 /// Earlier runs that are looked at for times, newest first.
 const RUNS_LOOKED_AT: usize = 30;
@@ -32,6 +32,8 @@ pub(super) struct DryRun<'a> {
     pub(super) models: &'a [RunModel],
     pub(super) prices: &'a [Option<Price>],
     pub(super) fingerprint: &'a Fingerprint,
+    /// Trials that a resumed run has on record.
+    pub(super) done: HashSet<String>,
 }
 
 /// One cell's share.
@@ -83,13 +85,15 @@ impl DryRun<'_> {
         for (index, cell) in plan.cells.iter().enumerate() {
             let mut total = Estimate::default();
             let mut trials = 0;
-            for trial in plan.trials.iter().filter(|trial| trial.cell == index) {
+            let to_go =
+                |trial: &&PlannedTrial| trial.cell == index && !self.done.contains(&trial.id);
+            for trial in plan.trials.iter().filter(to_go) {
                 total.add(estimate(plan, trial, &self.suites.distractors));
                 trials += 1;
             }
             let key = &cell.key;
             let price = self.prices.get(cell.model).and_then(Option::as_ref);
-            let pace = paces.get(&pace_key(&key.model, &key.dialect.to_string(), &key.suite));
+            let pace = paces.get(&pace_key(key));
             let attempt_ms = plan.rules.attempt_limit_ms as f64;
             cells.push(Cell {
                 model: key.model.clone(),
@@ -107,8 +111,7 @@ impl DryRun<'_> {
         cells
     }
 
-    /// Mean time of a trial in the newest earlier run that has one on this tier, by model, dialect
-    /// and suite.
+    /// Mean time of a trial in the newest earlier run that has one on this tier, by cell.
     fn paces(&self) -> BTreeMap<String, f64> {
         let mut paces: BTreeMap<String, f64> = BTreeMap::new();
         let runs = list_runs(&self.settings.out);
@@ -119,9 +122,7 @@ impl DryRun<'_> {
                 trial.cell.tier == self.fingerprint.tier && trial.outcome.is_scored()
             });
             for trial in here {
-                let cell = &trial.cell;
-                let key = pace_key(&cell.model, &cell.dialect.to_string(), &cell.suite);
-                let sum = sums.entry(key).or_default();
+                let sum = sums.entry(pace_key(&trial.cell)).or_default();
                 *sum = (sum.0 + trial.time.total_ms, sum.1 + 1);
             }
             for (key, (sum, trials)) in sums {
@@ -144,7 +145,8 @@ impl DryRun<'_> {
         let (typical_ms, worst_ms) = self.times(cells);
         json!({
             "schema": "toolbench.dry-run/1",
-            "trials": self.plan.trials.len(),
+            "trials": cells.iter().map(|cell| cell.trials).sum::<usize>(),
+            "done_trials": self.done.len(),
             "at_most": self.plan.looks.is_some(),
             "cells": cells,
             "estimate": {
@@ -163,11 +165,12 @@ impl DryRun<'_> {
 
     fn as_text(&self, cells: &[Cell]) -> String {
         let plan = self.plan;
-        let mut out = format!(
-            "{} trials in {} cells:\n",
-            plan.trials.len(),
-            plan.cells.len()
-        );
+        let trials: usize = cells.iter().map(|cell| cell.trials).sum();
+        let mut out = format!("{trials} trials in {} cells:\n", plan.cells.len());
+        if !self.done.is_empty() {
+            let done = self.done.len();
+            out = format!("{done} trials are on record; to go: {out}");
+        }
         if let Some(plan) = &plan.looks {
             let sizes: Vec<String> = plan
                 .looks
@@ -273,8 +276,12 @@ impl DryRun<'_> {
     }
 }
 
-fn pace_key(model: &str, dialect: &str, suite: &str) -> String {
-    format!("{model}\n{dialect}\n{suite}")
+/// What two cells must share to take alike.
+fn pace_key(cell: &CellKey) -> String {
+    format!(
+        "{}\n{}\n{}\n{}\n{}",
+        cell.model, cell.dialect, cell.constraint, cell.variant, cell.suite
+    )
 }
 
 fn total(cells: &[Cell]) -> Estimate {

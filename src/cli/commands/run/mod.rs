@@ -90,6 +90,10 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
             models: &models,
             prices: &prices,
             fingerprint: &fingerprint,
+            done: resumed
+                .as_ref()
+                .map(|it| it.run.finished())
+                .unwrap_or_default(),
         };
         return dry.show();
     }
