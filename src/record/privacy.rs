@@ -386,7 +386,7 @@ fn strip_violation(violation: &mut Violation, retain: Retain) {
     if retain == Retain::Calls && of_calls {
         return;
     }
-    violation.message = violation.code.meaning().to_owned();
+    violation.code.meaning().clone_into(&mut violation.message);
     violation.pointer = None;
     violation.schema = None;
 }

@@ -144,7 +144,7 @@ impl RunWriter {
             .append(execution)
             .map_err(io_error("write", &path))?;
         Ok(Self {
-            execution: before.iter().filter(|byte| **byte == b'\n').count(),
+            execution: memchr::memchr_iter(b'\n', &before).count(),
             trials: open_lines(&directory.join(files::TRIALS))?,
             content: open_lines(&directory.join(files::CONTENT))?,
             directory: directory.to_path_buf(),

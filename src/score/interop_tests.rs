@@ -73,6 +73,30 @@ fn numbers_keep_their_spelling() {
 }
 
 #[test]
+fn what_is_null_is_absent() {
+    let file = br#"{"version":3,"results":[{"testCase":null,"description":"a","vars":null,"provider":null,"response":{"output":null}},
+        {"testCase":{"description":"b","metadata":null},"response":{"output":"x"}}]}"#;
+    let found = read(file, None).unwrap().unwrap();
+    assert_eq!(
+        (found.outputs, found.left_out.values().sum::<usize>()),
+        (1, 1)
+    );
+    let log = br#"{"status":"success","eval":{"model":"m"},"samples":[{"id":3,"messages":null,"attachments":null,
+        "output":{"choices":[{"message":{"role":"assistant","content":"hi","tool_calls":null}}]}},{"id":4,"output":null}]}"#;
+    let found = read(log, None).unwrap().unwrap();
+    assert_eq!(
+        lines(&found),
+        [serde_json::json!({"id": "3", "output": "hi"})]
+    );
+    assert_eq!(found.left_out.values().sum::<usize>(), 1);
+    let empty = read(
+        br#"{"status":"error","eval":{"model":"m"},"samples":null}"#,
+        None,
+    );
+    assert_eq!(empty.unwrap().unwrap().outputs, 0);
+}
+
+#[test]
 fn lines_of_outputs_are_nobody_elses() {
     for head in [
         r#"{"id":"a","calls":[]}"#,

@@ -226,8 +226,8 @@ fn a_budget_without_prices_is_refused_before_anything_is_sent() {
 
 #[test]
 fn prices_come_by_alias_and_from_a_folder_of_ones_own() {
-    let config = format!("data = \"own\"\n[models.mine]\nsource = \"scripted:model.yaml\"\n");
-    let context = prepared(1000, &config);
+    let config = "data = \"own\"\n[models.mine]\nsource = \"scripted:model.yaml\"\n";
+    let context = prepared(1000, config);
     context.write(
         "own/catalogue/prices.yaml",
         "version: 1\ncurrency: USD\ndocuments: {d: {document: my contract, date: '2026-01-01'}}\nprices:\n  - {model: 'scripted:model.yaml', input: 1, output: 10, source: d}\n",

@@ -36,12 +36,11 @@ fn archive(context: &Context) -> PathBuf {
     path
 }
 
+/// Id, valid, error.
+type Verdict = (String, Option<bool>, String);
+
 /// Scores a file; gives `(id, valid, error)` of each verdict, the whole report and what was said.
-fn scored(
-    context: &Context,
-    calls: &str,
-    further: &[&str],
-) -> (Vec<(String, Option<bool>, String)>, Value, String) {
+fn scored(context: &Context, calls: &str, further: &[&str]) -> (Vec<Verdict>, Value, String) {
     let mut arguments = vec![
         "score",
         "--suite",
@@ -70,7 +69,7 @@ fn scored(
     (verdicts, report, stderr(&output))
 }
 
-fn verdict(id: &str, valid: bool, error: &str) -> (String, Option<bool>, String) {
+fn verdict(id: &str, valid: bool, error: &str) -> Verdict {
     (id.to_owned(), Some(valid), error.to_owned())
 }
 

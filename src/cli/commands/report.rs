@@ -12,8 +12,9 @@ use crate::report::{Csv, Json, Markdown, Reporter, Terminal};
 pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
     let resolved = app.resolve(&args.flags())?;
     let settings = app.settings(&resolved)?;
-    let private = super::run::private(args.retain.as_deref().unwrap_or("full"), &args.redact)?;
-    if args.canonical && !private.keeps_all() {
+    let patterns = [args.redact.clone(), settings.redact.clone()].concat();
+    let private = super::run::private(args.retain.as_deref().unwrap_or("full"), &patterns)?;
+    if args.canonical && (args.retain.is_some() || !args.redact.is_empty()) {
         return Err(
             CliError::usage("`--canonical` compares byte by byte and cannot be redacted")
                 .hint("export with `--format jsonl` or `--format json`"),
@@ -32,7 +33,7 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
             private: private.clone(),
         };
         let by = settings.by.as_deref();
-        let summary = print_run(&run, &settings.format, by, options, app)?;
+        let summary = print_run(&run, &settings.format, by, &options, app)?;
         if status == Status::Complete {
             status = status_of(&run.header, &summary);
         }
@@ -56,7 +57,7 @@ pub(super) fn print_run(
     run: &Run,
     format: &str,
     by: Option<&str>,
-    options: ReportOptions,
+    options: &ReportOptions,
     app: &App,
 ) -> Result<Summary, CliError> {
     if run.truncated {

@@ -69,7 +69,7 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
         &rescored,
         &settings.format,
         settings.by.as_deref(),
-        ReportOptions::default(),
+        &ReportOptions::default(),
         app,
     )?;
     Ok(if left_out.is_empty() {

@@ -26,11 +26,11 @@ const ATTACHMENT: &str = "attachment://";
 struct Sample<'a> {
     id: Value,
     #[serde(default, borrow)]
-    messages: Vec<Message<'a>>,
+    messages: Option<Vec<Message<'a>>>,
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
     #[serde(default)]
-    attachments: BTreeMap<String, String>,
+    attachments: Option<BTreeMap<String, String>>,
     #[serde(default, borrow)]
     output: Option<ModelOutput<'a>>,
 }
@@ -38,7 +38,7 @@ struct Sample<'a> {
 #[derive(Debug, Deserialize)]
 struct ModelOutput<'a> {
     #[serde(default, borrow)]
-    choices: Vec<Choice<'a>>,
+    choices: Option<Vec<Choice<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,7 +137,8 @@ pub(super) fn read_archive(bytes: &[u8], writer: Option<&str>) -> Result<Outputs
         .iter()
         .filter(|name| {
             let inside = name.strip_prefix("samples/");
-            inside.is_some_and(|rest| !rest.contains('/') && rest.ends_with(".json"))
+            let sample = inside.and_then(|rest| rest.strip_suffix(".json"));
+            sample.is_some_and(|sample| !sample.contains('/'))
         })
         .collect();
     samples.sort();
@@ -195,10 +196,14 @@ fn sample(text: &str, found: &mut Outputs) -> Result<(), InteropError> {
         leave_out("the sample ended with an error");
         return Ok(());
     }
-    let choices = sample.output.iter().flat_map(|output| &output.choices);
+    let choices = sample
+        .output
+        .iter()
+        .flat_map(|output| output.choices.iter().flatten());
     let mut written: Vec<&Message<'_>> = sample
         .messages
         .iter()
+        .flatten()
         .filter(|message| message.role == "assistant" && message.source.as_deref() != Some("input"))
         .collect();
     if written.is_empty() {
@@ -208,7 +213,8 @@ fn sample(text: &str, found: &mut Outputs) -> Result<(), InteropError> {
         leave_out("the sample holds no message of the model");
         return Ok(());
     }
-    output(&written, &sample.attachments).write(&id, &mut found.lines);
+    let attachments = sample.attachments.unwrap_or_default();
+    output(&written, &attachments).write(&id, &mut found.lines);
     found.outputs += 1;
     Ok(())
 }

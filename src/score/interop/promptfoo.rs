@@ -18,9 +18,9 @@ use super::{InteropError, Outputs, is_asked_for, keys, shapes};
 #[derive(Debug, Deserialize)]
 struct Row<'a> {
     #[serde(default, rename = "testCase")]
-    test: Test,
+    test: Option<Test>,
     #[serde(default)]
-    vars: BTreeMap<String, Value>,
+    vars: Option<BTreeMap<String, Value>>,
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
@@ -34,7 +34,7 @@ struct Test {
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
-    metadata: BTreeMap<String, Value>,
+    metadata: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,17 +46,18 @@ struct Response<'a> {
 impl Row<'_> {
     /// The case: `case` or `id` of the test's metadata or variables, else its description.
     fn case(&self) -> Option<String> {
-        let named = |fields: &BTreeMap<String, Value>| {
-            let found = ["case", "id"].iter().find_map(|key| fields.get(*key));
+        let named = |fields: Option<&BTreeMap<String, Value>>| {
+            let found = ["case", "id"].iter().find_map(|key| fields?.get(*key));
             match found {
                 Some(Value::String(text)) => Some(text.clone()),
                 Some(Value::Number(number)) => Some(number.to_string()),
                 _ => None,
             }
         };
-        named(&self.test.metadata)
-            .or_else(|| named(&self.vars))
-            .or_else(|| self.test.description.clone())
+        let test = self.test.as_ref();
+        named(test.and_then(|test| test.metadata.as_ref()))
+            .or_else(|| named(self.vars.as_ref()))
+            .or_else(|| test.and_then(|test| test.description.clone()))
             .or_else(|| self.description.clone())
     }
 

@@ -70,7 +70,7 @@ fn check_budget(models: &[RunModel], prices: &[Option<Price>]) -> Result<(), Cli
             model.name
         ))
         .hint(format!(
-            "state it in toolbench.toml: [prices.\"{}\"] input = 1.0, output = 2.0 (for a million tokens); or use `--limit-tokens`",
+            "state it in toolbench.toml: [prices.\"{}\"] input = 1.0, output = 2.0 (for a million tokens; 0 where it costs nothing), or use `--limit-tokens`",
             model.name
         )));
     }

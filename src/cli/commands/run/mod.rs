@@ -294,7 +294,7 @@ fn finish(
 ) -> Result<Status, CliError> {
     let run = Run::open(directory)?;
     let by = settings.by.as_deref();
-    let summary = print_run(&run, &settings.format, by, ReportOptions::default(), app)?;
+    let summary = print_run(&run, &settings.format, by, &ReportOptions::default(), app)?;
     if interrupted {
         app.ui.say(&format!(
             "interrupted; go on with: toolbench {} --resume {}",
