@@ -95,6 +95,58 @@ pub struct Settings {
     pub margin_points: f64,
     /// Output format.
     pub format: String,
+    /// What the run may take.
+    pub limits: RunLimits,
+    /// What is recorded: `full`, `calls` or `none`.
+    pub retain: String,
+    /// Patterns whose matches are not recorded.
+    pub redact: Vec<String>,
+}
+
+/// What a run may take; what is absent is not limited.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunLimits {
+    /// See `--limit-time`.
+    pub time_ms: Option<f64>,
+    /// See `--limit-tokens`.
+    pub tokens: Option<u64>,
+    /// See `--limit-requests`.
+    pub requests: Option<u64>,
+    /// See `--budget`.
+    pub budget: Option<f64>,
+    /// See `--fail-fast` and `--max-fail`.
+    pub failures: Option<usize>,
+    /// See `--max-infra`.
+    pub infra_in_a_row: Option<usize>,
+}
+
+impl RunLimits {
+    fn from_resolved(resolved: &Resolved) -> Result<Self, ConfigError> {
+        for name in ["limit-time", "limit-tokens", "limit-requests", "budget"] {
+            if resolved.number(name) == Some(0.0) {
+                let message = format!("`{name}` must be more than 0");
+                return Err(wrong(resolved, name, message));
+            }
+        }
+        let most = |name| {
+            let found = resolved.count(name).filter(|most| *most > 0);
+            found.map(|most| most as usize)
+        };
+        Ok(Self {
+            time_ms: resolved
+                .number("limit-time")
+                .map(|seconds| seconds * 1000.0),
+            tokens: resolved.count("limit-tokens"),
+            requests: resolved.count("limit-requests"),
+            budget: resolved.number("budget"),
+            failures: if resolved.switch("fail-fast") {
+                Some(1)
+            } else {
+                most("max-fail")
+            },
+            infra_in_a_row: most("max-infra"),
+        })
+    }
 }
 
 impl Settings {
@@ -172,6 +224,9 @@ impl Settings {
                 &["terminal", "json", "jsonl", "csv", "markdown"],
             )?
             .unwrap_or_default(),
+            limits: RunLimits::from_resolved(resolved)?,
+            retain: one_of(resolved, "retain", &["full", "calls", "none"])?.unwrap_or_default(),
+            redact: resolved.list("redact"),
         };
         settings.check(resolved)?;
         Ok(settings)

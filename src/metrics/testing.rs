@@ -75,6 +75,7 @@ impl Run {
             looks: None,
             shard: None,
             rescored_from: None,
+            privacy: None,
             fingerprint: Fingerprint {
                 tier: "cpu-small".to_owned(),
                 cpu: "Example CPU".to_owned(),
@@ -163,6 +164,7 @@ fn model(name: &str) -> ModelHeader {
         name: name.to_owned(),
         resolution: format!("alias `{name}` of the catalogue"),
         weights_sha256: Some(hash(name).0),
+        price: None,
         facts: ModelFacts {
             provider: "scripted".to_owned(),
             reported_name: name.to_owned(),

@@ -11,6 +11,7 @@ use crate::metrics::power::POWER;
 use crate::metrics::rates::IntervalMethod;
 use crate::metrics::sequential::Sequential;
 use crate::metrics::{Row, Summary, Verdict};
+use crate::types::price::amount_in_words;
 use crate::types::probe::ProbeVerdict;
 
 /// Settings that shape no number, or stand in the heading and the tables already.
@@ -312,6 +313,73 @@ pub(super) fn exclusions(summary: &Summary) -> Vec<String> {
             line
         });
     not_run.chain(trials).collect()
+}
+
+/// What a limit ended with trials left.
+pub(super) fn ended_early(summary: &Summary) -> Vec<String> {
+    summary
+        .ended_early
+        .iter()
+        .map(|ended| {
+            let named = ["model", "dialect", "constraint", "variant", "suite"];
+            let labels: Vec<&str> = named
+                .iter()
+                .filter_map(|name| ended.labels.get(*name).map(String::as_str))
+                .collect();
+            let what = if labels.is_empty() {
+                "the run".to_owned()
+            } else {
+                labels.join(", ")
+            };
+            format!(
+                "{what}: {} not run: {}; `--resume` goes on",
+                count(ended.trials_left, "trial"),
+                ended.reason
+            )
+        })
+        .collect()
+}
+
+/// What the run and each success cost, with the prices; nothing where nothing is known.
+pub(super) fn costs(summary: &Summary) -> Vec<String> {
+    let Some(cost) = &summary.header.cost else {
+        return Vec::new();
+    };
+    let mut whole = format!("the run: {}", amount_in_words(cost.amount, &cost.currency));
+    if cost.requests_without_reply > 0 {
+        let requests = count(cost.requests_without_reply, "request");
+        whole.push_str(&format!("; {requests} without a reply not counted"));
+    }
+    if !cost.models_left_out.is_empty() {
+        whole.push_str(&format!(
+            "; without {}, whose price or tokens are not known",
+            cost.models_left_out.join(", ")
+        ));
+    }
+    let rows = summary.totals.iter().filter_map(|row| {
+        let cost = row.cost.as_ref()?;
+        let amount = amount_in_words(cost.amount, &cost.currency);
+        Some(match cost.per_success {
+            Some(each) => format!(
+                "{}: {amount}, {} for each success",
+                name(row),
+                amount_in_words(each, &cost.currency)
+            ),
+            None => format!("{}: {amount}, no success", name(row)),
+        })
+    });
+    let prices = cost.prices.iter().map(|found| {
+        let price = &found.price;
+        format!(
+            "price of {}: {} in, {} out for a million tokens ({}, {})",
+            found.model,
+            amount_in_words(price.input_per_million, &price.currency),
+            amount_in_words(price.output_per_million, &price.currency),
+            price.document,
+            price.date
+        )
+    });
+    std::iter::once(whole).chain(rows).chain(prices).collect()
 }
 
 /// `model (json, off)`, with the labels that tell rows apart.

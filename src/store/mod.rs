@@ -16,6 +16,7 @@ pub mod error;
 mod landing;
 mod lock;
 pub mod ollama;
+pub mod prices;
 pub mod pull;
 pub mod resolve;
 mod sources;
@@ -26,6 +27,7 @@ pub(crate) mod test_server;
 pub use cache::{Cache, CachedModel};
 pub use catalogue::{Catalogue, Entry};
 pub use error::PullError;
+pub use prices::PriceTable;
 pub use pull::{
     HubSettings, Progress, PullSettings, PullTarget, Pulled, Puller, Token, ToolSettings,
 };

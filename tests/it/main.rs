@@ -16,15 +16,19 @@ mod authoring;
 mod catalogue;
 mod codes;
 mod commands;
+mod cost;
 mod coverage;
 #[cfg(feature = "llama")]
 mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
 mod grammar;
+mod interop;
+mod limits;
 mod live_models;
 mod live_server;
 mod live_suites;
+mod privacy;
 mod rescore;
 mod resume;
 mod runs;

@@ -10,6 +10,7 @@ mod model;
 mod report;
 mod rescore;
 mod run;
+mod runs;
 mod score;
 mod suite;
 
@@ -25,6 +26,7 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Compare(args) => run::run(app, &args, "compare"),
         Command::Probe(args) => run::probe(app, &args),
         Command::Report(args) => report::report(app, &args),
+        Command::Runs(command) => runs::runs(app, &command),
         Command::Rescore(args) => rescore::rescore(app, &args),
         Command::Score(args) => score::score(app, &args),
         Command::Import(command) => import::import(app, &command),

@@ -45,6 +45,7 @@ pub(in crate::cli) fn probe(app: &App, args: &RunArgs) -> Result<Status, CliErro
         &super::RunSuites::none(),
         super::suites::corrections(&settings)?,
         std::collections::BTreeMap::new(),
+        crate::runner::Limits::default(),
     );
     let names: Vec<&str> = resolved_models
         .iter()
