@@ -5,6 +5,7 @@ mod header;
 mod looks;
 mod models;
 mod resume;
+mod served;
 mod suites;
 
 pub(in crate::cli) use suites::mock;
