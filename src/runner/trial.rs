@@ -30,6 +30,9 @@ use crate::types::{
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
 const RESULT_CHARACTERS: usize = 8_000;
 
+/// Answer to a call that was not made because another one beside it has to be mended.
+const NOT_RUN: &str = "not run: a call beside this one was invalid";
+
 /// A finished trial and the events before it.
 pub(super) struct Finished {
     pub(super) events: Vec<Event>,
@@ -251,20 +254,50 @@ impl Trial<'_> {
             if self.recorder.corrections >= self.context.rules.max_corrections {
                 return Turn::Ended(Ended::uncorrected(self.context.rules, violations));
             }
-            self.correct(&reply.text, &violations);
+            self.correct(&reply, &offer.names, &violations);
             attempt += 1;
         }
     }
 
-    fn correct(&mut self, raw: &str, violations: &[Violation]) {
+    /// Puts the reply and what is wrong with it into the conversation. Calls that a server read are
+    /// answered as calls: it takes no other message after them.
+    fn correct(&mut self, reply: &GenerateReply, names: &WireNames, violations: &[Violation]) {
         let text = self.context.correction.render(violations);
         let hash = self.recorder.content("correction", &text);
         if let Some(last) = self.recorder.attempts.last_mut() {
             last.correction = Some(hash);
         }
         self.recorder.corrections += 1;
-        self.messages.push(Message::text(Role::Assistant, raw));
-        self.messages.push(Message::text(Role::User, text));
+        if reply.calls.is_empty() {
+            let raw = reply.text.as_str();
+            self.messages.push(Message::text(Role::Assistant, raw));
+            self.messages.push(Message::text(Role::User, text));
+            return;
+        }
+        let mut calls = reply.calls.clone();
+        for (index, call) in calls.iter_mut().enumerate() {
+            call.name = names.own(&call.name).to_owned();
+            call.id.get_or_insert_with(|| {
+                format!("call_{}_{}_{index}", self.turn, self.recorder.corrections)
+            });
+        }
+        let concerned = primary(violations).and_then(|violation| violation.call);
+        let concerned = concerned.unwrap_or_default().min(calls.len() - 1);
+        let answers: Vec<Message> = calls
+            .iter()
+            .enumerate()
+            .map(|(index, call)| {
+                let text = if index == concerned {
+                    text.as_str()
+                } else {
+                    NOT_RUN
+                };
+                Message::tool_result(call, text)
+            })
+            .collect();
+        let raw = reply.text.as_str();
+        self.messages.push(Message::assistant_calls(raw, calls));
+        self.messages.extend(answers);
     }
 
     /// One request and its reply, read and checked.
