@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::cell::{CellContext, PreparedOffer};
+use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
 use super::recorder::Recorder;
@@ -29,9 +30,6 @@ use crate::types::{
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
 const RESULT_CHARACTERS: usize = 8_000;
-
-/// Answer to a call that was not made because another one beside it has to be mended.
-const NOT_RUN: &str = "not run: a call beside this one was invalid";
 
 /// A finished trial and the events before it.
 pub(super) struct Finished {
@@ -259,8 +257,6 @@ impl Trial<'_> {
         }
     }
 
-    /// Puts the reply and what is wrong with it into the conversation. Calls that a server read are
-    /// answered as calls: it takes no other message after them.
     fn correct(&mut self, reply: &GenerateReply, names: &WireNames, violations: &[Violation]) {
         let text = self.context.correction.render(violations);
         let hash = self.recorder.content("correction", &text);
@@ -268,36 +264,10 @@ impl Trial<'_> {
             last.correction = Some(hash);
         }
         self.recorder.corrections += 1;
-        if reply.calls.is_empty() {
-            let raw = reply.text.as_str();
-            self.messages.push(Message::text(Role::Assistant, raw));
-            self.messages.push(Message::text(Role::User, text));
-            return;
-        }
-        let mut calls = reply.calls.clone();
-        for (index, call) in calls.iter_mut().enumerate() {
-            call.name = names.own(&call.name).to_owned();
-            call.id.get_or_insert_with(|| {
-                format!("call_{}_{}_{index}", self.turn, self.recorder.corrections)
-            });
-        }
         let concerned = primary(violations).and_then(|violation| violation.call);
-        let concerned = concerned.unwrap_or_default().min(calls.len() - 1);
-        let answers: Vec<Message> = calls
-            .iter()
-            .enumerate()
-            .map(|(index, call)| {
-                let text = if index == concerned {
-                    text.as_str()
-                } else {
-                    NOT_RUN
-                };
-                Message::tool_result(call, text)
-            })
-            .collect();
-        let raw = reply.text.as_str();
-        self.messages.push(Message::assistant_calls(raw, calls));
-        self.messages.extend(answers);
+        let id = format!("call_{}_{}", self.turn, self.recorder.corrections);
+        self.messages
+            .extend(correction_messages(reply, names, &id, concerned, &text));
     }
 
     /// One request and its reply, read and checked.
