@@ -45,15 +45,17 @@ pub(super) async fn model(
     };
     let remote = first.remote;
     let where_at = format!("{} ({})", first.base_url, first.preset);
-    let facts = describe(first.clone()).await;
-    let (identity, said) = match facts {
-        Ok(facts) => (
-            identity(&first, Some(&facts)),
-            format!("; {where_at} reports `{}`", facts.reported_name),
-        ),
-        // Nothing is sent in a dry run that has to succeed.
-        Err(error) if dry_run => (identity(&first, None), format!("; {where_at}: {error}")),
-        Err(error) => return Err(unusable(store, &named, &error)),
+    // A dry run sends nothing.
+    let (identity, said) = if dry_run {
+        (identity(&first, None), format!("; {where_at} is not asked"))
+    } else {
+        match describe(first.clone()).await {
+            Ok(facts) => (
+                identity(&first, Some(&facts)),
+                format!("; {where_at} reports `{}`", facts.reported_name),
+            ),
+            Err(error) => return Err(unusable(store, &named, &error)),
+        }
     };
     let providers = endpoints
         .into_iter()
