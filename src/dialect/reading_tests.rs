@@ -392,7 +392,7 @@ fn arguments_that_a_server_could_not_read_are_the_models_slip() {
     let text = "{\"city\": \"A\",}";
     served.calls = vec![
         weather("B"),
-        ToolCall::new("get_weather", serde_json::Value::from(text)),
+        crate::types::ToolCall::new("get_weather", serde_json::Value::from(text)),
     ];
     let decoded = native.decode(&offer, &served);
     let found = &decoded.strict.violations[0];
