@@ -3,17 +3,40 @@
 //! Invariants: knows only `types`; never a dialect, a tool host or a report. A provider's error is
 //! never the model's doing; a slow or wrong reply is a reply.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::types::endpoint::{Endpoint, Protocol};
 use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
 
+mod backoff;
 #[cfg(feature = "llama")]
 pub mod engine;
 mod http;
+mod openai;
 pub mod scripted;
+mod throttle;
 
-/// Whatever generates. Implementations: the engine child, scripted replies.
+/// The provider that speaks an endpoint's protocol.
+pub fn served(endpoint: Endpoint) -> Result<Arc<dyn Provider>, ProviderError> {
+    match endpoint.protocol {
+        Protocol::ChatCompletions | Protocol::Responses => {
+            Ok(Arc::new(openai::OpenAiProvider::new(endpoint)?))
+        }
+        Protocol::Ollama | Protocol::Anthropic | Protocol::Gemini | Protocol::Context => {
+            Err(ProviderError::Rejected {
+                detail: format!(
+                    "this version does not speak the protocol of `{}`",
+                    endpoint.preset
+                ),
+            })
+        }
+    }
+}
+
+/// Whatever generates. Implementations: the engine child, servers, scripted replies.
 pub trait Provider: Send + Sync {
     /// Loads or contacts the model and says what it is. Called once, before any request.
     fn describe(&self) -> BoxFuture<'_, Result<ModelFacts, ProviderError>>;

@@ -3,8 +3,9 @@
 //! Data in: a name, the configured aliases, the catalogue, the cache, an Ollama address. Data out:
 //! a [`Resolution`] and a sentence that is printed and recorded. Order: config alias, a path, `hf:`
 //! name, cached GGUF, tag of a running Ollama, catalogue. Invariants: `provider:` splits off only
-//! for the known prefixes (Ollama's tags hold colons); Ollama is asked only when all before it
-//! failed; nothing is downloaded here.
+//! for the known prefixes and the names of presets (Ollama's tags hold colons; a preset that shares
+//! its name with a family of the catalogue gives way to a cached model, a tag or an entry of that
+//! whole name); Ollama is asked only when all before it failed; nothing is downloaded here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,11 @@ use std::time::Duration;
 use crate::store::cache::{Cache, CachedModel};
 use crate::store::catalogue::{Catalogue, Entry, LookupError, did_you_mean, suggest};
 use crate::store::ollama;
+use crate::store::presets::{Presets, split_address};
 
-/// Prefixes that name a provider. Anything else before a colon is part of the model's name.
-pub const PROVIDERS: [&str; 5] = ["scripted", "ollama", "openai", "command", "engine"];
+/// Prefixes that name a provider, beside the presets. Anything else before a colon is part of the
+/// model's name.
+pub const PROVIDERS: [&str; 4] = ["scripted", "ollama", "command", "engine"];
 
 /// Limit for asking Ollama, which is on this machine or not there.
 const OLLAMA_LIMIT: Duration = Duration::from_millis(300);
@@ -42,10 +45,14 @@ pub enum Resolution {
         /// Ollama's address.
         base: String,
     },
-    /// A model of an OpenAI-compatible server.
-    OpenAi {
-        /// The model's name there.
+    /// A model of a server that a preset describes.
+    Served {
+        /// Name of the preset.
+        preset: String,
+        /// The model's name there; empty means the only one that it serves.
         model: String,
+        /// Address, where the name holds one.
+        base_url: Option<String>,
     },
     /// A program that speaks the provider protocol.
     Command {
@@ -95,6 +102,8 @@ pub struct ResolveInputs<'a> {
     pub catalogue: &'a Catalogue,
     /// The cache.
     pub cache: &'a Cache,
+    /// Servers known by name.
+    pub presets: &'a Presets,
     /// Where an Ollama may run; `None` asks nobody.
     pub ollama_base: Option<&'a str>,
     /// For relative paths.
@@ -106,7 +115,7 @@ pub struct ResolveInputs<'a> {
 pub enum ResolveError {
     /// Found nowhere.
     #[error(
-        "unknown model `{name}`: no alias, file, cached model, Ollama tag or catalogue entry has that name{}",
+        "unknown model `{name}`: no alias, file, cached model, Ollama tag, catalogue entry or server has that name{}",
         did_you_mean(suggestions)
     )]
     Unknown {
@@ -158,9 +167,13 @@ impl ResolveError {
     /// The next command.
     pub fn hint(&self) -> String {
         match self {
-            Self::Unknown { suggestions, .. } => match suggestions.first() {
-                Some(name) => format!("toolbench model pull {name}"),
-                None => "`toolbench model list` shows the catalogue; a path ending in .gguf or hf:owner/repo:quant names any other model".to_owned(),
+            Self::Unknown { name, suggestions } => match suggestions.first() {
+                // Only the prefix was wrong: a server's model, which nobody pulls.
+                Some(near) if near.split_once(':').map(|it| it.1) == name.split_once(':').map(|it| it.1) && near.contains(':') => {
+                    format!("toolbench run {near}")
+                }
+                Some(near) => format!("toolbench model pull {near}"),
+                None => "`toolbench model list` shows the catalogue and the servers known by name; a path ending in .gguf or hf:owner/repo:quant names any other model".to_owned(),
             },
             Self::UnknownTag(LookupError::UnknownTag { family, known, .. }) => {
                 format!("toolbench model pull {family}:{}", known.first().map_or("TAG", String::as_str))
@@ -168,7 +181,10 @@ impl ResolveError {
             Self::UnknownTag(_) => "toolbench model list".to_owned(),
             Self::NoFile { .. } => "`toolbench model list` shows the models on this machine".to_owned(),
             Self::BadHubName { .. } => "for example hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M".to_owned(),
-            Self::NoModel { .. } => "for example scripted:fixtures/replies.yaml".to_owned(),
+            Self::NoModel { name } => match name.trim_end_matches(':') {
+                "scripted" => "for example scripted:fixtures/replies.yaml".to_owned(),
+                preset => format!("for example {preset}:MODEL or {preset}:MODEL@http://HOST:PORT"),
+            },
             Self::NoOllama { .. } => "ollama serve".to_owned(),
             Self::NoOllamaTag { tag, .. } => format!("ollama pull {tag}"),
         }
@@ -198,17 +214,12 @@ async fn resolve_target(
     inputs: &ResolveInputs<'_>,
 ) -> Result<(Resolution, String), ResolveError> {
     match split_provider(name) {
+        (None, _) if let Some(found) = preset(name, inputs).await => found,
         (Some(_), "") => Err(ResolveError::NoModel {
             name: name.to_owned(),
         }),
         (Some("scripted"), path) => scripted(path, inputs),
         (Some("ollama"), tag) => named_ollama(tag, inputs).await,
-        (Some("openai"), model) => Ok((
-            Resolution::OpenAi {
-                model: model.to_owned(),
-            },
-            format!("is the model {model} of the configured OpenAI-compatible server"),
-        )),
         (Some("command"), command) => Ok((
             Resolution::Command {
                 command: command.to_owned(),
@@ -237,6 +248,58 @@ async fn resolve_target(
             }
         }
     }
+}
+
+/// `PRESET:MODEL` or `PRESET:MODEL@URL`; `None` where the name is not of that form, or means
+/// something on this machine or in the catalogue.
+async fn preset(
+    name: &str,
+    inputs: &ResolveInputs<'_>,
+) -> Option<Result<(Resolution, String), ResolveError>> {
+    let (head, rest) = name.split_once(':')?;
+    let preset = inputs.presets.find(head)?;
+    if shares_its_name(head, inputs) && split_address(rest).1.is_none() {
+        let here = on_this_machine(name, inputs).is_ok_and(|found| found.is_some());
+        if here || inputs.catalogue.lookup(name).is_ok() {
+            return None;
+        }
+        let tags = match inputs.ollama_base {
+            Some(base) => ollama::tags(base, OLLAMA_LIMIT).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        if tags.iter().any(|tag| ollama::is_called(tag, name)) {
+            return None;
+        }
+    }
+    let (model, base_url) = split_address(rest);
+    if model.is_empty() && !preset.llama_pages {
+        return Some(Err(ResolveError::NoModel {
+            name: name.to_owned(),
+        }));
+    }
+    let what = if model.is_empty() {
+        "the model".to_owned()
+    } else {
+        format!("the model {model}")
+    };
+    let sentence = match base_url {
+        Some(url) => format!("is {what} of {} at {url}", preset.title),
+        None => format!("is {what} of {}", preset.title),
+    };
+    let resolution = Resolution::Served {
+        preset: preset.name.clone(),
+        model: model.to_owned(),
+        base_url: base_url.map(str::to_owned),
+    };
+    Some(Ok((resolution, sentence)))
+}
+
+/// A family of the catalogue is called like a preset.
+fn shares_its_name(head: &str, inputs: &ResolveInputs<'_>) -> bool {
+    !matches!(
+        inputs.catalogue.lookup(head),
+        Err(LookupError::UnknownModel { .. })
+    )
 }
 
 /// The known provider before a colon, and the rest.
@@ -369,6 +432,7 @@ fn in_catalogue(
         Err(LookupError::UnknownModel { .. }) => {
             let mut known = inputs.catalogue.names();
             known.extend(inputs.aliases.keys().cloned());
+            known.extend(presets_like(name, inputs));
             known.extend(inputs.cache.list().into_iter().map(|model| model.name));
             known.extend_from_slice(ollama_tags);
             known.sort();
@@ -380,6 +444,15 @@ fn in_catalogue(
             })
         }
     }
+}
+
+/// `PRESET:MODEL` for each preset, where the name has that form.
+fn presets_like(name: &str, inputs: &ResolveInputs<'_>) -> Vec<String> {
+    let Some((_, rest)) = name.split_once(':') else {
+        return Vec::new();
+    };
+    let names = inputs.presets.all().iter().map(|preset| &preset.name);
+    names.map(|preset| format!("{preset}:{rest}")).collect()
 }
 
 #[cfg(test)]

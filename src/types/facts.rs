@@ -58,6 +58,9 @@ pub struct ModelFacts {
     /// Another machine generates: its tier is `remote`, and times include the network.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub remote: bool,
+    /// Settings of sampling and tool choice that the provider is known to refuse.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refuses: Vec<String>,
 }
 
 /// What goes over to the provider.
@@ -65,10 +68,12 @@ pub struct ModelFacts {
 #[serde(rename_all = "snake_case")]
 pub enum Wire {
     /// Raw text to continue; the template is applied here.
+    #[serde(alias = "raw")]
     RawText,
     /// Messages; the server applies the template.
     Chat,
     /// Messages and tools; the server also reads the calls.
+    #[serde(alias = "tools")]
     ChatWithTools,
 }
 

@@ -18,10 +18,12 @@ mod codes;
 mod commands;
 mod cost;
 mod coverage;
+mod endpoint_server;
 #[cfg(feature = "llama")]
 mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
+mod faults;
 mod grammar;
 mod interop;
 mod limits;

@@ -53,7 +53,14 @@ fn list(store: &Store, cached_only: bool, format: ListFormat) -> Result<Status, 
         store.catalogue.entries()
     };
     if format == ListFormat::Json {
-        print_json(&serde_json::json!({"cached": cached, "catalogue": entries}))?;
+        let presets = if cached_only {
+            &[]
+        } else {
+            store.presets.all()
+        };
+        print_json(
+            &serde_json::json!({"cached": cached, "catalogue": entries, "presets": presets}),
+        )?;
         return Ok(Status::Complete);
     }
     let mut out = String::from("On this machine:\n");
@@ -86,6 +93,15 @@ fn list(store: &Store, cached_only: bool, format: ListFormat) -> Result<Status, 
                 entry.context_tokens,
                 entry.licence
             ));
+        }
+        out.push_str(
+            "\nServers known by name (`toolbench run NAME:MODEL`, or NAME:MODEL@URL for another address):\n",
+        );
+        for preset in store.presets.all() {
+            let address = preset.base_url.as_deref().unwrap_or("@URL is needed");
+            let key = preset.key_env.as_deref();
+            let key = key.map_or_else(String::new, |name| format!("  key: {name}"));
+            out.push_str(&format!("  {:30} {address}{key}\n", preset.name));
         }
     }
     print(&out)?;
@@ -153,10 +169,11 @@ fn target(store: &Store, name: &str, wish: &Wish) -> Result<PullTarget, CliError
             copy: false,
         });
     }
-    let wanted = match &wish.quant {
-        Some(quant) => format!("{name}-{quant}"),
-        None => name.to_owned(),
-    };
+    let wanted = wish
+        .quant
+        .as_ref()
+        .and_then(|quant| crate::store::catalogue::with_quant(name, quant))
+        .unwrap_or_else(|| name.to_owned());
     let entry = store
         .catalogue
         .lookup(&wanted)

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{App, CliError, Status};
+use super::served;
 use crate::cli::store_access::{LOCAL_LIMIT, Store, block_on, pull_error};
-use crate::config::{Resolved, Settings};
+use crate::config::{ModelAlias, Resolved, Settings};
 use crate::model::Provider;
 use crate::model::scripted::ScriptedProvider;
 use crate::plan::contexts;
@@ -39,11 +40,7 @@ pub(super) fn resolve(
     dry_run: bool,
 ) -> Result<Vec<RunModel>, CliError> {
     let store = Store::open(app, resolved)?;
-    let aliases: BTreeMap<String, String> = app
-        .user
-        .models
-        .iter()
-        .chain(&app.project.models)
+    let aliases: BTreeMap<String, String> = aliases(app)
         .map(|(name, alias)| (name.clone(), alias.source.clone()))
         .collect();
     block_on(async {
@@ -53,6 +50,7 @@ pub(super) fn resolve(
                 aliases: &aliases,
                 catalogue: &store.catalogue,
                 cache: &store.cache,
+                presets: &store.presets,
                 ollama_base: Some(&store.ollama_base),
                 working_directory: &app.env.directory,
             };
@@ -68,6 +66,35 @@ pub(super) fn resolve(
     })?
 }
 
+/// Each model in each quantisation, a model of its own; as named where none is asked for.
+pub(super) fn in_quants(
+    app: &App,
+    names: &[String],
+    quants: &[String],
+) -> Result<Vec<String>, CliError> {
+    if quants.is_empty() {
+        return Ok(names.to_vec());
+    }
+    let mut all = Vec::new();
+    for name in names {
+        for quant in quants {
+            let own = alias(app, name).is_some();
+            let named = crate::store::catalogue::with_quant(name, quant).filter(|_| !own);
+            all.push(named.ok_or_else(|| {
+                CliError::usage(format!("`--quant {quant}`: `{name}` is one file or one served model"))
+                    .kind("model", Status::Usage)
+                    .hint("`--quant` goes with models of the catalogue and `hf:owner/repo`; name other models one by one")
+            })?);
+        }
+    }
+    Ok(all)
+}
+
+/// Models under names of one's own; the project's win.
+pub(super) fn aliases(app: &App) -> impl Iterator<Item = (&String, &ModelAlias)> {
+    app.user.models.iter().chain(&app.project.models)
+}
+
 async fn model(
     app: &App,
     settings: &Settings,
@@ -75,7 +102,30 @@ async fn model(
     found: crate::store::Resolved,
     dry_run: bool,
 ) -> Result<RunModel, CliError> {
+    let served = matches!(found.resolution, Resolution::Served { .. });
+    if !served && alias(app, &found.name).is_some_and(ModelAlias::is_of_a_server) {
+        return Err(CliError::usage(format!(
+            "model `{}` says how a server is asked, and its source is none: {}",
+            found.name, found.sentence
+        ))
+        .kind("model", Status::Usage)
+        .hint("leave it at `source`, or name a server: source = \"PRESET:MODEL\""));
+    }
     match found.resolution {
+        Resolution::Served {
+            preset,
+            model,
+            base_url,
+        } => {
+            let named = served::Named {
+                name: found.name,
+                sentence: found.sentence,
+                preset,
+                model,
+                base_url,
+            };
+            served::model(app, settings, store, named, dry_run).await
+        }
         Resolution::Scripted { path } => scripted(settings, found.name, found.sentence, &path),
         Resolution::GgufFile { path, .. } => {
             local(app, settings, store, found.name, found.sentence, &path)
@@ -93,19 +143,43 @@ async fn model(
         }
         Resolution::NeedsPull { entry } => {
             let target = PullTarget::Entry(entry);
-            pulled(app, settings, store, found.name, found.sentence, &target, dry_run).await
+            pulled(
+                app,
+                settings,
+                store,
+                found.name,
+                found.sentence,
+                &target,
+                dry_run,
+            )
+            .await
         }
         Resolution::NeedsHub { repo, quant } => {
             let target = PullTarget::Hub { repo, quant };
-            pulled(app, settings, store, found.name, found.sentence, &target, dry_run).await
+            pulled(
+                app,
+                settings,
+                store,
+                found.name,
+                found.sentence,
+                &target,
+                dry_run,
+            )
+            .await
         }
-        Resolution::OpenAi { .. } | Resolution::Command { .. } => Err(CliError::usage(format!(
-            "this version of toolbench drives linked-in llama.cpp and scripted models only, not `{}`",
+        Resolution::Command { .. } => Err(CliError::usage(format!(
+            "this version of toolbench does not drive commands: `{}`",
             found.name
         ))
         .kind("model", Status::Usage)
-        .hint("name a GGUF file, a model of `toolbench model list`, or `hf:owner/repo:quant`")),
+        .hint("name a GGUF file, a model of `toolbench model list`, or `PRESET:MODEL`")),
     }
+}
+
+/// What the configuration says of a name; the project's file wins.
+pub(super) fn alias<'a>(app: &'a App, name: &str) -> Option<&'a ModelAlias> {
+    let known = app.project.models.get(name);
+    known.or_else(|| app.user.models.get(name))
 }
 
 /// Asks before downloading, unless `--pull` says so.
