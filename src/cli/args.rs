@@ -129,7 +129,7 @@ pub(super) enum Command {
 /// Arguments of `run` and `compare`.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Models: names of `toolbench model list`, a `.gguf` file, `hf:owner/repo[:quant]`, or `scripted:FILE`
+    /// Models: names of `toolbench model list`, a `.gguf` file, `hf:owner/repo[:quant]`, `PRESET:MODEL`, `scripted:FILE`, or `hybrid:A+B`
     #[arg(value_name = "MODEL")]
     pub(super) models: Vec<String>,
     /// Go on with a run: its directory, name, or `latest`

@@ -11,7 +11,9 @@ use super::layers::Layer;
 use super::{ConfigError, KEYS};
 use crate::types::endpoint::SchemaField;
 use crate::types::names::hint_for_unknown_field;
-use crate::types::{Mechanism, Variant, Wire, WirePreference, did_you_mean};
+use crate::types::{
+    FallbackCause, FallbackRules, Mechanism, Variant, Wire, WirePreference, did_you_mean,
+};
 
 /// A configuration file as read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,7 +74,7 @@ impl PriceRow {
 }
 
 /// A model under a name of one's own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ModelAlias {
     /// What it stands for: any model name that the command line takes.
@@ -103,16 +105,74 @@ pub struct ModelAlias {
     pub ca: Option<PathBuf>,
     /// File of the chat template, for raw text where the server does not tell it.
     pub chat_template: Option<PathBuf>,
+    /// Why a hybrid asks its next leg; for every cause where it does not say.
+    pub fallback_on: Option<Vec<FallbackCause>>,
+    /// Seconds that every leg of a hybrid but the last has for a complete reply.
+    pub latency_budget: Option<f64>,
 }
 
 impl ModelAlias {
     /// It says something that only a server can heed.
     pub fn is_of_a_server(&self) -> bool {
-        let source = Self {
+        let others = Self {
             source: self.source.clone(),
+            fallback_on: self.fallback_on.clone(),
+            latency_budget: self.latency_budget,
             ..Self::default()
         };
-        *self != source
+        *self != others
+    }
+
+    /// It says something that only a hybrid can heed.
+    pub fn is_of_a_hybrid(&self) -> bool {
+        self.fallback_on.is_some() || self.latency_budget.is_some()
+    }
+
+    /// When a hybrid asks its next leg.
+    pub fn fallback(&self) -> FallbackRules {
+        let every = || FallbackCause::ALL.to_vec();
+        let mut on = self.fallback_on.clone().unwrap_or_else(every);
+        on.sort_unstable();
+        on.dedup();
+        FallbackRules {
+            on,
+            latency_budget_ms: self.latency_budget.map(|it| (it * 1000.0).round() as u64),
+        }
+    }
+
+    /// Fallback settings that contradict themselves.
+    fn check_fallback(&self, name: &str, origin: &str) -> Result<(), ConfigError> {
+        let error = |message: String, hint: &str| {
+            Err(ConfigError {
+                message,
+                origin: Some(origin.to_owned()),
+                hint: Some(hint.to_owned()),
+            })
+        };
+        if self.fallback_on.as_ref().is_some_and(Vec::is_empty) {
+            return error(
+                format!("model `{name}`: `fallback-on` is empty, so no further leg is ever asked"),
+                "fallback-on = [\"infra\", \"invalid\", \"latency\"], or leave it out for all three",
+            );
+        }
+        let Some(budget) = self.latency_budget else {
+            return Ok(());
+        };
+        if !(0.001..=86_400.0).contains(&budget) {
+            return error(
+                format!("model `{name}`: `latency-budget` is not a number of seconds over 0"),
+                "for example latency-budget = 2.5",
+            );
+        }
+        if self.fallback().budget_ms().is_none() {
+            return error(
+                format!(
+                    "model `{name}`: it has a `latency-budget`, and `fallback-on` does not name `latency`"
+                ),
+                "add \"latency\" to `fallback-on`, or leave the budget out",
+            );
+        }
+        Ok(())
     }
 
     /// The wires to use, where it says so.
@@ -218,6 +278,9 @@ pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
                         ),
                     });
                 }
+                for (name, model) in &file.models {
+                    model.check_fallback(name, &at)?;
+                }
             }
             "variants" => file.variants = typed(table(value), &at)?,
             "prices" => {
@@ -322,6 +385,31 @@ mod tests {
         );
         let error = parse_file("t.toml", "[models.a]\nwire = \"raw\"\n").unwrap_err();
         assert!(error.message.contains("no source"), "{error}");
+    }
+
+    #[test]
+    fn a_hybrid_says_when_it_falls_back() {
+        let text = "[models.both]\nsource = \"hybrid:a+b\"\nfallback-on = [\"latency\", \"infra\"]\n\
+            latency-budget = 1.5\n[models.plain]\nsource = \"hybrid:a+b\"\n";
+        let file = parse_file("t.toml", text).unwrap();
+        let both = &file.models["both"];
+        assert!(both.is_of_a_hybrid() && !both.is_of_a_server());
+        assert_eq!(both.fallback().in_words(), "infra, latency after 1.5 s");
+        assert_eq!(file.models["plain"].fallback(), FallbackRules::default());
+        for (wrong, words) in [
+            ("fallback-on = []", "is empty"),
+            ("fallback-on = [\"slow\"]", "slow"),
+            ("latency-budget = 0.0", "seconds over 0"),
+            ("latency-budget = nan", "seconds over 0"),
+            (
+                "fallback-on = [\"infra\"]\nlatency-budget = 1.0",
+                "does not name",
+            ),
+        ] {
+            let text = format!("[models.a]\nsource = \"hybrid:a+b\"\n{wrong}\n");
+            let error = parse_file("t.toml", &text).unwrap_err();
+            assert!(error.message.contains(words), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::rows::latest;
-use crate::record::format::Header;
+use crate::record::format::{Header, ModelHeader};
 use crate::types::{AttemptRecord, CallRecord, ContentHash, TrialRecord, Violation};
 
 /// Plan, then trials; the last line of each trial id.
@@ -20,11 +20,7 @@ pub fn canonical_summary(header: &Header, trials: &[TrialRecord]) -> Value {
         "plan_hash": header.plan_hash,
         "selection": header.selection,
         "sample": header.sample,
-        "models": header.models.iter().map(|model| json!({
-            "name": model.name,
-            "weights_sha256": model.weights_sha256,
-            "engine_build": model.facts.engine_build,
-        })).collect::<Vec<_>>(),
+        "models": header.models.iter().map(canonical_model).collect::<Vec<_>>(),
         "cells": header.cells.iter().map(|cell| json!({
             "id": cell.id,
             "key": cell.key,
@@ -39,6 +35,19 @@ pub fn canonical_summary(header: &Header, trials: &[TrialRecord]) -> Value {
         "excluded": header.excluded,
         "trials": trials.iter().map(|trial| canonical_trial(trial)).collect::<Vec<_>>(),
     })
+}
+
+fn canonical_model(model: &ModelHeader) -> Value {
+    let mut value = json!({
+        "name": model.name,
+        "weights_sha256": model.weights_sha256,
+        "engine_build": model.facts.engine_build,
+    });
+    if !model.legs.is_empty() {
+        value["legs"] = model.legs.iter().map(canonical_model).collect();
+        value["fallback"] = json!(model.fallback);
+    }
+    value
 }
 
 fn canonical_trial(trial: &TrialRecord) -> Value {
@@ -67,7 +76,7 @@ fn canonical_trial(trial: &TrialRecord) -> Value {
 /// Tokens taken from a kept prefix are left out: how often a prefix was already there depends on
 /// where a run was interrupted.
 fn canonical_attempt(attempt: &AttemptRecord) -> Value {
-    json!({
+    let mut value = json!({
         "round": attempt.round,
         "turn": attempt.turn,
         "attempt": attempt.attempt,
@@ -86,7 +95,11 @@ fn canonical_attempt(attempt: &AttemptRecord) -> Value {
         "output_tokens": attempt.usage.output_tokens,
         "forced_tokens": attempt.usage.forced_tokens,
         "reasoning_tokens": attempt.usage.reasoning_tokens,
-    })
+    });
+    if let Some(cause) = attempt.passed_over {
+        value["passed_over"] = json!(cause);
+    }
+    value
 }
 
 fn canonical_call(call: &CallRecord) -> Value {

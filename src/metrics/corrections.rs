@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::latency::{mean_of, scored};
 use super::rates::{Cases, Rate, is_exhausted, trial_rate};
 use super::ratio::of_cases;
-use crate::types::{Outcome, TrialRecord};
+use crate::types::{AttemptRecord, Outcome, TrialRecord};
 
 /// Corrections and what they cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Corrections {
     /// Corrections sent per scored trial.
     pub mean: Option<f64>,
-    /// Replies per scored trial, corrected ones included.
+    /// Replies per scored trial, corrected ones included; in a hybrid those that stand.
     pub attempts_mean: Option<f64>,
     /// Lower 95 % limit (see [`super::ratio`]).
     pub attempts_mean_low: Option<f64>,
@@ -64,9 +64,9 @@ pub struct WithinCorrections {
 pub(super) fn corrections(cases: &Cases<'_>) -> Corrections {
     let corrected = || scored(cases).filter(|trial| trial.corrections > 0);
     let most = scored(cases).map(|trial| trial.corrections).max();
-    let attempts = |trial: &TrialRecord| trial.attempts.len() as f64;
+    let attempts = |trial: &TrialRecord| standing(trial).count() as f64;
     let turns = |trial: &TrialRecord| {
-        let first = trial.attempts.iter().filter(|attempt| attempt.attempt == 1);
+        let first = standing(trial).filter(|attempt| attempt.attempt == 1);
         first.count() as f64
     };
     let attempts_mean = of_cases(cases, |trial| (attempts(trial), 1.0));
@@ -132,6 +132,12 @@ fn needed(trial: &TrialRecord) -> Option<u32> {
         Outcome::Recovered { corrections } => Some(corrections),
         _ => None,
     }
+}
+
+/// Attempts that no other leg of a hybrid took over.
+fn standing(trial: &TrialRecord) -> impl Iterator<Item = &AttemptRecord> {
+    let attempts = trial.attempts.iter();
+    attempts.filter(|attempt| attempt.passed_over.is_none())
 }
 
 fn correction_tokens(trial: &TrialRecord) -> f64 {

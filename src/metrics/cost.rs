@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rates::Cases;
-use crate::record::format::Header;
+use crate::record::format::{Header, ModelHeader};
 use crate::types::{Price, TrialRecord};
 
-/// What the trials of a row cost.
+/// What the trials of a row cost. A leg of a hybrid whose weights run on this machine costs nothing by
+/// the token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// All trials of the row, superseded ones not counted; replies only.
@@ -50,17 +51,18 @@ pub struct ModelPrice {
 
 /// The cost of a row's trials, all of one model.
 pub(super) fn cost(cases: &Cases<'_>, header: &Header, model: &str) -> Option<Cost> {
-    let price = price(header, model)?;
+    let model = header.models.iter().find(|known| known.name == model)?;
+    let currency = currency(model)?;
     let trials = || cases.iter().flatten().copied();
-    let amount = sum(price, trials())?;
+    let amount = sum(model, trials())?;
     let scored = || trials().filter(|trial| trial.outcome.is_scored());
     let successes = scored().filter(|trial| trial.outcome.is_success()).count();
     Some(Cost {
         amount,
-        per_success: sum(price, scored())
+        per_success: sum(model, scored())
             .filter(|_| successes > 0)
             .map(|amount| amount / successes as f64),
-        currency: price.currency.clone(),
+        currency: currency.to_owned(),
         requests_without_reply: without_reply(trials()),
     })
 }
@@ -71,30 +73,32 @@ pub(super) fn run_cost(header: &Header, trials: &[TrialRecord]) -> Option<RunCos
     let mut left_out = Vec::new();
     for model in &header.models {
         let own = || trials.iter().filter(|trial| trial.cell.model == model.name);
-        let amount = model
-            .price
-            .as_ref()
-            .and_then(|price| Some((price, sum(price, own())?)));
-        let Some((price, amount)) = amount else {
+        let amount = currency(model).and_then(|currency| Some((currency, sum(model, own())?)));
+        let Some((currency, amount)) = amount else {
             left_out.push(model.name.clone());
             continue;
         };
         let cost = found.get_or_insert_with(|| RunCost {
             amount: 0.0,
-            currency: price.currency.clone(),
+            currency: currency.to_owned(),
             requests_without_reply: 0,
             models_left_out: Vec::new(),
             prices: Vec::new(),
         });
-        if cost.currency != price.currency {
+        if cost.currency != currency {
             return None;
         }
         cost.amount += amount;
         cost.requests_without_reply += without_reply(own());
-        cost.prices.push(ModelPrice {
-            model: model.name.clone(),
-            price: price.clone(),
-        });
+        for (name, price) in prices(model) {
+            let known = ModelPrice {
+                model: name.to_owned(),
+                price: price.clone(),
+            };
+            if !cost.prices.contains(&known) {
+                cost.prices.push(known);
+            }
+        }
     }
     found.map(|cost| RunCost {
         models_left_out: left_out,
@@ -102,20 +106,36 @@ pub(super) fn run_cost(header: &Header, trials: &[TrialRecord]) -> Option<RunCos
     })
 }
 
-fn price<'a>(header: &'a Header, model: &str) -> Option<&'a Price> {
-    let mut models = header.models.iter();
-    models.find(|known| known.name == model)?.price.as_ref()
+/// The prices of a model: its own, or those of its legs.
+fn prices(model: &ModelHeader) -> impl Iterator<Item = (&str, &Price)> {
+    std::iter::once(model)
+        .chain(&model.legs)
+        .filter_map(|it| Some((it.name.as_str(), it.price.as_ref()?)))
+}
+
+/// The one currency of its prices.
+fn currency(model: &ModelHeader) -> Option<&str> {
+    let first = prices(model).next()?.1.currency.as_str();
+    prices(model)
+        .all(|(_, price)| price.currency == first)
+        .then_some(first)
 }
 
 /// The cost of all replies; `None` without any, or as soon as one of them has no amount.
-fn sum<'a>(price: &Price, trials: impl Iterator<Item = &'a TrialRecord>) -> Option<f64> {
-    let mut replies = 0;
-    let mut amount = 0.0;
-    for trial in trials {
-        replies += trial.attempts.iter().filter(|a| a.reply.is_some()).count();
-        amount += price.of_trial(trial)?;
-    }
-    (replies > 0).then_some(amount)
+fn sum<'a>(model: &ModelHeader, trials: impl Iterator<Item = &'a TrialRecord>) -> Option<f64> {
+    let replies = trials.flat_map(|trial| &trial.attempts);
+    let mut amounts = replies
+        .filter(|attempt| attempt.reply.is_some())
+        .map(|attempt| {
+            let leg = model.leg(&attempt.leg)?;
+            match &leg.price {
+                Some(price) => price.of_usage(&attempt.usage),
+                None => leg.weights_sha256.as_ref().map(|_| 0.0),
+            }
+        })
+        .peekable();
+    amounts.peek()?;
+    amounts.sum()
 }
 
 fn without_reply<'a>(trials: impl Iterator<Item = &'a TrialRecord>) -> usize {

@@ -209,7 +209,8 @@ fn by_case(cases: &Cases<'_>, values: &dyn Fn(&TrialRecord) -> Vec<f64>) -> Quan
 }
 
 fn first_output_ms(trial: &TrialRecord) -> Option<f64> {
-    let thought = trial.attempts.first()?.timing.reasoning_ms.unwrap_or(0.0);
+    let mut standing = trial.attempts.iter().filter(|it| it.passed_over.is_none());
+    let thought = standing.next()?.timing.reasoning_ms.unwrap_or(0.0);
     Some(trial.time.to_first_token_ms? + thought)
 }
 

@@ -16,6 +16,7 @@ pub mod grammar;
 pub mod interval;
 pub mod latency;
 mod lattice;
+pub mod legs;
 pub mod objective;
 pub mod power;
 pub mod ranking;
@@ -50,7 +51,7 @@ use summary::{
 
 use crate::record::Run;
 use crate::record::format::{Header, METRICS_VERSION, ModelHeader};
-use crate::types::{Code, TrialRecord};
+use crate::types::{Code, FallbackRules, TrialRecord};
 
 /// What a summary may be asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -184,11 +185,21 @@ fn run_header(
 }
 
 fn model_summary(model: &ModelHeader, latest: &Latest<'_>) -> ModelSummary {
-    let own = latest
-        .trials
-        .iter()
-        .copied()
-        .filter(|trial| trial.cell.model == model.name);
+    let trials = latest.trials.iter().copied();
+    let own: Vec<&TrialRecord> = trials.filter(|it| it.cell.model == model.name).collect();
+    let peak = latency::peak_memory_bytes(own.iter().copied());
+    let legs = model.legs.iter().map(|leg| {
+        let attempts = own.iter().flat_map(|trial| &trial.attempts);
+        let attempts = attempts.filter(|attempt| attempt.leg == leg.name);
+        let peak = attempts
+            .filter_map(|attempt| attempt.peak_memory_bytes)
+            .max();
+        one_model(leg, peak, Vec::new())
+    });
+    one_model(model, peak, legs.collect())
+}
+
+fn one_model(model: &ModelHeader, peak: Option<u64>, legs: Vec<ModelSummary>) -> ModelSummary {
     ModelSummary {
         name: model.name.clone(),
         resolution: model.resolution.clone(),
@@ -199,7 +210,9 @@ fn model_summary(model: &ModelHeader, latest: &Latest<'_>) -> ModelSummary {
         engine_build: model.facts.engine_build.clone(),
         load_ms: model.facts.load_ms,
         grammar_setup_ms: model.facts.grammar_setup_ms,
-        peak_memory_bytes: latency::peak_memory_bytes(own).max(model.facts.peak_memory_bytes),
+        peak_memory_bytes: peak.max(model.facts.peak_memory_bytes),
+        legs,
+        fallback: model.fallback.as_ref().map(FallbackRules::in_words),
     }
 }
 

@@ -201,7 +201,8 @@ pub(super) fn as_deployed(cases: &Cases<'_>) -> Rate {
     })
 }
 
-/// From attempted to valid, on first attempts of turns (before any correction of that turn).
+/// From attempted to valid, on first attempts of turns (before any correction of that turn); in a
+/// hybrid on those that stand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallRates {
     /// First attempts whose calls are all read without a finding, name an offered tool and satisfy
@@ -287,7 +288,7 @@ fn first_attempts(trial: &TrialRecord) -> impl Iterator<Item = &AttemptRecord> {
     trial
         .attempts
         .iter()
-        .filter(move |attempt| scored && attempt.attempt == 1)
+        .filter(move |attempt| scored && attempt.attempt == 1 && attempt.passed_over.is_none())
 }
 
 fn count_pairs(pairs: impl Iterator<Item = Hits>) -> Hits {

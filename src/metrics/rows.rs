@@ -10,6 +10,7 @@ use super::cost::cost;
 use super::expected::expected_calls;
 use super::grammar::grammar;
 use super::latency::{self, peak_memory_bytes};
+use super::legs::legs;
 use super::objective::objective;
 use super::power::detectable_change;
 use super::rates::{self, success};
@@ -194,6 +195,7 @@ pub(super) fn row(group: &Group<'_>, header: &Header, objective_ms: Option<f64>)
         speed: latency::speed(cases),
         tokens: latency::tokens(cases),
         cost: cost(cases, header, &key.model),
+        legs: legs(cases, header, &key.model),
         peak_memory_bytes: peak_memory_bytes(cases.iter().flatten().copied()),
         failures: failures(cases),
     }

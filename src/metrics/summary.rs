@@ -15,6 +15,7 @@ use super::cost::{Cost, RunCost};
 use super::expected::ExpectedCalls;
 use super::grammar::GrammarUse;
 use super::latency::{Latency, Speed, Tokens};
+use super::legs::LegUse;
 use super::objective::Objective;
 use super::power::DetectableChange;
 use super::ranking::Ranking;
@@ -193,6 +194,12 @@ pub struct ModelSummary {
     pub grammar_setup_ms: Option<f64>,
     /// Highest resident memory of the process that served this model, over the whole run.
     pub peak_memory_bytes: Option<u64>,
+    /// Legs of a hybrid, in the order in which they are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<ModelSummary>,
+    /// When a hybrid asks its next leg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
 }
 
 /// The machine the run was made on.
@@ -287,6 +294,9 @@ pub struct Row {
     pub tokens: Tokens,
     /// What the trials cost; `null` where no price or no token count is known.
     pub cost: Option<Cost>,
+    /// What each leg of a hybrid did; absent for any other model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<LegUse>,
     /// Highest resident memory of the serving process up to the last trial of this row.
     pub peak_memory_bytes: Option<u64>,
     /// Codes of failed trials, most frequent first.

@@ -16,9 +16,9 @@ use crate::types::suite::Difficulty;
 use crate::types::trial::CallCounts;
 use crate::types::violation::TAXONOMY_VERSION;
 use crate::types::{
-    AttemptRecord, CallRecord, CellKey, Code, Constraint, ContentHash, DialectName, Mechanism,
-    ModelFacts, Outcome, Route, Timing, ToolCall, TrialRecord, TrialTime, Usage, Variant,
-    Violation, Wire,
+    AttemptRecord, CallRecord, CellKey, Code, Constraint, ContentHash, DialectName, FallbackCause,
+    FallbackRules, Mechanism, ModelFacts, Outcome, Price, Route, Timing, ToolCall, TrialRecord,
+    TrialTime, Usage, Variant, Violation, Wire,
 };
 
 /// A run under construction.
@@ -165,6 +165,8 @@ fn model(name: &str) -> ModelHeader {
         resolution: format!("alias `{name}` of the catalogue"),
         weights_sha256: Some(hash(name).0),
         price: None,
+        legs: Vec::new(),
+        fallback: None,
         facts: ModelFacts {
             provider: "scripted".to_owned(),
             reported_name: name.to_owned(),
@@ -303,6 +305,7 @@ fn attempt(number: u32, letter: char, base: f64) -> AttemptRecord {
         turn: 0,
         attempt: number,
         leg: "main".to_owned(),
+        passed_over: None,
         prompt: hash("prompt"),
         grammar: None,
         tools: hash("tools"),
@@ -395,6 +398,53 @@ pub(crate) fn repeated() -> Run {
     .enumerate()
     {
         run.trial_of_cell(&key("smollm2", Constraint::Off), trial as u32, script);
+    }
+    run
+}
+
+fn leg(model: &ModelHeader, name: &str, input: Option<f64>) -> ModelHeader {
+    ModelHeader {
+        name: name.to_owned(),
+        weights_sha256: None,
+        price: input.map(|input| Price {
+            currency: "USD".to_owned(),
+            input_per_million: input,
+            cached_input_per_million: None,
+            output_per_million: 10.0,
+            most_prompt_tokens: None,
+            document: "a test".to_owned(),
+            date: "2026-11-20".to_owned(),
+        }),
+        ..model.clone()
+    }
+}
+
+/// Four trials: the first leg ends two (right, wrong), the second two (both right), after an
+/// invalid call and a late one.
+pub(crate) fn hybrid() -> Run {
+    let mut run = Run::new();
+    run.cell(&key("both", Constraint::Off), "PFPP");
+    let model = run.header.models[0].clone();
+    let legs = vec![leg(&model, "a", Some(1.0)), leg(&model, "b", Some(2.0))];
+    run.header.models[0].legs = legs;
+    run.header.models[0].weights_sha256 = None;
+    run.header.models[0].fallback = Some(FallbackRules::default());
+    let causes = [
+        None,
+        None,
+        Some(FallbackCause::Invalid),
+        Some(FallbackCause::Latency),
+    ];
+    for (trial, cause) in run.trials.iter_mut().zip(causes) {
+        trial.attempts[0].leg = "a".to_owned();
+        trial.attempts[0].usage.prompt_tokens = 1_000;
+        trial.attempts[0].usage.output_tokens = 100;
+        if let Some(cause) = cause {
+            let mut second = trial.attempts[0].clone();
+            second.leg = "b".to_owned();
+            trial.attempts[0].passed_over = Some(cause);
+            trial.attempts.push(second);
+        }
     }
     run
 }

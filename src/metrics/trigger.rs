@@ -11,7 +11,7 @@ use super::rates::{Cases, Rate, trial_rate};
 use crate::types::TrialRecord;
 
 /// To call or not to call, over scored trials; every case weighs 1, shared among its trials. A call
-/// counts as made when any attempt of the trial attempted one, however broken.
+/// counts as made when any attempt of the trial that stands attempted one, however broken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trigger {
     /// Called rightly / called.
@@ -109,7 +109,8 @@ pub(super) fn abstention(cases: &Cases<'_>) -> Rate {
 }
 
 fn attempted_any_call(trial: &TrialRecord) -> bool {
-    !trial.calls.is_empty() || trial.attempts.iter().any(|attempt| attempt.attempted_call)
+    let mut attempts = trial.attempts.iter();
+    !trial.calls.is_empty() || attempts.any(|it| it.attempted_call && it.passed_over.is_none())
 }
 
 #[cfg(test)]

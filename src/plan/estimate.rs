@@ -46,6 +46,16 @@ impl Load {
         self.prompt_tokens + self.output_tokens
     }
 
+    /// So many times as much.
+    #[must_use]
+    pub fn times(self, factor: u64) -> Self {
+        Self {
+            requests: self.requests * factor,
+            prompt_tokens: self.prompt_tokens * factor,
+            output_tokens: self.output_tokens * factor,
+        }
+    }
+
     /// Adds another.
     pub fn add(&mut self, other: Self) {
         self.requests += other.requests;

@@ -10,7 +10,9 @@ use crate::types::fingerprint::Fingerprint;
 use crate::types::looks::LookPlan;
 use crate::types::probe::ProbeSet;
 use crate::types::suite::Suite;
-use crate::types::{CellKey, ContentHash, EarlyEnd, ModelFacts, Price, Route, Variant};
+use crate::types::{
+    CellKey, ContentHash, EarlyEnd, FallbackRules, ModelFacts, Price, Route, Variant,
+};
 
 /// Major and minor version of the run directory. A reader refuses a newer major.
 pub const RECORD_VERSION: (u32, u32) = (1, 2);
@@ -119,6 +121,22 @@ pub struct ModelHeader {
     /// What its tokens cost, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// Legs of a hybrid in the order in which they are asked; empty for any other model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<ModelHeader>,
+    /// When a hybrid asks its next leg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackRules>,
+}
+
+impl ModelHeader {
+    /// The leg of that name; the model itself where it has no legs.
+    pub fn leg(&self, name: &str) -> Option<&Self> {
+        if self.legs.is_empty() {
+            return Some(self);
+        }
+        self.legs.iter().find(|leg| leg.name == name)
+    }
 }
 
 /// One planned cell.

@@ -288,6 +288,9 @@ impl Private {
         }
         for model in &mut header.models {
             self.redactor.text(&mut model.resolution);
+            for leg in &mut model.legs {
+                self.redactor.text(&mut leg.resolution);
+            }
         }
         for variant in &mut header.variants {
             self.redactor.optional(&mut variant.system);

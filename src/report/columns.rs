@@ -80,8 +80,16 @@ columns! {
     "within" ["right after at most", "right after at most 0 / 1 / …", "success after corrections"] "% of cases": "Right after at most 0, 1, 2 … corrections / scored trials; mean over cases. The first is first-attempt success, the last success.";
     "recovery" ["recovery rate", "recovery@r"] "% of cases": "Successful / scored trials with at least one correction; mean over cases. JSON has it for at most r corrections, for every r.";
     "exhausted" ["exhausted rate", "exhausted_trials"] "% of cases": "Scored trials that used up every correction and were still invalid / scored trials; mean over cases.";
-    "attempts_mean" ["mean attempts"] "replies": "Replies per scored trial, corrected ones included.";
-    "attempts_per_turn" ["replies/turn"] "replies": "Replies of scored trials / turns: 1 without any correction.";
+    "attempts_mean" ["mean attempts"] "replies": "Replies per scored trial, corrected ones included; in a hybrid those that stand.";
+    "attempts_per_turn" ["replies/turn"] "replies": "Replies of scored trials / turns: 1 without any correction; in a hybrid those that stand.";
+    "leg" [] "": "A model of a hybrid, in the order in which they are asked. The next one is asked when a leg failed by infrastructure, wrote no valid call and no answer, or passed the latency budget (`fallback-on`, `latency-budget`); the model sees nothing of it, and it is no correction.";
+    "leg_turns" ["turns", "turns %"] "% of cases": "Turns of scored trials that the leg answered with a valid call or an answer / turns; mean over cases.";
+    "leg_ended" ["ended", "ended %"] "% of cases": "Scored trials whose last reply is the leg's / scored trials; mean over cases.";
+    "leg_success" ["leg success %"] "% of cases": "Successful / scored trials whose last reply is the leg's; mean over cases, with the interval of success. The trials of a later leg are those in which the earlier ones failed: its rate says nothing of the model alone.";
+    "leg_requests" ["requests", "re-quests"] "requests": "Requests to the leg in all trials, superseded ones not counted; with or without a reply.";
+    "passed_over" ["passed over inf/inv/lat"] "requests": "Requests after which the next leg was asked: infrastructure failed / the reply was invalid / the latency budget passed.";
+    "leg_tokens" ["in+out tokens"] "tokens": "Prompt + generated tokens of the leg's replies, those that were passed over too.";
+    "leg_cost" [] "": "What the leg's replies cost, those that were passed over too; a dash without a price, without a reply, or where a reply reports no tokens.";
     "noisy_trials" ["noisy"] "trials": "Scored trials measured while the machine was busy with something else.";
     "superseded_trials" ["superseded"] "trials": "Earlier lines of trials that a resume ran again; both are kept, the latest counts.";
     "difference" ["difference points", "low", "high", "mode delta"] "points": "Success of the candidate minus success of the baseline on the cases both have scored. One trial a case: Newcombe's square-and-add interval for paired proportions (1998, method 10, phi with continuity correction); with fewer than 10 cases the wider of its limits and Tango's. Several trials: bootstrap over cases, then trials, once 10 cases differ; before that Newcombe's on the expected table. It speaks of cases like these. In a run that stops once decided the confidence is what is left at its look (column confidence in JSON).";

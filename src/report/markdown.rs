@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::tables::{self, Table};
-use super::{Reporter, notes};
+use super::{Reporter, legs, notes};
 use crate::metrics::Summary;
 
 /// GitHub-flavoured Markdown.
@@ -22,6 +22,7 @@ impl Reporter for Markdown {
         tables.extend(tables::corrections(rows));
         tables.extend(tables::repeats(rows));
         tables.push(tables::speed(rows, summary));
+        tables.extend(legs::legs(rows));
         tables.extend(tables::differences(summary));
         for table in &tables {
             write_table(table, out)?;

@@ -11,6 +11,7 @@ use crate::metrics::Summary;
 mod columns;
 mod csv;
 mod json;
+mod legs;
 mod markdown;
 mod notes;
 mod tables;

@@ -28,7 +28,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
-fn label(heading: &str, gap: u16, wraps: bool) -> Column {
+pub(super) fn label(heading: &str, gap: u16, wraps: bool) -> Column {
     Column {
         heading: heading.to_owned(),
         right: false,
@@ -37,7 +37,7 @@ fn label(heading: &str, gap: u16, wraps: bool) -> Column {
     }
 }
 
-fn number(heading: &str) -> Column {
+pub(super) fn number(heading: &str) -> Column {
     Column {
         heading: heading.to_owned(),
         right: true,
@@ -47,10 +47,10 @@ fn number(heading: &str) -> Column {
 }
 
 /// A label column and its value in a row.
-type Label = (Column, Box<dyn Fn(&Row) -> String>);
+pub(super) type Label = (Column, Box<dyn Fn(&Row) -> String>);
 
 /// Columns that say which row it is.
-fn labels(rows: &[Row]) -> Vec<Label> {
+pub(super) fn labels(rows: &[Row]) -> Vec<Label> {
     let mut labels: Vec<Label> = vec![
         (label("model", 0, true), Box::new(|row| row.model.clone())),
         (

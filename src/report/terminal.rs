@@ -10,7 +10,7 @@ use comfy_table::{
 };
 
 use super::tables::{self, Table};
-use super::{Reporter, notes, text};
+use super::{Reporter, legs, notes, text};
 use crate::metrics::Summary;
 
 /// Plain text tables.
@@ -52,6 +52,9 @@ impl Reporter for Terminal {
             self.table(&table, out)?;
         }
         self.table(&tables::speed(rows, summary), out)?;
+        if let Some(table) = legs::legs(rows) {
+            self.table(&table, out)?;
+        }
         if let Some(table) = tables::differences(summary) {
             self.table(&table, out)?;
             self.items(&notes::rankings(summary), out)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::metrics::testing::{Run, key, repeated, repeated_pair, sample};
+use crate::metrics::testing::{Run, hybrid, key, repeated, repeated_pair, sample};
 use crate::metrics::{SplitBy, SummaryOptions, summarise, summary_schema};
 use crate::record::format::Header;
 use crate::types::{Code, Constraint, Outcome, TrialRecord};
@@ -122,6 +122,7 @@ fn every_heading_is_explained() {
         tables::differences(&summary_of(&sample())).unwrap(),
         tables::against_expected(rows).unwrap(),
         tables::corrections(&summary_of(&sample()).totals).unwrap(),
+        legs::legs(&summary_of(&hybrid()).totals).unwrap(),
     ];
     for column in shown.iter().flat_map(|table| &table.columns) {
         let heading = column.heading.replace("-\n", "").replace('\n', " ");
@@ -144,7 +145,7 @@ fn every_heading_is_explained() {
 #[test]
 fn json_satisfies_its_schema() {
     let validator = jsonschema::validator_for(&summary_schema()).unwrap();
-    for run in [sample(), repeated(), awkward(), Run::new()] {
+    for run in [sample(), repeated(), awkward(), hybrid(), Run::new()] {
         let value: serde_json::Value =
             serde_json::from_str(&written(&Json, &summary_of(&run))).unwrap();
         let errors: Vec<String> = validator

@@ -15,8 +15,8 @@ use crate::tools::ToolHost;
 use crate::types::facts::TemplateSource;
 use crate::types::probe::ProbeSet;
 use crate::types::{
-    Case, ConstraintText, ContentHash, Mechanism, Message, Role, Route, Suite, ToolDefinition,
-    TrialRules, Variant, Wire, WireNames,
+    Case, ConstraintText, ContentHash, FallbackRules, Mechanism, Message, Role, Route, Suite,
+    ToolDefinition, TrialRules, Variant, Wire, WireNames,
 };
 use crate::validate::ToolSchemas;
 
@@ -29,21 +29,49 @@ pub(super) struct CellContext<'a> {
     pub(super) suite: &'a Suite,
     pub(super) variant: &'a Variant,
     pub(super) rules: &'a TrialRules,
-    pub(super) route: Route,
     pub(super) dialect: &'static dyn Dialect,
-    pub(super) provider: Arc<dyn Provider>,
+    /// What is asked, in order; more than one only in a hybrid.
+    pub(super) legs: Vec<Leg>,
+    /// When the next leg is asked.
+    pub(super) fallback: Option<&'a FallbackRules>,
     pub(super) host: Arc<dyn ToolHost>,
     pub(super) correction: CorrectionStyle,
     pub(super) noise: &'a NoiseWatch,
+    tools: Vec<ToolDefinition>,
+    distractors: Vec<ToolDefinition>,
+    envelope: Option<&'a String>,
+}
+
+/// One route of a cell to a model.
+pub(super) struct Leg {
+    pub(super) name: String,
+    pub(super) provider: Arc<dyn Provider>,
     /// Why the constraint is not asked for: a probe has shown that it does not hold.
     pub(super) not_enforced: Option<String>,
     /// What tells that a prompt was cut.
     pub(super) tokens_per_character: Option<f64>,
+    route: Route,
     model: PreparedModel,
-    tools: Vec<ToolDefinition>,
-    distractors: Vec<ToolDefinition>,
-    envelope: Option<&'a String>,
     offers: Mutex<HashMap<ContentHash, Arc<PreparedOffer>>>,
+}
+
+impl Leg {
+    pub(super) fn new(
+        route: Route,
+        provider: Arc<dyn Provider>,
+        model: PreparedModel,
+        probes: Option<&ProbeSet>,
+    ) -> Self {
+        Self {
+            name: route.leg.clone(),
+            provider,
+            not_enforced: not_enforced(probes),
+            tokens_per_character: tokens_per_character(probes),
+            route,
+            model,
+            offers: Mutex::default(),
+        }
+    }
 }
 
 /// An offer with what follows from it once.
@@ -70,16 +98,14 @@ pub(super) struct CellParts<'a> {
     pub(super) suite: &'a Suite,
     pub(super) variant: &'a Variant,
     pub(super) rules: &'a TrialRules,
-    pub(super) route: Route,
-    pub(super) provider: Arc<dyn Provider>,
+    pub(super) legs: Vec<Leg>,
+    pub(super) fallback: Option<&'a FallbackRules>,
     pub(super) host: Arc<dyn ToolHost>,
     pub(super) correction: CorrectionStyle,
     pub(super) noise: &'a NoiseWatch,
-    pub(super) model: PreparedModel,
     pub(super) prepared_host: &'a PreparedHost,
     pub(super) distractors: &'a [ToolDefinition],
     pub(super) envelope: Option<&'a String>,
-    pub(super) probes: Option<&'a ProbeSet>,
 }
 
 impl<'a> CellContext<'a> {
@@ -97,22 +123,28 @@ impl<'a> CellContext<'a> {
             suite: parts.suite,
             variant: parts.variant,
             rules: parts.rules,
-            route: parts.route,
             dialect,
-            provider: parts.provider,
+            legs: parts.legs,
+            fallback: parts.fallback,
             host: parts.host,
             correction: parts.correction,
             noise: parts.noise,
-            model: parts.model,
-            offers: Mutex::default(),
-            not_enforced: not_enforced(parts.probes),
-            tokens_per_character: tokens_per_character(parts.probes),
         }
     }
 
-    /// The offer for a case whose tools are `names` (all when absent).
-    pub(super) fn offer(
+    /// What each leg is offered for a case whose tools are `names` (all when absent).
+    pub(super) fn offers(
         &self,
+        case: &Case,
+        names: Option<&[String]>,
+    ) -> Result<Vec<Arc<PreparedOffer>>, String> {
+        let legs = self.legs.iter();
+        legs.map(|leg| self.offer(leg, case, names)).collect()
+    }
+
+    fn offer(
+        &self,
+        leg: &Leg,
         case: &Case,
         names: Option<&[String]>,
     ) -> Result<Arc<PreparedOffer>, String> {
@@ -123,20 +155,20 @@ impl<'a> CellContext<'a> {
             .or_else(|| case.system.clone())
             .or_else(|| self.suite.system.clone());
         let key = ContentHash::of_value(&(&system, names, &case.own_tools));
-        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut offers = leg.offers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(offer) = offers.get(&key) {
             return Ok(Arc::clone(offer));
         }
-        let offer = Arc::new(self.prepare_offer(system, names, &case.own_tools)?);
+        let offer = Arc::new(self.prepare_offer(leg, system, names, &case.own_tools)?);
         offers.insert(key, Arc::clone(&offer));
         Ok(offer)
     }
 
     /// How many worked examples are shown. A base model has seen no instructions: it always gets
     /// some, or it could not know what is wanted.
-    fn examples(&self) -> usize {
+    fn examples(&self, route: &Route) -> usize {
         let asked = self.variant.few_shot as usize;
-        match self.route.template {
+        match route.template {
             TemplateSource::PlainText => asked.max(BASE_MODEL_EXAMPLES),
             TemplateSource::Weights | TemplateSource::Server => asked,
         }
@@ -144,6 +176,7 @@ impl<'a> CellContext<'a> {
 
     fn prepare_offer(
         &self,
+        leg: &Leg,
         system: Option<String>,
         names: Option<&[String]>,
         own_tools: &[ToolDefinition],
@@ -161,9 +194,9 @@ impl<'a> CellContext<'a> {
             tools.sort_by_key(|tool| ContentHash::of_bytes(tool.name.as_bytes()));
         }
         let schemas = ToolSchemas::compile(&tools).map_err(|error| error.to_string())?;
-        let wire_names = wire_names(self.route.wire, &tools);
+        let wire_names = wire_names(leg.route.wire, &tools);
         let mut examples = self.suite.examples.clone();
-        examples.truncate(self.examples());
+        examples.truncate(self.examples(&leg.route));
         for call in examples.iter_mut().flat_map(|example| &mut example.calls) {
             call.name = wire_names.wire(&call.name).to_owned();
         }
@@ -179,11 +212,11 @@ impl<'a> CellContext<'a> {
             examples,
             tool_choice: self.rules.tool_choice,
             reasoning: self.variant.reasoning,
-            route: self.route.clone(),
-            facts: self.model.facts.clone(),
+            route: leg.route.clone(),
+            facts: leg.model.facts.clone(),
             envelope: self.envelope.cloned(),
         };
-        let (constraint, form_holds_structure) = match self.route.mechanism {
+        let (constraint, form_holds_structure) = match leg.route.mechanism {
             None => (None, true),
             Some(mechanism) => {
                 let (text, holds) = constraint_text(self.dialect, &offer, mechanism)?;

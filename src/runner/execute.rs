@@ -6,12 +6,13 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::cell::{CellContext, CellParts};
+use super::cell::{CellContext, CellParts, Leg};
 use super::prepare::Prepared;
 use super::probing::of_route;
 use super::trial::{Finished, run_trial};
 use super::{CorrectionStyle, Ports};
 use crate::event::{Event, EventSink, Flow, SinkError};
+use crate::model::Provider;
 use crate::plan::{Plan, PlannedCell, PlannedTrial};
 use crate::types::{Code, EarlyEnd, Outcome, ProviderError, Route};
 
@@ -47,11 +48,12 @@ pub enum RunError {
 }
 
 #[expect(clippy::implicit_hasher, reason = "there is one caller")]
-/// Runs what is not in `finished`. `routes` has one entry per cell, `None` for excluded ones.
+/// Runs what is not in `finished`. `routes` has one entry per cell, `None` for excluded ones; a
+/// route for each leg.
 pub async fn execute(
     plan: &Plan,
     prepared: &Prepared,
-    routes: &[Option<Route>],
+    routes: &[Option<Vec<Route>>],
     ports: &Ports,
     finished: &HashSet<String>,
     sink: &mut dyn EventSink,
@@ -109,7 +111,7 @@ pub async fn execute(
 struct Execution<'a> {
     plan: &'a Plan,
     prepared: &'a Prepared,
-    routes: &'a [Option<Route>],
+    routes: &'a [Option<Vec<Route>>],
     ports: &'a Ports,
     sink: &'a mut dyn EventSink,
     cancel: &'a Cancel,
@@ -141,30 +143,14 @@ impl<'a> Execution<'a> {
 
     /// All pending trials of one model.
     async fn model(&mut self, served: usize, trials: &[&PlannedTrial]) -> Result<(), RunError> {
-        let provider = Arc::clone(&self.ports.providers[served]);
+        let ports: &'a Ports = self.ports;
         let name = self.plan.cells[trials[0].cell].key.model.clone();
-        self.emit(&Event::ModelLoading {
-            model: name.clone(),
-        })?;
-        let described = tokio::select! {
-            biased;
-            () = self.cancel.stop.cancelled() => Err(ProviderError::Cancelled),
-            described = provider.describe() => described,
-        };
-        match described {
-            Ok(facts) => self.emit(&Event::ModelReady {
-                model: name,
-                facts: Box::new(facts),
-            })?,
-            Err(error) => {
-                provider.close().await;
-                self.emit(&Event::Notice {
-                    message: format!("{name} could not be loaded again: {error}"),
-                })?;
-                return Ok(());
-            }
-        }
+        let legs = ports.legs(served);
         let mut result = Ok(());
+        if !self.load(&name, served).await? {
+            close(&legs).await;
+            return Ok(());
+        }
         let plan: &'a Plan = self.plan;
         for (index, cell) in plan.cells.iter().enumerate() {
             let of_cell: Vec<&PlannedTrial> = trials
@@ -179,8 +165,43 @@ impl<'a> Execution<'a> {
                 }
             }
         }
-        provider.close().await;
+        close(&legs).await;
         result
+    }
+
+    /// Loads a model, every leg of a hybrid; whether its trials can be run.
+    async fn load(&mut self, name: &str, served: usize) -> Result<bool, SinkError> {
+        let ports: &'a Ports = self.ports;
+        let mut ready = 0;
+        for (leg, provider) in ports.legs(served) {
+            let name = ports.model_of(served, leg, name).to_owned();
+            self.emit(&Event::ModelLoading {
+                model: name.clone(),
+            })?;
+            let described = tokio::select! {
+                biased;
+                () = self.cancel.stop.cancelled() => Err(ProviderError::Cancelled),
+                described = provider.describe() => described,
+            };
+            match described {
+                Ok(facts) => {
+                    ready += 1;
+                    self.emit(&Event::ModelReady {
+                        model: name,
+                        facts: Box::new(facts),
+                    })?;
+                }
+                Err(error) => {
+                    self.emit(&Event::Notice {
+                        message: format!("{name} could not be loaded again: {error}"),
+                    })?;
+                    if !ports.is_passed_over(served, &error) {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(ready > 0)
     }
 
     /// All pending trials of one cell.
@@ -245,14 +266,22 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Why the cell's model would not answer now. An interrupt ends the question.
+    /// Why the cell's model would not answer now; of a hybrid, why none of its legs would, or the
+    /// first that is not passed over. An interrupt ends the question.
     async fn unwell(&self, cell: &PlannedCell) -> Option<ProviderError> {
-        let provider = &self.ports.providers[cell.served];
-        tokio::select! {
-            biased;
-            () = self.cancel.stop.cancelled() => None,
-            health = provider.health() => health.err(),
+        let mut last = None;
+        for (_, provider) in self.ports.legs(cell.served) {
+            let error = tokio::select! {
+                biased;
+                () = self.cancel.stop.cancelled() => return None,
+                health = provider.health() => health.err(),
+            }?;
+            if !self.ports.is_passed_over(cell.served, &error) {
+                return Some(error);
+            }
+            last = Some(error);
         }
+        last
     }
 
     fn trial_done(&mut self, done: Finished) -> Result<(), SinkError> {
@@ -280,14 +309,21 @@ impl<'a> Execution<'a> {
     ) -> Result<Option<CellContext<'a>>, RunError> {
         let (plan, prepared, ports): (&'a Plan, &'a Prepared, &'a Ports) =
             (self.plan, self.prepared, self.ports);
-        let (Some(route), Ok(model), Ok(host)) = (
+        let (Some(routes), Ok(models), Ok(host)) = (
             &self.routes[index],
-            &prepared.models[cell.served],
+            prepared.usable(cell.served),
             &prepared.hosts[cell.suite],
         ) else {
             return Ok(None);
         };
         let variant = &plan.variants[cell.variant];
+        let providers = ports.legs(cell.served).into_iter();
+        let legs = providers.zip(models).zip(routes);
+        let legs = legs.map(|(((name, provider), model), route)| {
+            let name = ports.model_of(cell.served, name, &cell.key.model);
+            let probes = of_route(&prepared.probes, name, variant.context_tokens, route);
+            Leg::new(route.clone(), Arc::clone(provider), model.clone(), probes)
+        });
         let correction: &CorrectionStyle = ports
             .corrections
             .get(&variant.correction)
@@ -297,21 +333,20 @@ impl<'a> Execution<'a> {
             suite: &plan.suites[cell.suite],
             variant,
             rules: &plan.rules,
-            route: route.clone(),
-            provider: Arc::clone(&ports.providers[cell.served]),
+            legs: legs.collect(),
+            fallback: ports.rules(cell.served),
             host: Arc::clone(&ports.hosts[cell.suite]),
             correction: correction.clone(),
             noise: &ports.noise,
-            model: model.clone(),
             prepared_host: host,
             distractors: &ports.distractors,
             envelope: ports.envelopes.get(&cell.key.dialect),
-            probes: of_route(
-                &prepared.probes,
-                &cell.key.model,
-                variant.context_tokens,
-                route,
-            ),
         })))
+    }
+}
+
+async fn close(legs: &[(&str, &Arc<dyn Provider>)]) {
+    for (_, provider) in legs {
+        provider.close().await;
     }
 }

@@ -31,7 +31,53 @@ pub struct Limits {
     /// Infrastructure failures in a row that end a cell.
     pub infra_in_a_row: Option<usize>,
     /// Prices by the plan's model; a model without one costs nothing that could be counted.
-    pub prices: Vec<Option<Price>>,
+    pub prices: Vec<ModelPrices>,
+}
+
+/// What a model of a plan costs, with its legs where it is a hybrid.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelPrices {
+    /// Its own price; a hybrid has none.
+    pub own: Option<Price>,
+    /// Legs of a hybrid by name, in order.
+    pub legs: Vec<(String, Option<Price>)>,
+}
+
+impl ModelPrices {
+    /// All that are known.
+    pub fn known(&self) -> impl Iterator<Item = &Price> {
+        let legs = self.legs.iter().filter_map(|(_, price)| price.as_ref());
+        self.own.iter().chain(legs)
+    }
+
+    /// How many requests an attempt may take.
+    pub fn requests_each(&self) -> u64 {
+        self.legs.len().max(1) as u64
+    }
+
+    /// The price of what a leg answers.
+    fn of_leg(&self, leg: &str) -> Option<&Price> {
+        if self.legs.is_empty() {
+            return self.own.as_ref();
+        }
+        let mut legs = self.legs.iter();
+        legs.find(|(name, _)| name == leg)?.1.as_ref()
+    }
+
+    /// What a load costs at the worst: in a hybrid each request goes to every leg.
+    pub fn at_worst(&self, load: &Load) -> f64 {
+        self.known()
+            .map(|price| price.amount(load.prompt_tokens, load.output_tokens))
+            .sum()
+    }
+
+    /// What the replies of a trial cost; `None` where one that has a price did not report its tokens.
+    fn of_trial(&self, record: &TrialRecord) -> Option<f64> {
+        let replies = record.attempts.iter().filter(|a| a.reply.is_some());
+        replies
+            .filter_map(|attempt| Some(self.of_leg(&attempt.leg)?.of_usage(&attempt.usage)))
+            .sum()
+    }
 }
 
 impl Limits {
@@ -203,25 +249,18 @@ impl Meter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn price(&self, plan: &Plan, trial: &PlannedTrial) -> Option<&Price> {
-        self.limits
-            .prices
-            .get(plan.cells[trial.cell].model)?
-            .as_ref()
+    fn prices(&self, plan: &Plan, trial: &PlannedTrial) -> Option<&ModelPrices> {
+        self.limits.prices.get(plan.cells[trial.cell].model)
     }
 
     fn worst(&self, plan: &Plan, distractors: &[ToolDefinition], trial: &PlannedTrial) -> Taken {
-        let Load {
-            requests,
-            prompt_tokens,
-            output_tokens,
-        } = estimate(plan, trial, distractors).worst;
+        let load = estimate(plan, trial, distractors).worst;
+        let prices = self.prices(plan, trial);
+        let each = prices.map_or(1, ModelPrices::requests_each);
         Taken {
-            requests,
-            tokens: prompt_tokens + output_tokens,
-            money: self
-                .price(plan, trial)
-                .map_or(0.0, |price| price.amount(prompt_tokens, output_tokens)),
+            requests: load.requests * each,
+            tokens: load.tokens() * each,
+            money: prices.map_or(0.0, |prices| prices.at_worst(&load)),
         }
     }
 
@@ -258,8 +297,8 @@ impl Meter {
             } else {
                 worst().tokens
             },
-            money: self.price(plan, trial).map_or(0.0, |price| {
-                price.of_trial(record).unwrap_or_else(|| worst().money)
+            money: self.prices(plan, trial).map_or(0.0, |prices| {
+                prices.of_trial(record).unwrap_or_else(|| worst().money)
             }),
         }
     }
@@ -302,7 +341,7 @@ impl Meter {
     }
 
     fn currency(&self) -> &str {
-        let mut prices = self.limits.prices.iter().flatten();
+        let mut prices = self.limits.prices.iter().flat_map(ModelPrices::known);
         prices.next().map_or("", |price| price.currency.as_str())
     }
 }

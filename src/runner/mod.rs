@@ -5,11 +5,13 @@
 //! Invariants: knows no record, no report, no command line; one loop for every dialect; trials
 //! depend on nothing but their own plan entry, so any order gives equal replies.
 
+mod attempt;
 mod cell;
 mod correction;
 mod execute;
 mod findings;
 mod judging;
+mod legs;
 mod limits;
 mod prepare;
 mod probe;
@@ -20,7 +22,8 @@ mod trial;
 
 pub use correction::{BUILT_IN as BUILT_IN_CORRECTIONS, CorrectionError, CorrectionStyle};
 pub use execute::{Cancel, RunError, RunTotals, execute};
-pub use limits::{Limits, Meter};
+pub use legs::{Hybrid, MAIN_LEG};
+pub use limits::{Limits, Meter, ModelPrices};
 pub use prepare::{Prepared, PreparedHost, PreparedModel, prepare};
 pub use probe::{Probing, probe};
 pub use probing::probe_cells;
@@ -35,8 +38,10 @@ use crate::types::{DialectName, ToolDefinition};
 
 /// Everything the runner reaches the world through.
 pub struct Ports {
-    /// Providers by served index of the plan (models × contexts).
+    /// Providers by served index of the plan (models × contexts); of a hybrid its first leg.
     pub providers: Vec<Arc<dyn Provider>>,
+    /// Hybrids by served index.
+    pub hybrids: BTreeMap<usize, Hybrid>,
     /// Hosts by suite index of the plan.
     pub hosts: Vec<Arc<dyn ToolHost>>,
     /// Tools for `--distractors`.

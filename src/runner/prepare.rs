@@ -1,5 +1,7 @@
 //! Before the first trial: what each model is, what each host offers.
 
+use std::collections::BTreeMap;
+
 use super::{Cancel, Ports};
 use crate::dialect::Template;
 use crate::tools::ToolHostError;
@@ -9,8 +11,10 @@ use crate::validate::ToolSchemas;
 
 /// What asking has shown.
 pub struct Prepared {
-    /// By served index: models × contexts.
+    /// By served index: models × contexts; of a hybrid its first leg.
     pub models: Vec<Result<PreparedModel, ProviderError>>,
+    /// The further legs of hybrids, by served index.
+    pub further: BTreeMap<usize, Vec<Result<PreparedModel, ProviderError>>>,
     /// By suite index.
     pub hosts: Vec<Result<PreparedHost, String>>,
     /// What trying served models out has shown; filled in once the routes are known.
@@ -39,16 +43,26 @@ pub struct PreparedHost {
 /// large models are never in memory together.
 pub async fn prepare(ports: &Ports, cancel: &Cancel) -> Prepared {
     let mut models = Vec::new();
-    for provider in &ports.providers {
-        let answer = tokio::select! {
-            biased;
-            () = cancel.stop.cancelled() => Err(ProviderError::Cancelled),
-            answer = provider.describe() => answer,
-        };
-        if ports.providers.len() > 1 {
-            provider.close().await;
+    let mut further = BTreeMap::new();
+    let alone = ports.all_providers().count() == 1;
+    for served in 0..ports.providers.len() {
+        let mut legs = Vec::new();
+        for (_, provider) in ports.legs(served) {
+            let answer = tokio::select! {
+                biased;
+                () = cancel.stop.cancelled() => Err(ProviderError::Cancelled),
+                answer = provider.describe() => answer,
+            };
+            if !alone {
+                provider.close().await;
+            }
+            legs.push(answer.map(probe_template));
         }
-        models.push(answer.map(probe_template));
+        let others = legs.split_off(1);
+        models.extend(legs);
+        if !others.is_empty() {
+            further.insert(served, others);
+        }
     }
     let mut hosts = Vec::new();
     for host in &ports.hosts {
@@ -71,6 +85,7 @@ pub async fn prepare(ports: &Ports, cancel: &Cancel) -> Prepared {
     }
     Prepared {
         models,
+        further,
         hosts,
         probes: Vec::new(),
     }

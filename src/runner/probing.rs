@@ -1,7 +1,7 @@
 //! Which routes of a plan are probed, and what the results mean for its cells.
 //!
-//! Data in: a plan with its routes, and ports. Data out: one [`ProbeSet`] for each model, context,
-//! wire and mechanism in use. Invariants: the linked engine and scripts are not probed here, since
+//! Data in: a plan with its routes, and ports. Data out: one [`ProbeSet`] for each model (each leg of
+//! a hybrid is one), context, wire and mechanism in use. Invariants: the linked engine and scripts are not probed here, since
 //! what they do with a route is held by this project's own tests.
 
 use super::prepare::Prepared;
@@ -15,33 +15,38 @@ use crate::types::{Mechanism, Route, Wire};
 pub async fn probe_cells(
     plan: &Plan,
     prepared: &Prepared,
-    routes: &[Option<Route>],
+    routes: &[Option<Vec<Route>>],
     ports: &Ports,
     all: bool,
     cancel: &Cancel,
 ) -> Vec<ProbeSet> {
-    let mut done: Vec<(usize, Wire, Option<Mechanism>)> = Vec::new();
+    let mut done: Vec<(&str, u32, Wire, Option<Mechanism>)> = Vec::new();
     let mut sets = Vec::new();
-    for (cell, route) in plan.cells.iter().zip(routes) {
-        let (Some(route), Ok(model)) = (route, &prepared.models[cell.served]) else {
+    for (cell, routes) in plan.cells.iter().zip(routes) {
+        let (Some(routes), Ok(models)) = (routes, prepared.usable(cell.served)) else {
             continue;
         };
-        let key = (cell.served, route.wire, route.mechanism);
-        let served = model.facts.endpoint.is_some() || model.facts.provider == "command";
-        if done.contains(&key) || !(served || all) || cancel.stop.is_cancelled() {
-            continue;
+        let context_tokens = plan.variants[cell.variant].context_tokens;
+        let legs = ports.legs(cell.served).into_iter();
+        for (((leg, provider), model), route) in legs.zip(models).zip(routes) {
+            let name = ports.model_of(cell.served, leg, &cell.key.model);
+            let key = (name, context_tokens, route.wire, route.mechanism);
+            let served = model.facts.endpoint.is_some() || model.facts.provider == "command";
+            if done.contains(&key) || !(served || all) || cancel.stop.is_cancelled() {
+                continue;
+            }
+            done.push(key);
+            let probing = Probing {
+                provider: provider.as_ref(),
+                model,
+                dialect: cell.key.dialect,
+                route,
+                context_tokens,
+                limit_ms: plan.rules.attempt_limit_ms,
+                cancel: &cancel.stop,
+            };
+            sets.push(probe(name, &probing).await);
         }
-        done.push(key);
-        let probing = Probing {
-            provider: ports.providers[cell.served].as_ref(),
-            model,
-            dialect: cell.key.dialect,
-            route,
-            context_tokens: plan.variants[cell.variant].context_tokens,
-            limit_ms: plan.rules.attempt_limit_ms,
-            cancel: &cancel.stop,
-        };
-        sets.push(probe(&cell.key.model, &probing).await);
     }
     sets
 }

@@ -58,10 +58,15 @@ impl Recorder {
         } else {
             self.time.correction_ms += attempt.wall_ms;
         }
-        if let (None, Some(first)) = (self.time.to_first_token_ms, attempt.timing.first_token_ms) {
+        // Nothing of a leg that was passed over reaches who waits; only its time passes.
+        let stands = attempt.passed_over.is_none();
+        if let (None, Some(first)) = (self.time.to_first_token_ms, attempt.timing.first_token_ms)
+            && stands
+        {
             self.time.to_first_token_ms = Some(started_ms + first);
         }
         if self.time.to_valid_call_ms.is_none()
+            && stands
             && attempt.valid_calls > 0
             && attempt.violations.is_empty()
         {

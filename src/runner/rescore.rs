@@ -21,9 +21,11 @@ use crate::dialect::{Offer, dialect};
 use crate::tools::{ToolHost, ToolSession};
 use crate::types::suite::Round;
 use crate::types::trial::ServedParts;
+use crate::types::violation::primary;
 use crate::types::{
-    AttemptRecord, CallRecord, Case, ContentHash, GenerateReply, ModelFacts, Route, StopReason,
-    Suite, ToolCall, ToolDefinition, ToolResult, TrialRecord, TrialRules, Variant,
+    AttemptRecord, CallRecord, Case, Code, ContentHash, Decoded, FallbackCause, FallbackRules,
+    GenerateReply, ModelFacts, Route, StopReason, Suite, ToolCall, ToolDefinition, ToolResult,
+    TrialRecord, TrialRules, Variant, Violation,
 };
 use crate::validate::ToolSchemas;
 
@@ -39,10 +41,18 @@ pub struct RescoreCell<'a> {
     pub rules: &'a TrialRules,
     /// The variant's correction style.
     pub correction: &'a CorrectionStyle,
-    /// The route.
-    pub route: &'a Route,
-    /// What the model said of itself.
-    pub facts: &'a ModelFacts,
+    /// The routes, and what the model of each said of itself; more than one only in a hybrid.
+    pub legs: Vec<(&'a Route, &'a ModelFacts)>,
+    /// When a hybrid asks its next leg.
+    pub fallback: Option<&'a FallbackRules>,
+}
+
+impl<'a> RescoreCell<'a> {
+    fn leg(&self, name: &str) -> Result<(&'a Route, &'a ModelFacts), String> {
+        let mut legs = self.legs.iter().copied();
+        legs.find(|(route, _)| route.leg == name)
+            .ok_or_else(|| format!("the cell has no leg `{name}`"))
+    }
 }
 
 /// What judging again came to.
@@ -61,7 +71,8 @@ pub async fn rescore<S: BuildHasher>(
     trial: &TrialRecord,
     content: &HashMap<ContentHash, Value, S>,
 ) -> Rescored {
-    if trial.attempts.iter().any(|attempt| attempt.reply.is_none())
+    let lost = |a: &AttemptRecord| a.reply.is_none() && a.passed_over.is_none();
+    if trial.attempts.iter().any(lost)
         || trial.calls.iter().any(|call| call.result.is_none())
         || trial.attempts.is_empty()
     {
@@ -115,7 +126,13 @@ enum Decision {
 impl<S: BuildHasher> Walk<'_, S> {
     async fn run(&mut self) -> Result<Ended, String> {
         let all = self.all_tools()?;
-        self.judging.offer(&Arc::new(self.offer(all)?));
+        let first = self
+            .cell
+            .legs
+            .first()
+            .copied()
+            .ok_or("the cell has no route")?;
+        self.judging.offer(&Arc::new(self.offer(all, first)?));
         let mut session = match self.cell.host {
             None => None,
             Some(host) => Some(
@@ -212,7 +229,9 @@ impl<S: BuildHasher> Walk<'_, S> {
             .collect();
         let last = indices.len().saturating_sub(1);
         for (position, index) in indices.into_iter().enumerate() {
-            let (decoded, violations) = self.read_again(index)?;
+            let Some((decoded, violations)) = self.standing(index)? else {
+                continue;
+            };
             let reading = findings::steering(self.cell.rules, decoded);
             if violations.is_empty() {
                 if position < last {
@@ -241,19 +260,45 @@ impl<S: BuildHasher> Walk<'_, S> {
         Err(format!("turn {} has no attempt", turn + 1))
     }
 
+    /// An attempt read again; `None` where the next leg was asked instead, as it would be now.
+    fn standing(&mut self, index: usize) -> Result<Option<(Decoded, Vec<Violation>)>, String> {
+        let attempt = &self.trial.attempts[index];
+        let (leg, wall_ms, was) = (attempt.leg.clone(), attempt.wall_ms, attempt.passed_over);
+        // A prompt that a server cut is known by a probe, not by the reply.
+        let cut = primary(&attempt.violations).is_some_and(|v| v.code == Code::PromptTruncated);
+        if attempt.reply.is_none() || (was == Some(FallbackCause::Infra) && cut) {
+            return Ok(None);
+        }
+        let is_last = self.cell.legs.last().is_none_or(|(it, _)| it.leg == leg);
+        let fallback = self.cell.fallback.filter(|_| !is_last);
+        let rules = match fallback {
+            Some(fallback) => fallback.limited(self.cell.rules),
+            None => self.cell.rules.clone(),
+        };
+        let (decoded, violations) = self.read_again(index, &rules)?;
+        let code = primary(&violations).map(|violation| violation.code);
+        let is = fallback.and_then(|rules| rules.cause(code, wall_ms));
+        match (was, is) {
+            (Some(_), Some(_)) => Ok(None),
+            (None, None) => Ok(Some((decoded, violations))),
+            (Some(_), None) => Err(format!("the reply of leg `{leg}` would stand now")),
+            (None, Some(_)) => Err(format!("leg `{leg}` would be passed over now")),
+        }
+    }
+
     /// Reads one stored reply and puts what is found into the record.
     fn read_again(
         &mut self,
         index: usize,
-    ) -> Result<(crate::types::Decoded, Vec<crate::types::Violation>), String> {
+        rules: &TrialRules,
+    ) -> Result<(Decoded, Vec<Violation>), String> {
         let attempt = &self.trial.attempts[index];
-        let offer = self.offer(self.tools(attempt)?)?;
+        let offer = self.offer(self.tools(attempt)?, self.cell.leg(&attempt.leg)?)?;
         let reply = self.reply(attempt)?;
         let dialect = dialect(self.trial.cell.dialect);
         let decoded = findings::read(dialect, &offer, &reply);
-        let violations =
-            findings::of_reply(self.cell.rules, dialect.name(), &offer, &decoded, &reply);
-        let valid_calls = findings::valid_calls(self.cell.rules, &offer, &decoded);
+        let violations = findings::of_reply(rules, dialect.name(), &offer, &decoded, &reply);
+        let valid_calls = findings::valid_calls(rules, &offer, &decoded);
         let attempt = &mut self.trial.attempts[index];
         attempt.strict = decoded.strict.clone();
         attempt.lenient = decoded.lenient.clone();
@@ -310,7 +355,11 @@ impl<S: BuildHasher> Walk<'_, S> {
         Ok(all)
     }
 
-    fn offer(&self, tools: Vec<ToolDefinition>) -> Result<PreparedOffer, String> {
+    fn offer(
+        &self,
+        tools: Vec<ToolDefinition>,
+        (route, facts): (&Route, &ModelFacts),
+    ) -> Result<PreparedOffer, String> {
         let schemas = ToolSchemas::compile(&tools).map_err(|error| error.to_string())?;
         let system = self
             .cell
@@ -320,7 +369,7 @@ impl<S: BuildHasher> Walk<'_, S> {
             .or_else(|| self.case.system.clone())
             .or_else(|| self.cell.suite.system.clone());
         let grammar_holds_structure = tools.iter().all(|tool| holds_structure(&tool.input_schema));
-        let names = wire_names(self.cell.route.wire, &tools);
+        let names = wire_names(route.wire, &tools);
         let on_wire = tools.iter().map(|tool| ToolDefinition {
             name: names.wire(&tool.name).to_owned(),
             ..tool.clone()
@@ -333,8 +382,8 @@ impl<S: BuildHasher> Walk<'_, S> {
                 examples: Vec::new(),
                 tool_choice: self.cell.rules.tool_choice,
                 reasoning: self.cell.variant.reasoning,
-                route: self.cell.route.clone(),
-                facts: self.cell.facts.clone(),
+                route: route.clone(),
+                facts: facts.clone(),
                 envelope: None,
             },
             schemas,

@@ -4,29 +4,27 @@
 //! events that go before it. Invariants: never fails (what goes wrong is an outcome); every
 //! request and reply is stored; only parse to schema findings are corrected.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::Read;
 use super::cell::{CellContext, PreparedOffer};
 use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
-use super::probe::was_cut;
 use super::recorder::Recorder;
 use crate::clock::{Stopwatch, now_rfc3339};
 use crate::event::Event;
 use crate::plan::PlannedTrial;
 use crate::tools::ToolSession;
-use crate::types::decoded::Reading;
-use crate::types::generate::RequestContext;
 use crate::types::suite::Round;
-use crate::types::trial::{CallRecord, ServedParts};
+use crate::types::trial::CallRecord;
 use crate::types::violation::primary;
 use crate::types::{
-    AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation, WireNames,
+    Case, Code, Constraint, ContentHash, Message, Outcome, Role, ToolCall, TrialRecord, TrialRules,
+    Violation,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
@@ -54,11 +52,14 @@ pub(super) async fn run_trial(
         messages: case.history.clone(),
         judging: Judging::new(case),
         turn: 0,
-        requests: 0,
+        requests: vec![0; context.legs.len()],
         constraint_refused: context
-            .not_enforced
-            .clone()
-            .filter(|_| context.planned.key.constraint == Constraint::Grammar),
+            .legs
+            .iter()
+            .map(|leg| leg.not_enforced.clone())
+            .map(|why| why.filter(|_| context.planned.key.constraint == Constraint::Grammar))
+            .collect(),
+        authors: BTreeMap::new(),
         offer_hash: ContentHash::of_bytes(b""),
         answer: None,
     };
@@ -73,6 +74,7 @@ pub(super) async fn run_trial(
         Err(ended) => (ended, None),
     };
     let (outcome, violations) = trial.outcome(ended);
+    let constraint_refused = trial.why_refused();
     let time = trial.recorder.finish_time();
     let end_state = end_state.map(|state| trial.recorder.content("state", &state));
     let cell = context.planned;
@@ -90,11 +92,11 @@ pub(super) async fn run_trial(
         case_hash: case.case_hash(),
         offer_hash: trial.offer_hash,
         constraint_asked: cell.key.constraint,
-        constraint_effective: match trial.constraint_refused {
+        constraint_effective: match constraint_refused {
             Some(_) => Constraint::Off,
             None => cell.key.constraint,
         },
-        constraint_refused: trial.constraint_refused,
+        constraint_refused,
         outcome,
         first_attempt_success: outcome == Outcome::Passed,
         violations,
@@ -124,24 +126,38 @@ pub(super) enum Ended {
     CorrectionsExhausted(Vec<Violation>),
 }
 
+/// What each leg is offered in a round, by leg.
+pub(super) type Offers = [Arc<PreparedOffer>];
+
+/// Calls of one turn, as written by a leg.
+struct Made {
+    calls: Vec<ToolCall>,
+    raw: String,
+    leg: usize,
+}
+
 /// What one turn came to.
 enum Turn {
-    Calls(Vec<ToolCall>, String),
+    Calls(Made),
     Answer(String, String),
     Ended(Ended),
 }
 
-struct Trial<'a> {
-    context: &'a CellContext<'a>,
-    planned: &'a PlannedTrial,
-    case: &'a Case,
-    abort: &'a CancellationToken,
-    recorder: Recorder,
-    messages: Vec<Message>,
+pub(super) struct Trial<'a> {
+    pub(super) context: &'a CellContext<'a>,
+    pub(super) planned: &'a PlannedTrial,
+    pub(super) case: &'a Case,
+    pub(super) abort: &'a CancellationToken,
+    pub(super) recorder: Recorder,
+    pub(super) messages: Vec<Message>,
     judging: Judging<'a>,
-    turn: u32,
-    requests: u32,
-    constraint_refused: Option<String>,
+    pub(super) turn: u32,
+    /// Requests made, by leg.
+    pub(super) requests: Vec<u32>,
+    /// Why the constraint is not asked for, by leg.
+    pub(super) constraint_refused: Vec<Option<String>>,
+    /// The leg that wrote a message with calls, by the message's index.
+    pub(super) authors: BTreeMap<usize, usize>,
     offer_hash: ContentHash,
     answer: Option<String>,
 }
@@ -149,17 +165,20 @@ struct Trial<'a> {
 impl Trial<'_> {
     /// Everything that is needed before the first request.
     async fn ready(&mut self) -> Result<Box<dyn ToolSession>, Ended> {
-        // Free when the model is there; after a crash it loads again here, not in an attempt.
-        if let Err(error) = self.context.provider.describe().await {
-            return Err(Ended::With(vec![findings::of_provider(&error)]));
-        }
+        self.load().await?;
         let rounds = self.case.all_rounds();
         let first = rounds.first().and_then(|round| round.tools.clone());
         let first = first.or_else(|| self.case.tools.clone());
-        let offer = self.offer(first.as_deref())?;
-        self.offer_hash = offer.hash.clone();
-        let all = self.offer(all_tools(self.case, &rounds).as_deref())?;
-        self.judging.offer(&all);
+        self.offer_hash = match &self.offers(first.as_deref())?[..] {
+            [only] => only.hash.clone(),
+            legs => {
+                let hashes: Vec<&ContentHash> = legs.iter().map(|offer| &offer.hash).collect();
+                ContentHash::of_value(&hashes)
+            }
+        };
+        // Legs differ in wire names alone, and the judge sees the tools' own.
+        let all = self.offers(all_tools(self.case, &rounds).as_deref())?;
+        self.judging.offer(&all[0]);
         let context = self.context;
         tokio::select! {
             biased;
@@ -169,9 +188,47 @@ impl Trial<'_> {
         }
     }
 
-    fn offer(&self, tools: Option<&[String]>) -> Result<Arc<PreparedOffer>, Ended> {
+    /// Free when the model is there; after a crash it loads again here, not in an attempt. A leg
+    /// that cannot be loaded is passed over where a failing one is and another one answers.
+    async fn load(&self) -> Result<(), Ended> {
+        let mut failed = None;
+        let mut answers = false;
+        for leg in &self.context.legs {
+            let Err(error) = leg.provider.describe().await else {
+                answers = true;
+                continue;
+            };
+            let violation = findings::of_provider(&error);
+            let rules = self.context.fallback;
+            let passed_over = rules.and_then(|rules| rules.cause(Some(violation.code), 0.0));
+            if passed_over.is_none() {
+                return Err(Ended::With(vec![violation]));
+            }
+            failed.get_or_insert(violation);
+        }
+        match failed.filter(|_| !answers) {
+            Some(violation) => Err(Ended::With(vec![violation])),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the constraint was not in force in a leg that was asked.
+    fn why_refused(&self) -> Option<String> {
+        let hybrid = self.context.fallback.is_some();
+        let legs = self.context.legs.iter().zip(&self.constraint_refused);
+        let mut asked = legs
+            .zip(&self.requests)
+            .enumerate()
+            .filter(|(index, (_, requests))| *index == 0 || **requests > 0);
+        asked.find_map(|(_, ((leg, refused), _))| match refused {
+            Some(why) if hybrid => Some(format!("leg `{}`: {why}", leg.name)),
+            other => other.clone(),
+        })
+    }
+
+    fn offers(&self, tools: Option<&[String]>) -> Result<Vec<Arc<PreparedOffer>>, Ended> {
         self.context
-            .offer(self.case, tools)
+            .offers(self.case, tools)
             .map_err(|message| Ended::With(vec![Violation::new(Code::CaseInvalid, message)]))
     }
 
@@ -181,14 +238,14 @@ impl Trial<'_> {
             if round.tools.is_some() {
                 tools.clone_from(&round.tools);
             }
-            let offer = match self.offer(tools.as_deref()) {
-                Ok(offer) => offer,
+            let offers = match self.offers(tools.as_deref()) {
+                Ok(offers) => offers,
                 Err(ended) => return (ended, session.state()),
             };
             self.messages
                 .push(Message::text(Role::User, round.user.clone()));
             self.judging.start_round(round);
-            let ended = self.round(index as u32, &offer, session).await;
+            let ended = self.round(index as u32, &offers, session).await;
             self.judging.end_round(session.state());
             if let Some(ended) = ended {
                 return (ended, session.state());
@@ -201,7 +258,7 @@ impl Trial<'_> {
     async fn round(
         &mut self,
         round: u32,
-        offer: &PreparedOffer,
+        offers: &Offers,
         session: &mut dyn ToolSession,
     ) -> Option<Ended> {
         let first = self.turn;
@@ -209,7 +266,7 @@ impl Trial<'_> {
             if self.turn - first >= self.context.rules.max_turns {
                 return Some(Ended::With(vec![findings::turn_limit(self.turn - first)]));
             }
-            let turn = self.turn_once(round, offer).await;
+            let turn = self.turn_once(round, offers).await;
             self.turn += 1;
             match turn {
                 Turn::Ended(ended) => return Some(ended),
@@ -219,8 +276,8 @@ impl Trial<'_> {
                     self.answer = Some(answer);
                     return None;
                 }
-                Turn::Calls(calls, raw) => {
-                    if let Some(ended) = self.execute(round, calls, raw, session).await {
+                Turn::Calls(made) => {
+                    if let Some(ended) = self.execute(round, made, session).await {
                         return Some(ended);
                     }
                     match self.judging.progress() {
@@ -236,193 +293,68 @@ impl Trial<'_> {
     }
 
     /// One turn: attempts until a valid reply, or the end.
-    async fn turn_once(&mut self, round: u32, offer: &PreparedOffer) -> Turn {
+    async fn turn_once(&mut self, round: u32, offers: &Offers) -> Turn {
         let mut attempt = 1;
         loop {
-            let (decoded, reply, violations) = match self.attempt(round, attempt, offer).await {
+            let read = match self.attempt(round, attempt, offers).await {
                 Ok(read) => read,
                 Err(ended) => return Turn::Ended(ended),
             };
-            let steering = findings::steering(self.context.rules, decoded);
-            if violations.is_empty() {
+            if read.violations.is_empty() {
+                let steering = findings::steering(self.context.rules, read.decoded);
                 if steering.calls.is_empty() {
-                    return Turn::Answer(steering.answer.unwrap_or_default(), reply.text);
+                    return Turn::Answer(steering.answer.unwrap_or_default(), read.reply.text);
                 }
-                return Turn::Calls(steering.calls, reply.text);
+                return Turn::Calls(Made {
+                    calls: steering.calls,
+                    raw: read.reply.text,
+                    leg: read.leg,
+                });
             }
-            if !findings::may_correct(self.context.rules, &self.context.correction, &violations) {
-                return Turn::Ended(Ended::With(violations));
+            let (rules, style) = (self.context.rules, &self.context.correction);
+            if !findings::may_correct(rules, style, &read.violations) {
+                return Turn::Ended(Ended::With(read.violations));
             }
-            if self.recorder.corrections >= self.context.rules.max_corrections {
-                return Turn::Ended(Ended::uncorrected(self.context.rules, violations));
+            if self.recorder.corrections >= rules.max_corrections {
+                return Turn::Ended(Ended::uncorrected(rules, read.violations));
             }
-            self.correct(&reply, &offer.names, &violations);
+            self.correct(&read, offers);
             attempt += 1;
         }
     }
 
-    fn correct(&mut self, reply: &GenerateReply, names: &WireNames, violations: &[Violation]) {
-        let text = self.context.correction.render(violations);
+    fn correct(&mut self, read: &Read, offers: &Offers) {
+        let text = self.context.correction.render(&read.violations);
         let hash = self.recorder.content("correction", &text);
         if let Some(last) = self.recorder.attempts.last_mut() {
             last.correction = Some(hash);
         }
         self.recorder.corrections += 1;
-        let concerned = primary(violations).and_then(|violation| violation.call);
+        let concerned = primary(&read.violations).and_then(|violation| violation.call);
         let id = format!("call_{}_{}", self.turn, self.recorder.corrections);
-        self.messages
-            .extend(correction_messages(reply, names, &id, concerned, &text));
-    }
-
-    /// One request and its reply, read and checked.
-    async fn attempt(
-        &mut self,
-        round: u32,
-        attempt: u32,
-        offer: &PreparedOffer,
-    ) -> Result<(Decoded, GenerateReply, Vec<Violation>), Ended> {
-        let messages = on_wire(&self.messages, &offer.names);
-        let encoded = self.context.dialect.encode(&offer.offer, &messages);
-        let mut request = GenerateRequest {
-            prompt: encoded.prompt,
-            sampling: self.context.variant.sampling.clone(),
-            seed: self.planned.seed.wrapping_add(u64::from(self.requests)),
-            max_tokens: self.context.rules.max_tokens,
-            stop: encoded.stop,
-            constraint: offer
-                .constraint
-                .clone()
-                .filter(|_| self.constraint_refused.is_none()),
-            stream: true,
-            time_limit_ms: self.context.rules.attempt_limit_ms,
-            context: Some(RequestContext {
-                suite: self.context.suite.suite.clone(),
-                case: self.case.id.clone(),
-                trial: self.planned.trial,
-                round,
-                turn: self.turn,
-                attempt,
-                request: self.requests,
-            }),
-        };
-        let started_ms = self.recorder.elapsed_ms();
-        let watch = Stopwatch::start();
-        let mut answer = self.context.provider.generate(&request, self.abort).await;
-        if let Err(ProviderError::GrammarRejected { detail }) = &answer {
-            // Falls back to validate-and-correct; the record says so.
-            self.constraint_refused = Some(detail.clone());
-            request.constraint = None;
-            answer = self.context.provider.generate(&request, self.abort).await;
+        let names = &offers[read.leg].names;
+        let messages = correction_messages(&read.reply, names, &id, concerned, &text);
+        if !read.reply.calls.is_empty() {
+            self.authors.insert(self.messages.len(), read.leg);
         }
-        self.requests += 1;
-        let mut record = self.attempt_record(round, attempt, offer, &request, encoded.folds);
-        record.wall_ms = watch.elapsed_ms();
-        let reply = match answer {
-            Ok(reply) => reply,
-            Err(error) => {
-                let violation = findings::of_provider(&error);
-                record.violations = vec![violation.clone()];
-                self.recorder.attempt(record, started_ms);
-                return Err(Ended::With(vec![violation]));
-            }
-        };
-        if request.constraint.is_some() && !reply.constrained {
-            self.constraint_refused
-                .get_or_insert_with(|| "the provider did not apply the grammar".to_owned());
-        }
-        let decoded = findings::read(self.context.dialect, offer, &reply);
-        let cut = self
-            .context
-            .tokens_per_character
-            .is_some_and(|rate| was_cut(&request.prompt, &reply, rate));
-        let violations = if cut {
-            vec![findings::prompt_cut(&reply)]
-        } else {
-            findings::of_reply(
-                self.context.rules,
-                self.context.dialect.name(),
-                offer,
-                &decoded,
-                &reply,
-            )
-        };
-        record.reply = Some(self.recorder.content("reply", &reply.text));
-        record.served =
-            ServedParts::of(&reply).map(|parts| self.recorder.content("served", &parts));
-        record.stop_reason = Some(reply.stop_reason);
-        record.usage = reply.usage;
-        record.timing = reply.timing;
-        if let Some((tokens, milliseconds)) =
-            findings::thought(&reply, decoded.strict.thought.as_deref())
-        {
-            record.usage.reasoning_tokens = tokens;
-            record.timing.reasoning_ms = Some(milliseconds);
-        }
-        record.peak_memory_bytes = reply.peak_memory_bytes;
-        record.strict = decoded.strict.clone();
-        record.lenient = decoded.lenient.clone();
-        record.attempted_call = decoded.attempted_call;
-        record.valid_calls = findings::valid_calls(self.context.rules, offer, &decoded);
-        record.violations.clone_from(&violations);
-        self.recorder.events.push(Event::Attempt {
-            case: format!("{}/{}", self.context.suite.suite, self.case.id),
-            prompt: prompt_rest(&request),
-            reply: Box::new(reply.clone()),
-        });
-        self.recorder.attempt(record, started_ms);
-        Ok((decoded, reply, violations))
-    }
-
-    fn attempt_record(
-        &mut self,
-        round: u32,
-        attempt: u32,
-        offer: &PreparedOffer,
-        request: &GenerateRequest,
-        folds: Vec<String>,
-    ) -> AttemptRecord {
-        AttemptRecord {
-            round,
-            turn: self.turn,
-            attempt,
-            leg: self.context.route.leg.clone(),
-            prompt: self.recorder.content("prompt", &request.prompt.as_stored()),
-            grammar: request
-                .constraint
-                .as_ref()
-                .map(|constraint| self.recorder.content("grammar", &constraint.as_stored())),
-            tools: self.recorder.content("tools", &offer.tools),
-            reply: None,
-            served: None,
-            stop_reason: None,
-            strict: Reading::default(),
-            lenient: Reading::default(),
-            attempted_call: false,
-            valid_calls: 0,
-            violations: Vec::new(),
-            usage: crate::types::Usage::default(),
-            timing: crate::types::Timing::default(),
-            wall_ms: 0.0,
-            peak_memory_bytes: None,
-            correction: None,
-            folds,
-        }
+        self.messages.extend(messages);
     }
 
     /// Sends calls to the host and their results back into the conversation.
     async fn execute(
         &mut self,
         round: u32,
-        mut calls: Vec<ToolCall>,
-        raw: String,
+        made: Made,
         session: &mut dyn ToolSession,
     ) -> Option<Ended> {
+        let mut calls = made.calls;
         for (index, call) in calls.iter_mut().enumerate() {
             call.id
                 .get_or_insert_with(|| format!("call_{}_{index}", self.turn));
         }
+        self.authors.insert(self.messages.len(), made.leg);
         self.messages
-            .push(Message::assistant_calls(raw, calls.clone()));
+            .push(Message::assistant_calls(made.raw, calls.clone()));
         for call in calls {
             let watch = Stopwatch::start();
             let abort = self.abort;
@@ -545,23 +477,6 @@ fn cancelled() -> Ended {
     Ended::With(vec![Violation::new(Code::Cancelled, "interrupted")])
 }
 
-/// Messages with the names that tools have on the wire.
-fn on_wire<'a>(messages: &'a [Message], names: &WireNames) -> Cow<'a, [Message]> {
-    if names.is_identity() {
-        return Cow::Borrowed(messages);
-    }
-    let mut messages = messages.to_vec();
-    for message in &mut messages {
-        for call in &mut message.tool_calls {
-            call.name = names.wire(&call.name).to_owned();
-        }
-        if let Some(name) = &mut message.tool_name {
-            *name = names.wire(name).to_owned();
-        }
-    }
-    Cow::Owned(messages)
-}
-
 /// A tool result as it goes into a prompt: whole, or cut with a word that says so.
 fn shown(content: &str) -> String {
     let total = content.chars().count();
@@ -570,14 +485,6 @@ fn shown(content: &str) -> String {
     }
     let kept: String = content.chars().take(RESULT_CHARACTERS).collect();
     format!("{kept}\n[cut: {RESULT_CHARACTERS} of {total} characters]")
-}
-
-/// The last part of a prompt, for live displays.
-fn prompt_rest(request: &GenerateRequest) -> String {
-    match &request.prompt {
-        crate::types::Prompt::Text { rest, .. } => rest.clone(),
-        chat @ crate::types::Prompt::Chat { .. } => chat.as_stored(),
-    }
 }
 
 #[cfg(test)]

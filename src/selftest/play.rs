@@ -65,6 +65,7 @@ pub(super) async fn play(
                 model.template_has_tools,
             )
             .ok()
+            .map(|route| vec![route])
         })
         .collect();
     if let Some(Err(reason)) = prepared.hosts.first() {
@@ -125,6 +126,7 @@ fn ports(lines: HashMap<String, Lines>, host: &Arc<dyn ToolHost>) -> Result<Port
     };
     Ok(Ports {
         providers: vec![Arc::new(provider)],
+        hybrids: BTreeMap::new(),
         hosts: vec![Arc::clone(host)],
         distractors: Vec::new(),
         corrections,

@@ -18,7 +18,7 @@ use crate::store::presets::{Presets, split_address};
 
 /// Prefixes that name a provider, beside the presets. Anything else before a colon is part of the
 /// model's name.
-pub const PROVIDERS: [&str; 4] = ["scripted", "ollama", "command", "engine"];
+pub const PROVIDERS: [&str; 5] = ["scripted", "ollama", "command", "engine", "hybrid"];
 
 /// Limit for asking Ollama, which is on this machine or not there.
 const OLLAMA_LIMIT: Duration = Duration::from_millis(300);
@@ -58,6 +58,11 @@ pub enum Resolution {
     Command {
         /// The command line.
         command: String,
+    },
+    /// Models that are asked in order until one answers rightly.
+    Hybrid {
+        /// Their names, each as any model is named.
+        legs: Vec<String>,
     },
     /// In the catalogue, not on this machine.
     NeedsPull {
@@ -139,6 +144,14 @@ pub enum ResolveError {
         /// What was typed.
         name: String,
     },
+    /// `hybrid:` without two different models.
+    #[error("`{name}` is no hybrid: {why}")]
+    BadHybrid {
+        /// What was typed.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A prefix with nothing behind it.
     #[error("`{name}` names a provider and no model")]
     NoModel {
@@ -180,6 +193,7 @@ impl ResolveError {
             }
             Self::UnknownTag(_) => "toolbench model list".to_owned(),
             Self::NoFile { .. } => "`toolbench model list` shows the models on this machine".to_owned(),
+            Self::BadHybrid { .. } => "for example hybrid:qwen2.5-coder:0.5b+qwen2.5-coder:1.5b; a model with a + in its name needs an alias in toolbench.toml".to_owned(),
             Self::BadHubName { .. } => "for example hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M".to_owned(),
             Self::NoModel { name } => match name.trim_end_matches(':') {
                 "scripted" => "for example scripted:fixtures/replies.yaml".to_owned(),
@@ -219,6 +233,7 @@ async fn resolve_target(
             name: name.to_owned(),
         }),
         (Some("scripted"), path) => scripted(path, inputs),
+        (Some("hybrid"), legs) => hybrid(name, legs),
         (Some("ollama"), tag) => named_ollama(tag, inputs).await,
         (Some("command"), command) => Ok((
             Resolution::Command {
@@ -308,6 +323,27 @@ fn split_provider(name: &str) -> (Option<&str>, &str) {
         Some((head, rest)) if PROVIDERS.contains(&head) => (Some(head), rest),
         _ => (None, name),
     }
+}
+
+/// `hybrid:A+B[+C]`.
+fn hybrid(name: &str, legs: &str) -> Result<(Resolution, String), ResolveError> {
+    let legs: Vec<String> = legs.split('+').map(|leg| leg.trim().to_owned()).collect();
+    let twice = || {
+        let mut seen = legs.iter().enumerate();
+        seen.find(|(index, leg)| legs[..*index].contains(leg))
+    };
+    let why = if legs.iter().any(String::is_empty) || legs.len() < 2 {
+        "it takes two or more models with a + between them".to_owned()
+    } else if let Some((_, leg)) = twice() {
+        format!("it names `{leg}` twice")
+    } else {
+        let sentence = format!("asks {}", legs.join(", then "));
+        return Ok((Resolution::Hybrid { legs }, sentence));
+    };
+    Err(ResolveError::BadHybrid {
+        name: name.to_owned(),
+        why,
+    })
 }
 
 fn scripted(path: &str, inputs: &ResolveInputs<'_>) -> Result<(Resolution, String), ResolveError> {

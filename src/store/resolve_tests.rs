@@ -77,6 +77,7 @@ fn short(resolved: &Resolved) -> String {
             base_url,
         } => format!("{preset} {model} {}", base_url.as_deref().unwrap_or("-")),
         Resolution::Command { command } => format!("command {command}"),
+        Resolution::Hybrid { legs } => format!("hybrid {}", legs.join(" then ")),
         Resolution::NeedsPull { entry } => format!("pull {}", entry.name),
         Resolution::NeedsHub { repo, quant } => {
             format!("hub {repo} {}", quant.as_deref().unwrap_or("-"))
@@ -132,6 +133,10 @@ async fn names_resolve_in_the_stated_order() {
             "mistral mistral-small-latest -",
         ),
         ("command:./serve --fast", "command ./serve --fast"),
+        (
+            "hybrid:smollm2+openai:gpt:x",
+            "hybrid smollm2 then openai:gpt:x",
+        ),
     ] {
         let resolved = setting.resolve(name, Some(&ollama.base)).await.unwrap();
         assert_eq!(short(&resolved), meant, "{name}: {}", resolved.sentence);

@@ -16,6 +16,7 @@ pub mod gbnf;
 pub mod generate;
 pub mod grammar;
 pub mod hash;
+pub mod hybrid;
 pub mod looks;
 pub mod matcher;
 pub mod names;
@@ -43,6 +44,7 @@ pub use generate::{
 };
 pub use grammar::{Grammar, Node};
 pub use hash::{ContentHash, canonical_json};
+pub use hybrid::{FallbackCause, FallbackRules};
 pub use names::did_you_mean;
 pub use outcome::Outcome;
 pub use price::Price;

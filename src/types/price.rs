@@ -7,7 +7,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::generate::Usage;
-use super::trial::TrialRecord;
 
 /// Tokens of a stated price.
 const MILLION: f64 = 1_000_000.0;
@@ -55,17 +54,6 @@ impl Price {
                 u64::from(usage.output_tokens),
             ) + f64::from(cached) * cached_price.unwrap_or(self.input_per_million) / MILLION
         })
-    }
-
-    /// What the replies of a trial cost; `None` as soon as one of them has no amount. Requests
-    /// without a reply are left out: nobody knows what they cost.
-    pub fn of_trial(&self, trial: &TrialRecord) -> Option<f64> {
-        trial
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.reply.is_some())
-            .map(|attempt| self.of_usage(&attempt.usage))
-            .sum()
     }
 }
 

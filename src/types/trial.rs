@@ -10,6 +10,7 @@ use super::cell::{CellKey, Constraint};
 use super::decoded::Reading;
 use super::generate::{GenerateReply, StopReason, Timing, Usage};
 use super::hash::ContentHash;
+use super::hybrid::FallbackCause;
 use super::outcome::Outcome;
 use super::suite::Difficulty;
 use super::tool::ToolCall;
@@ -115,10 +116,14 @@ pub struct AttemptRecord {
     pub round: u32,
     /// Turn of the trial from 0.
     pub turn: u32,
-    /// Attempt of the turn from 1; later ones follow a correction.
+    /// Attempt of the turn from 1; later ones follow a correction. The legs of a hybrid that are
+    /// asked one after another share a number.
     pub attempt: u32,
-    /// Which route answered.
+    /// Which route was asked.
     pub leg: String,
+    /// Why the next leg of a hybrid was asked instead; absent where the attempt stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<FallbackCause>,
     /// Prompt as sent, in the content store.
     pub prompt: ContentHash,
     /// Grammar in force, in the content store.
@@ -224,10 +229,11 @@ pub struct TrialTime {
     pub correction_ms: f64,
     /// In tool hosts.
     pub tool_ms: f64,
-    /// First request to the first schema-valid call, corrections included.
+    /// First request to the first schema-valid call that stands, corrections and passed-over legs
+    /// included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_valid_call_ms: Option<f64>,
-    /// First request to the first generated token.
+    /// First request to the first generated token of a reply that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_first_token_ms: Option<f64>,
 }

@@ -51,7 +51,7 @@ fn models(names: &[&str]) -> Reply {
 }
 
 /// A model that does everything in [`TINY_SUITE`] right, over chat with tools.
-fn right(request: &Request) -> Reply {
+pub fn right(request: &Request) -> Reply {
     if request.path == "/v1/models" {
         return models(&["qwen-7b", "qwen-14b"]);
     }

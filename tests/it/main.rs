@@ -25,6 +25,7 @@ mod engine_live;
 mod engine_process;
 mod faults;
 mod grammar;
+mod hybrid;
 mod interop;
 mod limits;
 mod live_models;

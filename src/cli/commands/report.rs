@@ -100,6 +100,9 @@ fn redact(summary: &mut Summary, redactor: &Redactor) {
     }
     for model in &mut header.models {
         redactor.text(&mut model.resolution);
+        for leg in &mut model.legs {
+            redactor.text(&mut leg.resolution);
+        }
     }
     for excluded in &mut summary.excluded {
         redactor.text(&mut excluded.reason);

@@ -335,13 +335,19 @@ impl Parts<'_> {
             .iter()
             .find(|model| model.name == trial.cell.model)
             .ok_or_else(|| missing("model"))?;
-        let route = self
+        let routes = self
             .header
             .cells
             .iter()
             .find(|cell| cell.id == trial.cell_id)
-            .and_then(|cell| cell.routes.first())
+            .map(|cell| &cell.routes)
+            .filter(|routes| !routes.is_empty())
             .ok_or_else(|| missing("route"))?;
+        let legs = routes
+            .iter()
+            .map(|route| Some((route, &model.leg(&route.leg)?.facts)))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| missing("leg"))?;
         let cell = RescoreCell {
             suite,
             host: self.hosts.get(&suite.suite),
@@ -351,8 +357,8 @@ impl Parts<'_> {
                 .corrections
                 .get(&variant.correction)
                 .ok_or_else(|| missing("correction style"))?,
-            route,
-            facts: &model.facts,
+            legs,
+            fallback: model.fallback.as_ref(),
         };
         Ok(judge_again(&cell, case, trial, &self.content).await)
     }

@@ -10,15 +10,17 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::super::{App, CliError, Status, print, print_json};
+use super::limits::priced;
 use super::models::RunModel;
 use super::suites::RunSuites;
 use crate::config::Settings;
 use crate::plan::estimate::METHOD;
 use crate::plan::{Estimate, Plan, PlannedTrial, estimate};
 use crate::record::{Run, list_runs};
+use crate::runner::ModelPrices;
+use crate::types::CellKey;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::price::amount_in_words;
-use crate::types::{CellKey, Price};
 
 /// Earlier runs that are looked at for times, newest first.
 const RUNS_LOOKED_AT: usize = 30;
@@ -30,7 +32,7 @@ pub(super) struct DryRun<'a> {
     pub(super) plan: &'a Plan,
     pub(super) suites: &'a RunSuites,
     pub(super) models: &'a [RunModel],
-    pub(super) prices: &'a [Option<Price>],
+    pub(super) prices: &'a [ModelPrices],
     pub(super) fingerprint: &'a Fingerprint,
     /// Trials that a resumed run has on record.
     pub(super) done: HashSet<String>,
@@ -92,7 +94,13 @@ impl DryRun<'_> {
                 trials += 1;
             }
             let key = &cell.key;
-            let price = self.prices.get(cell.model).and_then(Option::as_ref);
+            let cost = self.cost(cell.model, &total);
+            // At the worst every leg of a hybrid is asked each time.
+            let each = self
+                .prices
+                .get(cell.model)
+                .map_or(1, ModelPrices::requests_each);
+            total.worst = total.worst.times(each);
             let pace = paces.get(&pace_key(key));
             let attempt_ms = plan.rules.attempt_limit_ms as f64;
             cells.push(Cell {
@@ -103,12 +111,50 @@ impl DryRun<'_> {
                 suite: key.suite.clone(),
                 trials,
                 estimate: total,
-                cost: price.map(|price| amounts(price, &total)),
+                cost,
                 typical_ms: pace.map(|pace| pace * trials as f64),
                 worst_ms: total.worst.requests as f64 * attempt_ms,
             });
         }
         cells
+    }
+
+    /// The cost of a cell: usually the first leg of a hybrid answers, at the worst all are asked.
+    /// Nothing where something that may be asked has no price.
+    fn cost(&self, model: usize, estimate: &Estimate) -> Option<Amounts> {
+        let (model, prices) = (self.models.get(model)?, self.prices.get(model)?);
+        let all = priced(std::slice::from_ref(model), std::slice::from_ref(prices));
+        let free = |model: &RunModel| model.hybrid.is_none() && model.sha256.is_some();
+        if all
+            .iter()
+            .any(|(model, price)| price.is_none() && !free(model))
+        {
+            return None;
+        }
+        let one = prices.known().next()?;
+        if prices.known().any(|price| price.currency != one.currency) {
+            return None;
+        }
+        let usual = all.first().and_then(|(_, price)| *price);
+        let load = &estimate.typical;
+        Some(Amounts {
+            typical: usual.map_or(0.0, |it| it.amount(load.prompt_tokens, load.output_tokens)),
+            worst: prices.at_worst(&estimate.worst),
+            currency: one.currency.clone(),
+            document: one.document.clone(),
+            date: one.date.clone(),
+        })
+    }
+
+    /// How the numbers are made, in words.
+    fn method(&self) -> String {
+        if self.models.iter().any(|model| model.hybrid.is_some()) {
+            format!(
+                "{METHOD}; in a hybrid the first leg usually answers, and at the worst every leg is asked each time"
+            )
+        } else {
+            METHOD.to_owned()
+        }
     }
 
     /// Mean time of a trial in the newest earlier run that has one on this tier, by cell.
@@ -150,7 +196,7 @@ impl DryRun<'_> {
             "at_most": self.plan.looks.is_some(),
             "cells": cells,
             "estimate": {
-                "method": METHOD,
+                "method": self.method(),
                 "typical": total.typical,
                 "worst": total.worst,
                 "cost": sums(cells),
@@ -231,14 +277,14 @@ impl DryRun<'_> {
                 amount_in_words(sum.worst, &sum.currency),
             );
         }
-        out.push_str(&format!("  How: {METHOD}.\n"));
+        out.push_str(&format!("  How: {}.\n", self.method()));
         out.push_str(if typical_ms.is_some() {
             "  Time: typical is the mean of an earlier run of each cell on this machine; worst case is --timeout for every request.\n"
         } else {
             "  Time: – for typical, because not every cell was run on this machine before; worst case is --timeout for every request.\n"
         });
         let mut said: Vec<String> = Vec::new();
-        for (model, price) in self.models.iter().zip(self.prices) {
+        for (model, price) in priced(self.models, self.prices) {
             let line = match price {
                 Some(price) => format!(
                     "  Price of {}: {} in, {} out for a million tokens, cached prompts at full price ({}, {}).\n",
@@ -290,17 +336,6 @@ fn total(cells: &[Cell]) -> Estimate {
         total.add(cell.estimate);
     }
     total
-}
-
-fn amounts(price: &Price, estimate: &Estimate) -> Amounts {
-    let amount = |load: &crate::plan::Load| price.amount(load.prompt_tokens, load.output_tokens);
-    Amounts {
-        typical: amount(&estimate.typical),
-        worst: amount(&estimate.worst),
-        currency: price.currency.clone(),
-        document: price.document.clone(),
-        date: price.date.clone(),
-    }
 }
 
 /// One sum for each currency, of the cells that have a price.

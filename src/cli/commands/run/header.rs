@@ -11,7 +11,7 @@ use crate::plan::{Plan, PlannedCell, route};
 use crate::record::format::{
     CellHeader, ExcludedCell, Header, METRICS_VERSION, ModelHeader, RECORD_VERSION, SCORER_VERSION,
 };
-use crate::runner::Prepared;
+use crate::runner::{ModelPrices, Prepared, PreparedModel};
 use crate::types::fingerprint::Fingerprint;
 use crate::types::violation::TAXONOMY_VERSION;
 use crate::types::{
@@ -20,14 +20,15 @@ use crate::types::{
 
 /// Which cells run, how, and why the others do not.
 pub(super) struct Routing {
-    /// By cell; `None` for excluded ones.
-    pub(super) routes: Vec<Option<Route>>,
+    /// By cell, a route for each leg; `None` for excluded ones.
+    pub(super) routes: Vec<Option<Vec<Route>>>,
     pub(super) excluded: Vec<ExcludedCell>,
 }
 
 impl Routing {
     pub(super) fn of(
         plan: &Plan,
+        models: &[RunModel],
         preference: WirePreference,
         prepared: &Prepared,
         skipped: &[SkippedSuite],
@@ -46,15 +47,13 @@ impl Routing {
             });
         }
         for cell in &plan.cells {
-            let found = cell_route(plan, cell, preference, prepared);
+            let names = models[cell.model].leg_names();
+            let found = cell_routes(plan, cell, &names, preference, prepared);
             if let Err(reason) = &found {
                 // A model that does not fit this machine is a result, not a failure.
-                let too_large = matches!(
-                    &prepared.models[cell.served],
-                    Err(ProviderError::NotEnoughMemory { .. })
-                );
-                let failed = !too_large && prepared.models[cell.served].is_err()
-                    || prepared.hosts[cell.suite].is_err();
+                let usable = prepared.usable(cell.served);
+                let too_large = matches!(usable, Err(ProviderError::NotEnoughMemory { .. }));
+                let failed = !too_large && usable.is_err() || prepared.hosts[cell.suite].is_err();
                 routing.exclude(plan, cell, failed, reason);
             }
             routing.routes.push(found.ok());
@@ -180,16 +179,41 @@ fn refused_setting(
         })
 }
 
-fn cell_route(
+/// A route for each leg; in a hybrid a reason names the leg.
+fn cell_routes(
+    plan: &Plan,
+    cell: &PlannedCell,
+    names: &[&str],
+    preference: WirePreference,
+    prepared: &Prepared,
+) -> Result<Vec<Route>, String> {
+    let legs = prepared.legs(cell.served);
+    let several = legs.len() > 1;
+    prepared.hosts[cell.suite].as_ref().map_err(Clone::clone)?;
+    let mut routes = Vec::new();
+    for (name, leg) in names.iter().zip(legs) {
+        let found = leg
+            .as_ref()
+            .map_err(ToString::to_string)
+            .and_then(|model| leg_route(plan, cell, preference, model));
+        let route = found.map_err(|reason| match several {
+            true => format!("leg `{name}`: {reason}"),
+            false => reason,
+        })?;
+        routes.push(Route {
+            leg: (*name).to_owned(),
+            ..route
+        });
+    }
+    Ok(routes)
+}
+
+fn leg_route(
     plan: &Plan,
     cell: &PlannedCell,
     preference: WirePreference,
-    prepared: &Prepared,
+    model: &PreparedModel,
 ) -> Result<Route, String> {
-    let model = prepared.models[cell.served]
-        .as_ref()
-        .map_err(ToString::to_string)?;
-    prepared.hosts[cell.suite].as_ref().map_err(Clone::clone)?;
     let found = route(
         cell.key.dialect,
         cell.key.constraint,
@@ -227,7 +251,37 @@ pub(super) struct HeaderParts<'a> {
     pub(super) routing: &'a Routing,
     pub(super) fingerprint: &'a Fingerprint,
     /// By model.
-    pub(super) prices: &'a [Option<Price>],
+    pub(super) prices: &'a [ModelPrices],
+}
+
+/// A model with what was learnt of it, and its legs.
+fn model_header(parts: &HeaderParts<'_>, index: usize, model: &RunModel) -> ModelHeader {
+    let served = index * parts.plan.contexts.len();
+    let prices = parts.prices.get(index).cloned().unwrap_or_default();
+    let plain = |model: &RunModel, facts: ModelFacts, price: Option<Price>| ModelHeader {
+        name: model.name.clone(),
+        resolution: model.resolution.clone(),
+        weights_sha256: model.sha256.clone(),
+        facts,
+        price,
+        legs: Vec::new(),
+        fallback: None,
+    };
+    let own = plain(model, parts.prepared.facts(served), prices.own);
+    let Some(hybrid) = &model.hybrid else {
+        return own;
+    };
+    let prepared = parts.prepared.legs(served);
+    let legs = hybrid.legs.iter().zip(prepared).zip(prices.legs);
+    let legs = legs.map(|((leg, prepared), (_, price))| {
+        let facts = prepared.as_ref().map(|model| model.facts.clone());
+        plain(leg, facts.unwrap_or_default(), price)
+    });
+    ModelHeader {
+        legs: legs.collect(),
+        fallback: Some(hybrid.rules.clone()),
+        ..own
+    }
 }
 
 /// The header of a new run.
@@ -238,11 +292,11 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         .iter()
         .enumerate()
         .filter_map(|(index, cell)| {
-            let route = parts.routing.routes[index].clone()?;
+            let routes = parts.routing.routes[index].clone()?;
             Some(CellHeader {
                 key: cell.key.clone(),
                 id: cell.id.clone(),
-                routes: vec![route],
+                routes,
                 cases: plan.suites[cell.suite].cases.len(),
                 trials: plan
                     .trials
@@ -276,15 +330,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
             .models
             .iter()
             .enumerate()
-            .map(|(index, model)| ModelHeader {
-                name: model.name.clone(),
-                resolution: model.resolution.clone(),
-                weights_sha256: model.sha256.clone(),
-                facts: parts.prepared.models[index * plan.contexts.len()]
-                    .as_ref()
-                    .map_or_else(|_| ModelFacts::default(), |model| model.facts.clone()),
-                price: parts.prices.get(index).cloned().flatten(),
-            })
+            .map(|(index, model)| model_header(parts, index, model))
             .collect(),
         planned_trials: cells.iter().map(|cell| cell.trials).sum(),
         cells,

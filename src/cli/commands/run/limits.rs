@@ -11,37 +11,74 @@ use crate::cli::prices;
 use crate::config::{Resolved, Settings};
 use crate::record::format::PrivacyHeader;
 use crate::record::{Private, Redactor, Retain};
-use crate::runner::Limits;
+use crate::runner::{Limits, ModelPrices};
 use crate::types::Price;
 
-/// Prices of the models in order; `None` where a model costs nothing that a table could say.
+/// Prices of the models in order, with those of their legs; none where a model costs nothing that a
+/// table could say.
 pub(super) fn prices(
     app: &App,
     resolved: &Resolved,
     models: &[RunModel],
     resumed: Option<&Resumed>,
-) -> Result<Vec<Option<Price>>, CliError> {
+) -> Result<Vec<ModelPrices>, CliError> {
     if let Some(resumed) = resumed {
         let of_model = |model: &RunModel| {
             let mut headers = resumed.run.header.models.iter();
-            headers
-                .find(|header| header.name == model.name)
-                .and_then(|header| header.price.clone())
+            let header = headers.find(|header| header.name == model.name);
+            let legs = header.into_iter().flat_map(|header| &header.legs);
+            ModelPrices {
+                own: header.and_then(|header| header.price.clone()),
+                legs: legs
+                    .map(|leg| (leg.name.clone(), leg.price.clone()))
+                    .collect(),
+            }
         };
         return Ok(models.iter().map(of_model).collect());
     }
     let table = prices::table(app, resolved)?;
-    Ok(models
-        .iter()
-        .map(|model| prices::of_model(app, &table, &model.name))
-        .collect())
+    let of_name = |name: &str| prices::of_model(app, &table, name);
+    let of_model = |model: &RunModel| match &model.hybrid {
+        None => ModelPrices {
+            own: of_name(&model.name),
+            legs: Vec::new(),
+        },
+        Some(hybrid) => {
+            let legs = hybrid.legs.iter();
+            ModelPrices {
+                own: None,
+                legs: legs
+                    .map(|leg| (leg.name.clone(), of_name(&leg.name)))
+                    .collect(),
+            }
+        }
+    };
+    Ok(models.iter().map(of_model).collect())
+}
+
+/// Each thing that may cost, with its price: models, or the legs of hybrids.
+pub(super) fn priced<'a>(
+    models: &'a [RunModel],
+    prices: &'a [ModelPrices],
+) -> Vec<(&'a RunModel, Option<&'a Price>)> {
+    let mut found = Vec::new();
+    for (model, prices) in models.iter().zip(prices) {
+        match &model.hybrid {
+            None => found.push((model, prices.own.as_ref())),
+            Some(hybrid) => {
+                let legs = hybrid.legs.iter().zip(&prices.legs);
+                found.extend(legs.map(|(leg, (_, price))| (leg, price.as_ref())));
+            }
+        }
+    }
+    found
 }
 
 /// The runner's limits.
 pub(super) fn limits(
     settings: &Settings,
     models: &[RunModel],
-    prices: Vec<Option<Price>>,
+    prices: Vec<ModelPrices>,
 ) -> Result<Limits, CliError> {
     let wanted = &settings.limits;
     if wanted.budget.is_some() {
@@ -59,10 +96,9 @@ pub(super) fn limits(
 }
 
 /// Weights on this machine cost nothing by the token; every other model needs its price.
-fn check_budget(models: &[RunModel], prices: &[Option<Price>]) -> Result<(), CliError> {
-    let unpriced = models
-        .iter()
-        .zip(prices)
+fn check_budget(models: &[RunModel], prices: &[ModelPrices]) -> Result<(), CliError> {
+    let unpriced = priced(models, prices)
+        .into_iter()
         .find(|(model, price)| price.is_none() && model.sha256.is_none());
     if let Some((model, _)) = unpriced {
         return Err(CliError::usage(format!(
@@ -76,7 +112,7 @@ fn check_budget(models: &[RunModel], prices: &[Option<Price>]) -> Result<(), Cli
     }
     let mut currencies: Vec<&str> = prices
         .iter()
-        .flatten()
+        .flat_map(ModelPrices::known)
         .map(|price| price.currency.as_str())
         .collect();
     currencies.sort_unstable();

@@ -19,7 +19,7 @@ use crate::types::Route;
 pub(super) struct Looking<'a> {
     pub(super) plan: &'a Plan,
     pub(super) prepared: &'a Prepared,
-    pub(super) routes: &'a [Option<Route>],
+    pub(super) routes: &'a [Option<Vec<Route>>],
     pub(super) ports: &'a Ports,
     pub(super) directory: &'a Path,
     pub(super) cancel: &'a Cancel,

@@ -3,6 +3,7 @@
 
 mod dry;
 mod header;
+mod hybrid;
 mod limits;
 mod looks;
 mod models;
@@ -31,12 +32,13 @@ use crate::record::format::{Execution, Header, SCORER_VERSION};
 use crate::record::privacy::PrivateSink;
 use crate::record::{Private, Run, RunWriter};
 use crate::runner::{
-    CorrectionStyle, Limits, Meter, Ports, RunError, execute, prepare, probe_cells,
+    CorrectionStyle, Hybrid, Limits, Meter, ModelPrices, Ports, RunError, execute, prepare,
+    probe_cells,
 };
 use crate::types::fingerprint::Fingerprint;
 use crate::types::probe::{ProbeSet, ProbeVerdict};
 use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{ContentHash, DialectName, Price, ProviderError};
+use crate::types::{ContentHash, DialectName, ProviderError};
 use header::{HeaderParts, Routing};
 use models::RunModel;
 use resume::Resumed;
@@ -135,7 +137,7 @@ struct RunParts<'a> {
     models: &'a [RunModel],
     suites: &'a RunSuites,
     fingerprint: &'a Fingerprint,
-    prices: &'a [Option<Price>],
+    prices: &'a [ModelPrices],
     private: &'a Private,
     resumed: Option<&'a Resumed>,
 }
@@ -152,6 +154,7 @@ impl RunParts<'_> {
         }
         let mut routing = Routing::of(
             self.plan,
+            self.models,
             self.settings.wire,
             &prepared,
             &self.suites.skipped,
@@ -236,15 +239,19 @@ impl RunParts<'_> {
         prepared: &crate::runner::Prepared,
         routing: &Routing,
     ) -> Result<(), CliError> {
-        if let Some((index, error)) = prepared
-            .models
-            .iter()
-            .enumerate()
-            .find_map(|(index, model)| Some((index, model.as_ref().err()?)))
-            && prepared.models.iter().all(Result::is_err)
+        let served = || 0..prepared.models.len();
+        if let Some((index, leg, error)) = served().find_map(|index| {
+            let legs = prepared.legs(index).into_iter().enumerate();
+            let mut failed = legs.filter_map(|(leg, model)| Some((leg, model.as_ref().err()?)));
+            failed.next().map(|(leg, error)| (index, leg, error))
+        }) && served().all(|index| prepared.usable(index).is_err())
         {
             // By served index: a model stands there once for each context.
-            let name = &self.models[index / self.plan.contexts.len().max(1)].name;
+            let model = &self.models[index / self.plan.contexts.len().max(1)];
+            let name = match &model.hybrid {
+                Some(hybrid) => &hybrid.legs[leg].name,
+                None => &model.name,
+            };
             let error = match error {
                 ProviderError::NotEnoughMemory { .. } => {
                     return Err(CliError::usage(format!("model `{name}` does not fit: {error}"))
@@ -494,6 +501,7 @@ fn ports(
             .iter()
             .flat_map(|model| model.providers.clone())
             .collect(),
+        hybrids: hybrids(models),
         envelopes,
         hosts: suites.hosts.clone(),
         distractors: suites.distractors.clone(),
@@ -507,12 +515,36 @@ fn ports(
     }
 }
 
+/// What hybrids fall back to, by served index.
+fn hybrids(models: &[RunModel]) -> BTreeMap<usize, Hybrid> {
+    let mut hybrids = BTreeMap::new();
+    let mut served = 0;
+    for model in models {
+        for context in 0..model.providers.len() {
+            if let Some(hybrid) = &model.hybrid
+                && let Some((first, further)) = hybrid.legs.split_first()
+            {
+                let further = further.iter();
+                let further = further.map(|leg| (leg.name.clone(), leg.providers[context].clone()));
+                let hybrid = Hybrid {
+                    first: first.name.clone(),
+                    further: further.collect(),
+                    rules: hybrid.rules.clone(),
+                };
+                hybrids.insert(served, hybrid);
+            }
+            served += 1;
+        }
+    }
+    hybrids
+}
+
 /// Ends every server and engine.
 async fn close(ports: &Ports) {
     for host in &ports.hosts {
         host.close().await;
     }
-    for provider in &ports.providers {
+    for provider in ports.all_providers() {
         provider.close().await;
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{App, CliError, Status};
+use super::hybrid::{HybridModel, hybrid};
 use super::served;
 use crate::cli::store_access::{LOCAL_LIMIT, Store, block_on, pull_error};
 use crate::config::{ModelAlias, Resolved, Settings};
@@ -27,8 +28,10 @@ pub(super) struct RunModel {
     pub(super) sha256: Option<String>,
     /// Another machine serves it.
     pub(super) remote: bool,
-    /// Serve it, one for each context of the variants.
+    /// Serve it, one for each context of the variants; of a hybrid its first leg.
     pub(super) providers: Vec<Arc<dyn Provider>>,
+    /// Its legs, where it is a hybrid.
+    pub(super) hybrid: Option<HybridModel>,
 }
 
 /// Resolves every name in order; prints how.
@@ -60,7 +63,14 @@ pub(super) fn resolve(
                     .hint(error.hint())
             })?;
             app.ui.say(&format!("model {}", found.sentence));
-            models.push(model(app, settings, &store, found, dry_run).await?);
+            let legs = match &found.resolution {
+                Resolution::Hybrid { legs } => Some(legs.clone()),
+                _ => None,
+            };
+            models.push(match legs {
+                Some(legs) => hybrid(app, settings, &store, &inputs, found, &legs, dry_run).await?,
+                None => model(app, settings, &store, found, dry_run).await?,
+            });
         }
         Ok(models)
     })?
@@ -95,13 +105,21 @@ pub(super) fn aliases(app: &App) -> impl Iterator<Item = (&String, &ModelAlias)>
     app.user.models.iter().chain(&app.project.models)
 }
 
-async fn model(
+pub(super) async fn model(
     app: &App,
     settings: &Settings,
     store: &Store,
     found: crate::store::Resolved,
     dry_run: bool,
 ) -> Result<RunModel, CliError> {
+    if alias(app, &found.name).is_some_and(ModelAlias::is_of_a_hybrid) {
+        return Err(CliError::usage(format!(
+            "model `{}` says when to fall back, and its source is one model: {}",
+            found.name, found.sentence
+        ))
+        .kind("model", Status::Usage)
+        .hint("name what to fall back to: source = \"hybrid:MODEL+OTHER\""));
+    }
     let served = matches!(found.resolution, Resolution::Served { .. });
     if !served && alias(app, &found.name).is_some_and(ModelAlias::is_of_a_server) {
         return Err(CliError::usage(format!(
@@ -167,6 +185,11 @@ async fn model(
             )
             .await
         }
+        Resolution::Hybrid { .. } => Err(CliError::usage(format!(
+            "`{}` is a hybrid, which cannot stand here",
+            found.name
+        ))
+        .kind("model", Status::Usage)),
         Resolution::Command { .. } => Err(CliError::usage(format!(
             "this version of toolbench does not drive commands: `{}`",
             found.name
@@ -230,6 +253,7 @@ fn scripted(
         identity: ContentHash::of_bytes(&text).0,
         sha256: None,
         remote: false,
+        hybrid: None,
         providers: contexts(&settings.variants)
             .iter()
             .map(|_| Arc::clone(&provider))
@@ -261,6 +285,7 @@ fn local(
         identity: sha256.clone(),
         sha256: Some(sha256),
         remote: false,
+        hybrid: None,
     })
 }
 

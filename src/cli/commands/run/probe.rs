@@ -38,7 +38,10 @@ pub(in crate::cli) fn probe(app: &App, args: &RunArgs) -> Result<Status, CliErro
     }
     let resolved = app.resolve(&args.settings)?;
     let settings = app.settings(&resolved)?;
-    let resolved_models = models::resolve(app, &resolved, &settings, &args.models, false)?;
+    let resolved_models: Vec<_> = models::resolve(app, &resolved, &settings, &args.models, false)?
+        .into_iter()
+        .flat_map(models::RunModel::into_legs)
+        .collect();
     let ports = super::ports(
         &settings,
         &resolved_models,

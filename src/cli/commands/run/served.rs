@@ -69,6 +69,7 @@ pub(super) async fn model(
         sha256: None,
         remote,
         providers,
+        hybrid: None,
     })
 }
 
