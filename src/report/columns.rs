@@ -88,7 +88,7 @@ columns! {
     "leg_success" ["leg success %"] "% of cases": "Successful / scored trials whose last reply is the leg's; mean over cases, with the interval of success. The trials of a later leg are those in which the earlier ones failed: its rate says nothing of the model alone.";
     "leg_requests" ["requests", "re-quests"] "requests": "Requests to the leg in all trials, superseded ones not counted; with or without a reply.";
     "passed_over" ["passed over inf/inv/lat"] "requests": "Requests after which the next leg was asked: infrastructure failed / the reply was invalid / the latency budget passed.";
-    "leg_tokens" ["in+out tokens"] "tokens": "Prompt + generated tokens of the leg's replies, those that were passed over too.";
+    "leg_tokens" ["tokens"] "tokens": "Prompt + generated tokens of the leg's replies, those that were passed over too; a dash where its prompts are not reported.";
     "leg_cost" [] "": "What the leg's replies cost, those that were passed over too; a dash without a price, without a reply, or where a reply reports no tokens.";
     "noisy_trials" ["noisy"] "trials": "Scored trials measured while the machine was busy with something else.";
     "superseded_trials" ["superseded"] "trials": "Earlier lines of trials that a resume ran again; both are kept, the latest counts.";

@@ -1,73 +1,68 @@
 //! The table of a hybrid's legs, shared by terminal and Markdown.
 //!
-//! Data in: rows. Data out: a table, a line for each leg, or nothing where no row has legs.
-//! Invariants: the row's own labels stand on its first line alone.
+//! Data in: rows. Data out: a table, for each hybrid its own line and one for each leg, or nothing
+//! where no row has legs. Invariants: labels stand on the hybrid's line, numbers on those of its legs.
 
-use super::tables::{Table, label, labels, number};
+use super::tables::{Table, labels, number};
 use super::text::{DASH, percent, percent_with_interval};
 use crate::metrics::Row;
 use crate::metrics::legs::LegUse;
 use crate::types::price::amount_in_words;
 
+/// Headings of the numbers.
+const HEADINGS: [&str; 7] = [
+    "turns\n%",
+    "ended\n%",
+    "leg success %\n[95 % interval]",
+    "re-\nquests",
+    "passed over\ninf/inv/lat",
+    "tokens",
+    "leg cost",
+];
+
 /// What each leg was asked and answered.
 pub(super) fn legs(rows: &[Row]) -> Option<Table> {
-    let hybrids: Vec<Row> = rows
-        .iter()
-        .filter(|it| !it.legs.is_empty())
-        .cloned()
-        .collect();
+    let hybrids = rows.iter().filter(|row| !row.legs.is_empty());
+    let hybrids: Vec<Row> = hybrids.cloned().collect();
     if hybrids.is_empty() {
         return None;
     }
     let labels = labels(&hybrids);
-    let mut lines = Vec::new();
+    let mut lines: Vec<Vec<String>> = Vec::new();
     for row in &hybrids {
-        for (index, leg) in row.legs.iter().enumerate() {
-            let own = labels.iter().map(|(_, value)| match index {
-                0 => value(row),
-                _ => String::new(),
-            });
-            lines.push(own.chain(cells(leg)).collect());
+        let own = labels.iter().map(|(_, value)| value(row));
+        lines.push(own.chain(HEADINGS.map(|_| String::new())).collect());
+        for leg in &row.legs {
+            let mut line = vec![format!("· {}", leg.leg)];
+            line.resize(labels.len(), String::new());
+            line.extend(cells(leg));
+            lines.push(line);
         }
     }
-    let mut columns: Vec<_> = labels.into_iter().map(|(column, _)| column).collect();
-    columns.push(label("leg", 1, true));
-    columns.extend(
-        [
-            "turns\n%",
-            "ended\n%",
-            "leg success %\n[95 % interval]",
-            "re-\nquests",
-            "passed over\ninf/inv/lat",
-            "in+out\ntokens",
-            "leg cost",
-        ]
-        .map(number),
-    );
+    let columns = labels.into_iter().map(|(column, _)| column);
     Some(Table {
         title: "Legs of hybrids",
-        columns,
+        columns: columns.chain(HEADINGS.map(number)).collect(),
         rows: lines,
     })
 }
 
-fn cells(leg: &LegUse) -> [String; 8] {
+fn cells(leg: &LegUse) -> [String; 7] {
     let passed = &leg.passed_over;
-    let cost = leg.cost.as_ref();
-    let reported = leg.prompt_tokens > 0 || leg.output_tokens > 0;
+    let tokens = leg.prompt_tokens + leg.output_tokens;
     [
-        leg.leg.clone(),
         percent(leg.turns.rate),
         percent(leg.ended.rate),
         percent_with_interval(&leg.success),
         leg.attempts.to_string(),
         format!("{}/{}/{}", passed.infra, passed.invalid, passed.latency),
-        if reported {
-            format!("{}+{}", leg.prompt_tokens, leg.output_tokens)
+        // A prompt without tokens is one whose tokens nobody reported.
+        if leg.prompt_tokens > 0 {
+            tokens.to_string()
         } else {
             DASH.to_owned()
         },
-        cost.map_or_else(
+        leg.cost.as_ref().map_or_else(
             || DASH.to_owned(),
             |cost| amount_in_words(cost.amount, &cost.currency),
         ),
