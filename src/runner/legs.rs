@@ -96,6 +96,7 @@ impl Prepared {
             reported_name: names.join(" + "),
             context_tokens: legs.iter().map(|leg| leg.context_tokens).min().unwrap_or(0),
             deterministic_when_greedy: legs.iter().all(|leg| leg.deterministic_when_greedy),
+            remote: legs.iter().all(|leg| leg.remote),
             ..ModelFacts::default()
         }
     }

@@ -268,10 +268,10 @@ fn when_the_last_leg_is_invalid_too_a_correction_follows() {
     assert_eq!(trial["attempts"][0].get("correction"), None);
     assert!(trial["attempts"][1]["correction"].is_string());
     // After the correction both legs see the last leg's reply, and nothing of the first one's.
-    let content = json_lines(&context.only_run().join("content.jsonl"));
+    let stored = json_lines(&context.only_run().join("content.jsonl"));
     let prompt = |attempt: usize| {
         let hash = &trial["attempts"][attempt]["prompt"];
-        let line = content.iter().find(|line| line["hash"] == *hash).unwrap();
+        let line = stored.iter().find(|line| line["hash"] == *hash).unwrap();
         line["value"].as_str().unwrap().to_owned()
     };
     for attempt in [2, 3] {

@@ -196,9 +196,12 @@ fn cell_routes(
             .as_ref()
             .map_err(ToString::to_string)
             .and_then(|model| leg_route(plan, cell, preference, model));
-        let route = found.map_err(|reason| match several {
-            true => format!("leg `{name}`: {reason}"),
-            false => reason,
+        let route = found.map_err(|reason| {
+            if several {
+                format!("leg `{name}`: {reason}")
+            } else {
+                reason
+            }
         })?;
         routes.push(Route {
             leg: (*name).to_owned(),
