@@ -37,3 +37,9 @@ pub fn now_rfc3339() -> String {
 pub fn now_compact() -> String {
     jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
 }
+
+/// Seconds since a stamp; `None` where it is no RFC 3339 stamp. Negative for a moment to come.
+pub fn seconds_since(stamp: &str) -> Option<f64> {
+    let then: jiff::Timestamp = stamp.parse().ok()?;
+    Some(jiff::Timestamp::now().duration_since(then).as_secs_f64())
+}

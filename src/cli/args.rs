@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::SettingFlags;
+use super::runs_args::RunsCommand;
 use super::score_args::{ImportCommand, ScoreArgs};
 
 /// Measures how reliably language models call tools.
@@ -48,8 +49,20 @@ pub(super) enum Command {
         after_help = "Examples:\n  toolbench run smollm2 --suite weather --tag easy\n  toolbench run ./model.gguf --dialect native --context 8192\n  toolbench run --resume latest"
     )]
     Run(RunArgs),
+    /// Try out what a model's server does with a request: truncation, constraint, tool choice,
+    /// streaming, parser, determinism, prompt cache
+    #[command(
+        after_help = "`run` and `compare` do the same before the first trial of a served model.\n\nExamples:\n  toolbench probe llama-server:qwen@http://127.0.0.1:8080\n  toolbench probe ollama:llama3.2 --dialect native --constraint off --format json"
+    )]
+    Probe(RunArgs),
     /// Print the tables of a stored run again, in any format
+    #[command(
+        after_help = "Examples:\n  toolbench report latest --by category\n  toolbench report latest --format jsonl --retain calls --redact 'sk-[A-Za-z0-9]+'"
+    )]
     Report(ReportArgs),
+    /// List, show and remove stored runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Judge a stored run again, by the rules (or the corrected suite) of now, into a new record
     #[command(
         after_help = "No model is asked. Trials that would have gone another way under today's rules are left out and counted.\n\nExamples:\n  toolbench rescore latest\n  toolbench rescore latest --suite ./corrected.yaml"
@@ -57,7 +70,7 @@ pub(super) enum Command {
     Rescore(RescoreArgs),
     /// Judge recorded outputs without a model: against a suite, or against tools alone
     #[command(
-        after_help = "A line of the calls file: {\"id\": \"case-1\", \"calls\": [{\"name\": \"get_time\", \"arguments\": {\"zone\": \"UTC\"}}]}\nor {\"id\": …, \"output\": \"raw text\"} with --decode, or a line of a BFCL result file. Verdicts go to standard output, totals to standard error.\n\nExamples:\n  toolbench score --suite weather --calls calls.jsonl\n  toolbench score --suite bfcl.json --calls BFCL_v4_multiple_result.json --rules bfcl\n  toolbench score --tools tools.json --calls log.jsonl --format json"
+        after_help = "A line of the calls file: {\"id\": \"case-1\", \"calls\": [{\"name\": \"get_time\", \"arguments\": {\"zone\": \"UTC\"}}]}\nor {\"id\": …, \"output\": \"raw text\"} with --decode, or a line of a BFCL result file;\nor a whole result file of promptfoo or Inspect (suites/SCORING.md). Verdicts go to standard output, totals to standard error.\n\nExamples:\n  toolbench score --suite weather --calls calls.jsonl\n  toolbench score --suite bfcl.json --calls BFCL_v4_multiple_result.json --rules bfcl\n  toolbench score --suite weather --calls results.json        # promptfoo eval --output results.json\n  toolbench score --suite weather --calls logs/run.eval       # inspect eval\n  toolbench score --tools tools.json --calls log.jsonl --format json"
     )]
     Score(ScoreArgs),
     /// Make a suite of another benchmark's data (also `suite import`)
@@ -151,6 +164,12 @@ pub(super) struct ReportArgs {
     /// Folder of runs
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<String>,
+    /// What is exported of each trial: full, calls or none (as `--retain` of `run`)
+    #[arg(long, value_name = "WHAT")]
+    pub(super) retain: Option<String>,
+    /// Regular expression whose matches are blotted out of the export; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) redact: Vec<String>,
     /// The summary without any clock reading, for comparing two runs byte by byte
     #[arg(long)]
     pub(super) canonical: bool,

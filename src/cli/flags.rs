@@ -26,7 +26,9 @@ impl Args for SettingFlags {
                 .help_heading(key.heading);
             let arg = match key.kind {
                 Kind::Switch => arg.action(ArgAction::SetTrue),
-                Kind::List => arg.action(ArgAction::Append).value_name(key.value_name),
+                Kind::List | Kind::Texts => {
+                    arg.action(ArgAction::Append).value_name(key.value_name)
+                }
                 _ => arg.action(ArgAction::Set).value_name(key.value_name),
             };
             command.arg(arg)

@@ -11,6 +11,8 @@ mod env;
 mod error;
 pub mod exit_code;
 mod flags;
+mod prices;
+mod runs_args;
 mod score_args;
 mod servers;
 mod store_access;

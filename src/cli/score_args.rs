@@ -19,9 +19,14 @@ pub(super) struct ScoreArgs {
     /// chat-completion request, or a suite. Prints parse, unknown-tool and schema rates
     #[arg(long, value_name = "FILE")]
     pub(super) tools: Option<String>,
-    /// Recorded outputs, one JSON object per line; `-` for standard input
+    /// Recorded outputs, one JSON object per line, or a result file of promptfoo (`results.json`,
+    /// `results.jsonl`) or Inspect (`.eval`, `.json`), which is recognised by itself; `-` for
+    /// standard input
     #[arg(long, value_name = "FILE")]
     pub(super) calls: PathBuf,
+    /// Of a promptfoo or Inspect file with several, the outputs of this provider or model only
+    #[arg(long, value_name = "NAME")]
+    pub(super) provider: Option<String>,
     /// Whose rules
     #[arg(long, value_enum, default_value = "strict", conflicts_with = "tools")]
     pub(super) rules: RulesName,

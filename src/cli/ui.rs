@@ -266,6 +266,21 @@ impl EventSink for RunProgress {
                 let ui = self.ui.clone();
                 self.bar.suspend(|| ui.say(&format!("note: {message}")));
             }
+            Event::EndedEarly { end } => {
+                let what = end.cell.as_ref().map_or_else(
+                    || "the run".to_owned(),
+                    |cell| {
+                        format!(
+                            "{} · {} · {} · {}",
+                            cell.model, cell.dialect, cell.constraint, cell.suite
+                        )
+                    },
+                );
+                let left = end.trials_left;
+                let line = format!("{what} ends with {left} trials left: {}", end.reason);
+                let ui = self.ui.clone();
+                self.bar.suspend(|| ui.say(&line));
+            }
             Event::CellFinished { .. } | Event::RunFinished { .. } => self.finish_cell(),
             _ => {}
         }

@@ -24,6 +24,51 @@ pub struct ConfigFile {
     pub models: BTreeMap<String, ModelAlias>,
     /// Variants: only what they change.
     pub variants: BTreeMap<String, VariantPatch>,
+    /// Prices of models, by the name that the command line takes.
+    pub prices: BTreeMap<String, PriceRow>,
+}
+
+/// A price of one's own.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PriceRow {
+    /// A million prompt tokens.
+    pub input: f64,
+    /// A million prompt tokens from the server's cache.
+    #[serde(default)]
+    pub cached_input: Option<f64>,
+    /// A million generated tokens.
+    pub output: f64,
+    /// Currency; `USD` without it.
+    #[serde(default)]
+    pub currency: Option<String>,
+    /// Longest prompt that the price holds for.
+    #[serde(default)]
+    pub most_prompt_tokens: Option<u32>,
+    /// Where it stands; this file without it.
+    #[serde(default)]
+    pub document: Option<String>,
+    /// The day on which it stood there.
+    #[serde(default)]
+    pub date: Option<String>,
+}
+
+impl PriceRow {
+    fn check(&self, name: &str, origin: &str) -> Result<(), ConfigError> {
+        let amounts = [Some(self.input), self.cached_input, Some(self.output)];
+        if amounts
+            .into_iter()
+            .flatten()
+            .all(|amount| amount.is_finite() && amount >= 0.0)
+        {
+            return Ok(());
+        }
+        Err(ConfigError {
+            message: format!("the price of `{name}` is not a number from 0"),
+            origin: Some(origin.to_owned()),
+            hint: None,
+        })
+    }
 }
 
 /// A model under a name of one's own.
@@ -143,7 +188,7 @@ fn set<T>(target: &mut T, value: Option<T>) {
     }
 }
 
-const TABLES: [&str; 3] = ["models", "variants", "profiles"];
+const TABLES: [&str; 4] = ["models", "variants", "prices", "profiles"];
 
 /// Reads a file's text; `label` is its path as shown.
 pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
@@ -175,6 +220,12 @@ pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
                 }
             }
             "variants" => file.variants = typed(table(value), &at)?,
+            "prices" => {
+                file.prices = typed(table(value), &at)?;
+                for (model, price) in &file.prices {
+                    price.check(model, &at)?;
+                }
+            }
             "profiles" => {
                 let profiles: BTreeMap<String, BTreeMap<String, Value>> = typed(table(value), &at)?;
                 for (profile, values) in profiles {

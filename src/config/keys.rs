@@ -5,6 +5,8 @@
 pub enum Kind {
     /// Several values, by comma or repetition.
     List,
+    /// Several texts by repetition; a comma is part of one.
+    Texts,
     /// One text.
     Text,
     /// A whole number from 0.
@@ -172,6 +174,14 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         HOW,
+        "probes",
+        Kind::Text,
+        Some("auto"),
+        "WHICH",
+        "Try models out before the first trial (truncation, constraint, tool choice, streaming, parser): auto (served models), on, off",
+    ),
+    new(
+        HOW,
         "tool-choice",
         Kind::Text,
         Some("auto"),
@@ -316,6 +326,62 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         LIMITS,
+        "limit-time",
+        Kind::Number,
+        None,
+        "SECONDS",
+        "Start no further trial that could end after this time; the run can be resumed",
+    ),
+    new(
+        LIMITS,
+        "limit-tokens",
+        Kind::Count,
+        None,
+        "N",
+        "Start no further trial that could take the run past N tokens, at the worst",
+    ),
+    new(
+        LIMITS,
+        "limit-requests",
+        Kind::Count,
+        None,
+        "N",
+        "Start no further trial that could take the run past N requests, at the worst",
+    ),
+    new(
+        LIMITS,
+        "budget",
+        Kind::Number,
+        None,
+        "AMOUNT",
+        "Start no further trial that could take the run past this amount of money, at the worst",
+    ),
+    new(
+        LIMITS,
+        "fail-fast",
+        Kind::Switch,
+        None,
+        "",
+        "End the run at the first failed trial; it can be resumed",
+    ),
+    new(
+        LIMITS,
+        "max-fail",
+        Kind::Count,
+        Some("0"),
+        "N",
+        "End the run when N trials have failed; 0 runs all",
+    ),
+    new(
+        LIMITS,
+        "max-infra",
+        Kind::Count,
+        Some("10"),
+        "N",
+        "End a cell after N infrastructure failures in a row; 0 runs all",
+    ),
+    new(
+        LIMITS,
         "concurrency",
         Kind::Count,
         Some("1"),
@@ -417,6 +483,22 @@ pub const KEYS: &[Key] = &[
         Some("terminal"),
         "FORMAT",
         "terminal, json, jsonl (the trials), csv or markdown",
+    ),
+    new(
+        OUTPUT,
+        "retain",
+        Kind::Text,
+        Some("full"),
+        "WHAT",
+        "What is recorded: full; calls (no prompts, replies, results); none (verdicts, times, hashes)",
+    ),
+    new(
+        OUTPUT,
+        "redact",
+        Kind::Texts,
+        None,
+        "PATTERN",
+        "Regular expression whose matches are blotted out before anything is recorded; repeatable",
     ),
     new(
         OUTPUT,

@@ -64,7 +64,7 @@ impl Layer {
             {
                 return wrong("true or false");
             }
-            Kind::List if values.is_empty() => {
+            Kind::List | Kind::Texts if values.is_empty() => {
                 return fail(format!("setting `{name}` is an empty list"), None);
             }
             _ => {}

@@ -11,10 +11,10 @@ mod keys;
 mod layers;
 mod settings;
 
-pub use file::{ConfigFile, ModelAlias, parse_file};
+pub use file::{ConfigFile, ModelAlias, PriceRow, parse_file};
 pub use keys::{KEYS, Key, Kind, key};
 pub use layers::{Layer, Resolved, resolve};
-pub use settings::Settings;
+pub use settings::{Probes, RunLimits, Settings};
 
 /// A setting or a configuration file is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

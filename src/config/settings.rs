@@ -12,6 +12,30 @@ use crate::types::{
     Constraint, DialectName, Sampling, TrialRules, Variant, WirePreference, did_you_mean,
 };
 
+/// Which models are probed before a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probes {
+    /// Served ones; what the linked engine does is known.
+    Auto,
+    /// All.
+    On,
+    /// None.
+    Off,
+}
+
+impl FromStr for Probes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            other => Err(format!("`{other}` is not one of auto, on, off")),
+        }
+    }
+}
+
 /// Everything a run needs to know beside its models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -41,6 +65,8 @@ pub struct Settings {
     pub constraints: Vec<Constraint>,
     /// Which wire served models are asked over.
     pub wire: WirePreference,
+    /// Which models are tried out first.
+    pub probes: Probes,
     /// Variants, at least one.
     pub variants: Vec<Variant>,
     /// Rules of every trial.
@@ -71,6 +97,58 @@ pub struct Settings {
     pub margin_points: f64,
     /// Output format.
     pub format: String,
+    /// What the run may take.
+    pub limits: RunLimits,
+    /// What is recorded: `full`, `calls` or `none`.
+    pub retain: String,
+    /// Patterns whose matches are not recorded.
+    pub redact: Vec<String>,
+}
+
+/// What a run may take; what is absent is not limited.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunLimits {
+    /// See `--limit-time`.
+    pub time_ms: Option<f64>,
+    /// See `--limit-tokens`.
+    pub tokens: Option<u64>,
+    /// See `--limit-requests`.
+    pub requests: Option<u64>,
+    /// See `--budget`.
+    pub budget: Option<f64>,
+    /// See `--fail-fast` and `--max-fail`.
+    pub failures: Option<usize>,
+    /// See `--max-infra`.
+    pub infra_in_a_row: Option<usize>,
+}
+
+impl RunLimits {
+    fn from_resolved(resolved: &Resolved) -> Result<Self, ConfigError> {
+        for name in ["limit-time", "limit-tokens", "limit-requests", "budget"] {
+            if resolved.number(name) == Some(0.0) {
+                let message = format!("`{name}` must be more than 0");
+                return Err(wrong(resolved, name, message));
+            }
+        }
+        let most = |name| {
+            let found = resolved.count(name).filter(|most| *most > 0);
+            found.map(|most| most as usize)
+        };
+        Ok(Self {
+            time_ms: resolved
+                .number("limit-time")
+                .map(|seconds| seconds * 1000.0),
+            tokens: resolved.count("limit-tokens"),
+            requests: resolved.count("limit-requests"),
+            budget: resolved.number("budget"),
+            failures: if resolved.switch("fail-fast") {
+                Some(1)
+            } else {
+                most("max-fail")
+            },
+            infra_in_a_row: most("max-infra"),
+        })
+    }
 }
 
 impl Settings {
@@ -121,6 +199,7 @@ impl Settings {
             dialects: parsed_list(resolved, "dialect")?,
             constraints: parsed_list(resolved, "constraint")?,
             wire: parsed(resolved, "wire")?,
+            probes: parsed(resolved, "probes")?,
             variants: named_variants(resolved, variants, &base)?,
             rules: TrialRules {
                 tool_choice: parsed(resolved, "tool-choice")?,
@@ -148,6 +227,9 @@ impl Settings {
                 &["terminal", "json", "jsonl", "csv", "markdown"],
             )?
             .unwrap_or_default(),
+            limits: RunLimits::from_resolved(resolved)?,
+            retain: one_of(resolved, "retain", &["full", "calls", "none"])?.unwrap_or_default(),
+            redact: resolved.list("redact"),
         };
         settings.check(resolved)?;
         Ok(settings)

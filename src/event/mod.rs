@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::types::{CellKey, ContentHash, GenerateReply, ModelFacts, TrialRecord};
+use crate::types::{CellKey, ContentHash, EarlyEnd, GenerateReply, ModelFacts, TrialRecord};
 
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +66,11 @@ pub enum Event {
     CellFinished {
         /// The cell.
         cell: CellKey,
+    },
+    /// The run or a cell ends with trials left.
+    EndedEarly {
+        /// What ended, by what, and why.
+        end: EarlyEnd,
     },
     /// Something a person should know.
     Notice {

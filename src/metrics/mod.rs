@@ -10,6 +10,7 @@ pub mod bootstrap;
 mod canonical;
 pub mod compare;
 pub mod corrections;
+pub mod cost;
 pub mod expected;
 pub mod grammar;
 pub mod interval;
@@ -43,9 +44,11 @@ use compare::Contender;
 use rows::{Latest, groups, latest, row};
 use sequential::{Levels, Reached, Sequential};
 use summary::{
-    ESTIMAND, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA, SettingInForce,
+    ESTIMAND, EndedEarly, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA,
+    SettingInForce,
 };
 
+use crate::record::Run;
 use crate::record::format::{Header, METRICS_VERSION, ModelHeader};
 use crate::types::{Code, TrialRecord};
 
@@ -60,7 +63,15 @@ pub struct SummaryOptions {
     pub objective_ms: Option<f64>,
 }
 
-/// Everything reports show, from what a run directory holds. `trials` in file order.
+/// Everything reports show of a stored run.
+pub fn summarise_run(run: &Run, options: &SummaryOptions) -> Summary {
+    let mut summary = summarise(&run.header, &run.trials, options);
+    let ended = run.ended_early();
+    summary.ended_early = ended.into_iter().map(EndedEarly::from).collect();
+    summary
+}
+
+/// The same from its parts, without what ended it early. `trials` in file order.
 pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptions) -> Summary {
     let margin_points = options.margin_points.unwrap_or(header.margin_points);
     let objective_ms = options.objective_ms.or_else(|| own_objective_ms(header));
@@ -86,13 +97,17 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
     let sequential = sequential::sequential(header, &latest, &comparisons);
     Summary {
         schema: SUMMARY_SCHEMA.to_owned(),
-        header: run_header(header, &latest, &whole, margin_points, sequential),
+        header: RunHeader {
+            cost: cost::run_cost(header, trials),
+            ..run_header(header, &latest, &whole, margin_points, sequential)
+        },
         by: options.by,
         cells: rows_by(Some(SplitBy::Suite)),
         comparisons: comparisons.clone(),
         rankings: ranking::rankings(&whole, &comparisons),
         sensitivity: sensitivity::sensitivities(&contenders),
         excluded: excluded(header),
+        ended_early: Vec::new(),
         advice: advice::advice(&whole, &comparisons),
         failures: failures(&latest),
         estimand: ESTIMAND.to_owned(),
@@ -152,6 +167,7 @@ fn run_header(
             .iter()
             .map(|model| model_summary(model, latest))
             .collect(),
+        probes: header.probes.clone(),
         machine: machine(header),
         margin_points,
         shard: header.shard.map(|(index, of)| format!("{index}/{of}")),
@@ -162,6 +178,7 @@ fn run_header(
         trials: latest.trials.len(),
         superseded_trials: latest.superseded.values().sum(),
         noisy_trials: latest.trials.iter().filter(|trial| trial.noisy).count(),
+        cost: None,
         undecidable: undecidable.collect(),
     }
 }

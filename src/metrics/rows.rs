@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::corrections::corrections;
+use super::cost::cost;
 use super::expected::expected_calls;
 use super::grammar::grammar;
 use super::latency::{self, peak_memory_bytes};
@@ -192,6 +193,7 @@ pub(super) fn row(group: &Group<'_>, header: &Header, objective_ms: Option<f64>)
         latency: latency::latency(cases),
         speed: latency::speed(cases),
         tokens: latency::tokens(cases),
+        cost: cost(cases, header, &key.model),
         peak_memory_bytes: peak_memory_bytes(cases.iter().flatten().copied()),
         failures: failures(cases),
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::Comparison;
 use super::corrections::Corrections;
+use super::cost::{Cost, RunCost};
 use super::expected::ExpectedCalls;
 use super::grammar::GrammarUse;
 use super::latency::{Latency, Speed, Tokens};
@@ -23,7 +24,8 @@ use super::sensitivity::Sensitivity;
 use super::sequential::Sequential;
 use super::trigger::Trigger;
 use crate::record::format::SampleHeader;
-use crate::types::{Constraint, DialectName};
+use crate::types::probe::ProbeSet;
+use crate::types::{Constraint, DialectName, EarlyEnd, EndedBy};
 
 /// Name and version of the shape below.
 pub const SUMMARY_SCHEMA: &str = "toolbench.summary/1";
@@ -53,6 +55,8 @@ pub struct Summary {
     pub sensitivity: Vec<Sensitivity>,
     /// What could not be run, with the reason.
     pub excluded: Vec<Excluded>,
+    /// What a limit ended with trials left: the run, or cells of it.
+    pub ended_early: Vec<EndedEarly>,
     /// One sentence that follows from verdicts and rates, never stronger than they are.
     pub advice: String,
     /// The most frequent codes of failed trials over the whole run, most frequent first.
@@ -130,6 +134,9 @@ pub struct RunHeader {
     pub settings: Vec<SettingInForce>,
     /// Models in the order given.
     pub models: Vec<ModelSummary>,
+    /// What trying served models out has shown before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbeSet>,
     /// The machine.
     pub machine: Machine,
     /// Width of `tied`, in points of success rate.
@@ -146,6 +153,8 @@ pub struct RunHeader {
     pub superseded_trials: usize,
     /// Trials measured while the machine was busy with something else.
     pub noisy_trials: usize,
+    /// What the run cost; `null` where no price or no token count is known.
+    pub cost: Option<RunCost>,
     /// Why no conclusion may be drawn from parts of the run; empty when all is well.
     pub undecidable: Vec<String>,
 }
@@ -276,6 +285,8 @@ pub struct Row {
     pub speed: Speed,
     /// Tokens of scored trials.
     pub tokens: Tokens,
+    /// What the trials cost; `null` where no price or no token count is known.
+    pub cost: Option<Cost>,
     /// Highest resident memory of the serving process up to the last trial of this row.
     pub peak_memory_bytes: Option<u64>,
     /// Codes of failed trials, most frequent first.
@@ -338,6 +349,43 @@ pub struct Excluded {
     pub cases: usize,
     /// Why.
     pub reason: String,
+}
+
+/// A run or a cell that a limit ended before all its trials were run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndedEarly {
+    /// What ended it.
+    pub by: EndedBy,
+    /// Model, dialect, constraint, variant, suite of the cell; empty for the run.
+    pub labels: BTreeMap<String, String>,
+    /// Trials that were not run.
+    pub trials_left: usize,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+impl From<EarlyEnd> for EndedEarly {
+    fn from(end: EarlyEnd) -> Self {
+        let labels = end.cell.map_or_else(BTreeMap::new, |cell| {
+            [
+                ("model", cell.model),
+                ("dialect", cell.dialect.to_string()),
+                ("constraint", cell.constraint.to_string()),
+                ("variant", cell.variant),
+                ("suite", cell.suite),
+            ]
+            .into_iter()
+            .filter(|(name, value)| *name != "variant" || value != "default")
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+        });
+        Self {
+            by: end.by,
+            labels,
+            trials_left: end.trials_left,
+            reason: end.reason,
+        }
+    }
 }
 
 /// The JSON Schema of [`Summary`] as it is written (draft 2020-12).

@@ -69,11 +69,13 @@ impl Run {
             models: Vec::new(),
             cells: Vec::new(),
             excluded: Vec::new(),
+            probes: Vec::new(),
             planned_trials: 0,
             margin_points: 5.0,
             looks: None,
             shard: None,
             rescored_from: None,
+            privacy: None,
             fingerprint: Fingerprint {
                 tier: "cpu-small".to_owned(),
                 cpu: "Example CPU".to_owned(),
@@ -162,6 +164,7 @@ fn model(name: &str) -> ModelHeader {
         name: name.to_owned(),
         resolution: format!("alias `{name}` of the catalogue"),
         weights_sha256: Some(hash(name).0),
+        price: None,
         facts: ModelFacts {
             provider: "scripted".to_owned(),
             reported_name: name.to_owned(),

@@ -26,6 +26,8 @@ pub struct Script {
     pub name: String,
     /// Chat template, for tests of template routes.
     pub chat_template: Option<String>,
+    /// Tokens that every prompt is said to have; without it none are reported.
+    pub prompt_tokens: u32,
     /// Replies by `suite/case` or `case`; each a list, one per request in the trial's order.
     pub replies: BTreeMap<String, Vec<Line>>,
     /// Reply where nothing else is written.
@@ -187,6 +189,8 @@ impl Provider for ScriptedProvider {
                 payload: None,
                 stop_reason,
                 usage: Usage {
+                    prompt_tokens: self.script.prompt_tokens,
+                    computed_tokens: self.script.prompt_tokens,
                     output_tokens,
                     ..Usage::default()
                 },

@@ -6,10 +6,12 @@
 //! shards split by case, all cells of a case together; samples are drawn in one stratified order.
 
 mod build;
+pub mod estimate;
 mod looks;
 mod order;
 mod route;
 
 pub use build::{Plan, PlanError, PlanInput, PlannedCell, PlannedTrial, build, contexts};
+pub use estimate::{Estimate, Load, estimate};
 pub use order::{CasePlace, case_order, sample};
 pub use route::{Unsupported, route};

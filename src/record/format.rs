@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::privacy::PrivacyHeader;
 pub use crate::types::Setting;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::looks::LookPlan;
+use crate::types::probe::ProbeSet;
 use crate::types::suite::Suite;
-use crate::types::{CellKey, ContentHash, ModelFacts, Route, Variant};
+use crate::types::{CellKey, ContentHash, EarlyEnd, ModelFacts, Price, Route, Variant};
 
 /// Major and minor version of the run directory. A reader refuses a newer major.
-pub const RECORD_VERSION: (u32, u32) = (1, 1);
+pub const RECORD_VERSION: (u32, u32) = (1, 2);
 /// Version of the judging rules; changes whenever a verdict could.
 pub const SCORER_VERSION: u32 = 2;
 /// Version of the formulas behind summaries; changes whenever a number could.
@@ -57,6 +59,9 @@ pub struct Header {
     pub cells: Vec<CellHeader>,
     /// Cells that could not be run, with the reason.
     pub excluded: Vec<ExcludedCell>,
+    /// What trying the servers out has shown before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbeSet>,
     /// Trials planned.
     pub planned_trials: usize,
     /// Width of `tied`, in points of success rate.
@@ -67,6 +72,9 @@ pub struct Header {
     /// When the run looks whether it is decided; absent in a fixed design.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks: Option<LookPlan>,
+    /// What is kept of the content and what is redacted; absent where all is kept as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyHeader>,
     /// `i/n` when the run is a shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<(u32, u32)>,
@@ -108,6 +116,9 @@ pub struct ModelHeader {
     pub weights_sha256: Option<String>,
     /// What the provider said when asked before the run.
     pub facts: ModelFacts,
+    /// What its tokens cost, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 /// One planned cell.
@@ -153,6 +164,16 @@ pub struct Execution {
     pub done: usize,
     /// The machine at that moment.
     pub fingerprint: Fingerprint,
+}
+
+/// One line of `endings.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndingLine {
+    /// The execution that ended so: its line in `executions.jsonl`, from 0.
+    pub execution: usize,
+    /// What ended, by what, and why.
+    #[serde(flatten)]
+    pub end: EarlyEnd,
 }
 
 /// One line of `content.jsonl`.

@@ -1,15 +1,20 @@
 //! Runs on disk: events to a run directory, and back.
 //!
 //! Data in: a [`Header`](format::Header) and events. Data out: `header.json`, `trials.jsonl`,
-//! `content.jsonl`, `executions.jsonl`, and the same read back as a [`Run`].
+//! `content.jsonl`, `executions.jsonl`, where a limit ended it `endings.jsonl`, and the same read back
+//! as a [`Run`].
 //! Invariants: a trial exists if and only if its line does (one write and flush a trial); content
 //! lines come before the trial that refers to them; a truncated tail still reads; a failed write
 //! leaves no half line behind and ends the run.
 
 pub mod format;
+mod housekeeping;
+pub mod privacy;
 mod reader;
 mod writer;
 
+pub use housekeeping::{State, bytes, file_sizes, last_used, remove, state};
+pub use privacy::{Private, Redactor, Retain};
 pub use reader::{ReadError, Run, find_run, list_runs};
 pub use writer::{RunLock, RunWriter, WriteError};
 
@@ -23,6 +28,8 @@ pub mod files {
     pub const CONTENT: &str = "content.jsonl";
     /// One line per start or resume.
     pub const EXECUTIONS: &str = "executions.jsonl";
+    /// One line per run or cell that a limit ended with trials left.
+    pub const ENDINGS: &str = "endings.jsonl";
     /// Held while a process writes.
     pub const LOCK: &str = "lock";
 }

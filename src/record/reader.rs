@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::files;
-use super::format::{ContentLine, Execution, Header, RECORD_VERSION};
-use crate::types::{ContentHash, TrialRecord};
+use super::format::{ContentLine, EndingLine, Execution, Header, RECORD_VERSION};
+use crate::types::{ContentHash, EarlyEnd, TrialRecord};
 
 /// A run could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,8 @@ pub struct Run {
     pub trials: Vec<TrialRecord>,
     /// Starts and resumes.
     pub executions: Vec<Execution>,
+    /// Where limits ended the run or a cell, in any execution.
+    pub endings: Vec<EndingLine>,
     /// A half line was found at the end of a file and left out.
     pub truncated: bool,
 }
@@ -100,12 +102,14 @@ impl Run {
         })?;
         let (trials, cut_trials) = read_lines(&directory.join(files::TRIALS))?;
         let (executions, cut_executions) = read_lines(&directory.join(files::EXECUTIONS))?;
+        let (endings, cut_endings) = read_lines(&directory.join(files::ENDINGS))?;
         Ok(Self {
             directory: directory.to_path_buf(),
             header,
             trials,
             executions,
-            truncated: cut_trials || cut_executions,
+            endings,
+            truncated: cut_trials || cut_executions || cut_endings,
         })
     }
 
@@ -116,6 +120,16 @@ impl Run {
             .into_iter()
             .map(|line| (line.hash.clone(), line))
             .collect())
+    }
+
+    /// What ended the last execution early; what ended an earlier one was gone on from.
+    pub fn ended_early(&self) -> Vec<EarlyEnd> {
+        let last = self.executions.len().saturating_sub(1);
+        self.endings
+            .iter()
+            .filter(|line| line.execution == last)
+            .map(|line| line.end.clone())
+            .collect()
     }
 
     /// Ids of trials that need not run again.

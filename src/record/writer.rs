@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::files;
-use super::format::{ContentLine, Execution, Header};
+use super::format::{ContentLine, EndingLine, Execution, Header};
 use crate::event::{Event, EventSink, Flow, SinkError};
-use crate::types::ContentHash;
+use crate::types::{ContentHash, EarlyEnd};
 
 /// The run directory could not be made, locked or written.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,8 @@ pub struct RunWriter {
     trials: LineFile<File>,
     content: LineFile<File>,
     known: HashSet<ContentHash>,
+    /// Line of this execution, from 0.
+    execution: usize,
     _lock: File,
 }
 
@@ -136,16 +138,30 @@ impl RunWriter {
         known: HashSet<ContentHash>,
     ) -> Result<Self, WriteError> {
         let path = directory.join(files::EXECUTIONS);
-        open_lines(&path)?
+        let mut executions = open_lines(&path)?;
+        let before = fs::read(&path).map_err(io_error("read", &path))?;
+        executions
             .append(execution)
             .map_err(io_error("write", &path))?;
         Ok(Self {
+            execution: memchr::memchr_iter(b'\n', &before).count(),
             trials: open_lines(&directory.join(files::TRIALS))?,
             content: open_lines(&directory.join(files::CONTENT))?,
             directory: directory.to_path_buf(),
             known,
             _lock: lock,
         })
+    }
+
+    /// Rare, and absent from most runs: opened when needed.
+    fn ending(&self, end: &EarlyEnd) -> io::Result<()> {
+        let line = EndingLine {
+            execution: self.execution,
+            end: end.clone(),
+        };
+        open_lines(&self.directory.join(files::ENDINGS))
+            .map_err(io::Error::other)?
+            .append(&line)
     }
 
     /// Where the run is written.
@@ -169,6 +185,7 @@ impl EventSink for RunWriter {
                 (files::CONTENT, self.content.append(&line))
             }
             Event::TrialFinished { record } => (files::TRIALS, self.trials.append(record)),
+            Event::EndedEarly { end } => (files::ENDINGS, self.ending(end)),
             _ => return Ok(Flow::Continue),
         };
         written.map_err(|source| SinkError {

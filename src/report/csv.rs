@@ -67,6 +67,10 @@ fn fields(row: &Row) -> Vec<(String, String)> {
     labels(row, &mut fields);
     quality(row, &mut fields);
     times(row, &mut fields);
+    let cost = row.cost.as_ref();
+    fields.number("cost", cost.map(|cost| cost.amount));
+    fields.number("cost_per_success", cost.and_then(|cost| cost.per_success));
+    fields.number("currency", cost.map(|cost| &cost.currency));
     fields.0
 }
 

@@ -29,7 +29,10 @@ impl Reporter for Markdown {
         section("Order", &notes::rankings(summary), out)?;
         section("Not enough data", &notes::open_questions(summary), out)?;
         section("Most frequent failures", &notes::top_failures(summary), out)?;
+        section("Probes", &notes::probes(summary), out)?;
+        section("Ended early", &notes::ended_early(summary), out)?;
         section("Excluded", &notes::exclusions(summary), out)?;
+        section("Cost", &notes::costs(summary), out)?;
         section("Notes", &notes::footnotes(summary), out)
     }
 }

@@ -11,6 +11,8 @@ use crate::metrics::power::POWER;
 use crate::metrics::rates::IntervalMethod;
 use crate::metrics::sequential::Sequential;
 use crate::metrics::{Row, Summary, Verdict};
+use crate::types::price::amount_in_words;
+use crate::types::probe::ProbeVerdict;
 
 /// Settings that shape no number, or stand in the heading and the tables already.
 const QUIET_SETTINGS: [&str; 9] = [
@@ -46,6 +48,44 @@ pub(super) fn heading(summary: &Summary) -> String {
     parts.push(format!("toolbench {}", header.toolbench_version));
     parts.extend(header.shard.as_ref().map(|shard| format!("shard {shard}")));
     parts.join(" · ")
+}
+
+/// What trying the servers out has shown: violations in full, the rest by name.
+pub(super) fn probes(summary: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    for set in &summary.header.probes {
+        let constraint = set.mechanism.map_or_else(String::new, |one| {
+            format!(", constrained by {}", one.as_str())
+        });
+        let route = format!("{} over {}{constraint}", set.model, set.wire.as_str());
+        let named = |verdict: ProbeVerdict| -> Vec<&str> {
+            let of = set.results.iter().filter(|one| one.verdict == verdict);
+            of.map(|one| one.probe.as_str()).collect()
+        };
+        for result in &set.results {
+            if result.verdict == ProbeVerdict::Violated {
+                let code = result
+                    .code
+                    .map_or_else(String::new, |code| format!(" (`{code}`)"));
+                let name = result.probe.as_str();
+                lines.push(format!(
+                    "{route}: {name} violated{code}: {}.",
+                    result.detail
+                ));
+            }
+        }
+        for verdict in [ProbeVerdict::Proven, ProbeVerdict::Unproven] {
+            let names = named(verdict);
+            if !names.is_empty() {
+                lines.push(format!(
+                    "{route}: {}: {}.",
+                    verdict.as_str(),
+                    names.join(", ")
+                ));
+            }
+        }
+    }
+    lines
 }
 
 /// Comparisons without a verdict, with the reason and what would decide them.
@@ -273,6 +313,73 @@ pub(super) fn exclusions(summary: &Summary) -> Vec<String> {
             line
         });
     not_run.chain(trials).collect()
+}
+
+/// What a limit ended with trials left.
+pub(super) fn ended_early(summary: &Summary) -> Vec<String> {
+    summary
+        .ended_early
+        .iter()
+        .map(|ended| {
+            let named = ["model", "dialect", "constraint", "variant", "suite"];
+            let labels: Vec<&str> = named
+                .iter()
+                .filter_map(|name| ended.labels.get(*name).map(String::as_str))
+                .collect();
+            let what = if labels.is_empty() {
+                "the run".to_owned()
+            } else {
+                labels.join(", ")
+            };
+            format!(
+                "{what}: {} not run: {}; `--resume` goes on",
+                count(ended.trials_left, "trial"),
+                ended.reason
+            )
+        })
+        .collect()
+}
+
+/// What the run and each success cost, with the prices; nothing where nothing is known.
+pub(super) fn costs(summary: &Summary) -> Vec<String> {
+    let Some(cost) = &summary.header.cost else {
+        return Vec::new();
+    };
+    let mut whole = format!("the run: {}", amount_in_words(cost.amount, &cost.currency));
+    if cost.requests_without_reply > 0 {
+        let requests = count(cost.requests_without_reply, "request");
+        whole.push_str(&format!("; {requests} without a reply not counted"));
+    }
+    if !cost.models_left_out.is_empty() {
+        whole.push_str(&format!(
+            "; without {}, whose price or tokens are not known",
+            cost.models_left_out.join(", ")
+        ));
+    }
+    let rows = summary.totals.iter().filter_map(|row| {
+        let cost = row.cost.as_ref()?;
+        let amount = amount_in_words(cost.amount, &cost.currency);
+        Some(match cost.per_success {
+            Some(each) => format!(
+                "{}: {amount}, {} for each success",
+                name(row),
+                amount_in_words(each, &cost.currency)
+            ),
+            None => format!("{}: {amount}, no success", name(row)),
+        })
+    });
+    let prices = cost.prices.iter().map(|found| {
+        let price = &found.price;
+        format!(
+            "price of {}: {} in, {} out for a million tokens ({}, {})",
+            found.model,
+            amount_in_words(price.input_per_million, &price.currency),
+            amount_in_words(price.output_per_million, &price.currency),
+            price.document,
+            price.date
+        )
+    });
+    std::iter::once(whole).chain(rows).chain(prices).collect()
 }
 
 /// `model (json, off)`, with the labels that tell rows apart.

@@ -61,7 +61,10 @@ impl Reporter for Terminal {
         let advice = self.wrapped(&format!("Advice: {}.", summary.advice), "");
         writeln!(out, "{}", self.strong(&advice))?;
         self.section("Most frequent failures", &notes::top_failures(summary), out)?;
+        self.section("Probes", &notes::probes(summary), out)?;
+        self.section("Ended early", &notes::ended_early(summary), out)?;
         self.section("Excluded", &notes::exclusions(summary), out)?;
+        self.section("Cost", &notes::costs(summary), out)?;
         self.section("Notes", &notes::footnotes(summary), out)
     }
 }

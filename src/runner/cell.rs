@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::NoiseWatch;
 use super::correction::CorrectionStyle;
 use super::prepare::{PreparedHost, PreparedModel};
+use super::probing::{not_enforced, tokens_per_character};
 use crate::dialect::closed_schema::holds_structure;
 use crate::dialect::{Dialect, Offer};
 use crate::model::Provider;
 use crate::plan::PlannedCell;
 use crate::tools::ToolHost;
 use crate::types::facts::TemplateSource;
+use crate::types::probe::ProbeSet;
 use crate::types::{
     Case, ConstraintText, ContentHash, Mechanism, Message, Role, Route, Suite, ToolDefinition,
     TrialRules, Variant, Wire, WireNames,
@@ -33,6 +35,10 @@ pub(super) struct CellContext<'a> {
     pub(super) host: Arc<dyn ToolHost>,
     pub(super) correction: CorrectionStyle,
     pub(super) noise: &'a NoiseWatch,
+    /// Why the constraint is not asked for: a probe has shown that it does not hold.
+    pub(super) not_enforced: Option<String>,
+    /// What tells that a prompt was cut.
+    pub(super) tokens_per_character: Option<f64>,
     model: PreparedModel,
     tools: Vec<ToolDefinition>,
     distractors: Vec<ToolDefinition>,
@@ -73,6 +79,7 @@ pub(super) struct CellParts<'a> {
     pub(super) prepared_host: &'a PreparedHost,
     pub(super) distractors: &'a [ToolDefinition],
     pub(super) envelope: Option<&'a String>,
+    pub(super) probes: Option<&'a ProbeSet>,
 }
 
 impl<'a> CellContext<'a> {
@@ -98,6 +105,8 @@ impl<'a> CellContext<'a> {
             noise: parts.noise,
             model: parts.model,
             offers: Mutex::default(),
+            not_enforced: not_enforced(parts.probes),
+            tokens_per_character: tokens_per_character(parts.probes),
         }
     }
 

@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::cell::{CellContext, CellParts};
 use super::prepare::Prepared;
+use super::probing::of_route;
 use super::trial::{Finished, run_trial};
 use super::{CorrectionStyle, Ports};
 use crate::event::{Event, EventSink, Flow, SinkError};
 use crate::plan::{Plan, PlannedCell, PlannedTrial};
-use crate::types::{Code, Outcome, ProviderError, Route};
+use crate::types::{Code, EarlyEnd, Outcome, ProviderError, Route};
 
 /// The two stages of an interrupt.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +29,10 @@ pub struct Cancel {
 pub struct RunTotals {
     /// Trials finished in this execution.
     pub trials: usize,
-    /// Stopped before the plan was done.
+    /// Stopped from outside before the plan was done.
     pub interrupted: bool,
+    /// The run or a cell was ended by a limit with trials left.
+    pub ended_early: bool,
 }
 
 /// The run had to stop.
@@ -84,12 +87,20 @@ pub async fn execute(
             .copied()
             .filter(|trial| plan.cells[trial.cell].served == served)
             .collect();
-        if !of_model.is_empty() && !execution.stopping() {
+        if !of_model.is_empty() && !execution.over() {
             execution.model(served, &of_model).await?;
         }
     }
-    let short = execution.totals.trials < pending.len() && execution.stopping();
-    execution.totals.interrupted = short || execution.cancelled;
+    let left = pending.len() - execution.totals.trials;
+    execution.totals.interrupted = (left > 0 && execution.stopping()) || execution.cancelled;
+    if let Some((by, reason)) = ports.meter.run_end().filter(|_| left > 0) {
+        execution.ended_early(EarlyEnd {
+            by,
+            cell: None,
+            trials_left: left,
+            reason,
+        })?;
+    }
     let interrupted = execution.totals.interrupted;
     execution.emit(&Event::RunFinished { interrupted })?;
     Ok(execution.totals)
@@ -116,6 +127,16 @@ impl<'a> Execution<'a> {
 
     fn stopping(&self) -> bool {
         self.cancel.stop.is_cancelled() || self.cancel.abort.is_cancelled()
+    }
+
+    /// No further trial is started, for whatever reason.
+    fn over(&self) -> bool {
+        self.stopping() || self.ports.meter.run_end().is_some()
+    }
+
+    fn ended_early(&mut self, end: EarlyEnd) -> Result<(), SinkError> {
+        self.totals.ended_early = true;
+        self.emit(&Event::EndedEarly { end })
     }
 
     /// All pending trials of one model.
@@ -151,7 +172,7 @@ impl<'a> Execution<'a> {
                 .copied()
                 .filter(|trial| trial.cell == index)
                 .collect();
-            if !of_cell.is_empty() && !self.stopping() {
+            if !of_cell.is_empty() && !self.over() {
                 result = self.cell(index, cell, &of_cell).await;
                 if result.is_err() {
                     break;
@@ -191,12 +212,18 @@ impl<'a> Execution<'a> {
             trials: trials.len(),
         })?;
         let cancel = self.cancel.clone();
-        let concurrency = self.ports.concurrency.max(1);
+        let (plan, ports): (&'a Plan, &'a Ports) = (self.plan, self.ports);
+        let concurrency = ports.concurrency.max(1);
+        let done_before = self.totals.trials;
+        ports.meter.begin_cell();
         {
             let context = &context;
             let stop = cancel.stop.clone();
+            let may_start = move |trial: &PlannedTrial| {
+                !stop.is_cancelled() && ports.meter.admits(plan, &ports.distractors, trial)
+            };
             let mut running = stream::iter(trials.iter().copied())
-                .take_while(move |_| std::future::ready(!stop.is_cancelled()))
+                .take_while(move |trial| std::future::ready(may_start(trial)))
                 .map(|trial| run_trial(context, trial, &cancel.abort))
                 .buffer_unordered(concurrency);
             while let Some(done) = running.next().await {
@@ -206,6 +233,15 @@ impl<'a> Execution<'a> {
         self.emit(&Event::CellFinished {
             cell: cell.key.clone(),
         })?;
+        let left = trials.len() - (self.totals.trials - done_before);
+        if let Some((by, reason)) = ports.meter.cell_end().filter(|_| left > 0) {
+            self.ended_early(EarlyEnd {
+                by,
+                cell: Some(cell.key.clone()),
+                trials_left: left,
+                reason,
+            })?;
+        }
         Ok(())
     }
 
@@ -224,6 +260,9 @@ impl<'a> Execution<'a> {
             self.emit(event)?;
         }
         self.totals.trials += 1;
+        self.ports
+            .meter
+            .finished(self.plan, &self.ports.distractors, &done.record);
         self.cancelled |= done.record.outcome
             == Outcome::Harness {
                 code: Code::Cancelled,
@@ -267,6 +306,12 @@ impl<'a> Execution<'a> {
             prepared_host: host,
             distractors: &ports.distractors,
             envelope: ports.envelopes.get(&cell.key.dialect),
+            probes: of_route(
+                &prepared.probes,
+                &cell.key.model,
+                variant.context_tokens,
+                route,
+            ),
         })))
     }
 }

@@ -49,6 +49,17 @@ pub(super) fn may_correct(
     })
 }
 
+/// The server reports far fewer tokens than the prompt has.
+pub(super) fn prompt_cut(reply: &GenerateReply) -> Violation {
+    Violation::new(
+        Code::PromptTruncated,
+        format!(
+            "the server reports {} tokens of a much longer prompt: it was cut",
+            reply.usage.prompt_tokens
+        ),
+    )
+}
+
 /// The trial ran out of turns.
 pub(super) fn turn_limit(turns: u32) -> Violation {
     Violation::new(Code::TurnLimit, format!("no end after {turns} turns"))

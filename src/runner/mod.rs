@@ -10,14 +10,20 @@ mod correction;
 mod execute;
 mod findings;
 mod judging;
+mod limits;
 mod prepare;
+mod probe;
+mod probing;
 mod recorder;
 mod rescore;
 mod trial;
 
 pub use correction::{BUILT_IN as BUILT_IN_CORRECTIONS, CorrectionError, CorrectionStyle};
 pub use execute::{Cancel, RunError, RunTotals, execute};
+pub use limits::{Limits, Meter};
 pub use prepare::{Prepared, PreparedHost, PreparedModel, prepare};
+pub use probe::{Probing, probe};
+pub use probing::probe_cells;
 pub use rescore::{RescoreCell, Rescored, rescore};
 
 use std::collections::BTreeMap;
@@ -41,6 +47,8 @@ pub struct Ports {
     pub envelopes: BTreeMap<DialectName, String>,
     /// Trials at once.
     pub concurrency: usize,
+    /// What the run may take, and what it has taken.
+    pub meter: Meter,
     /// Starts watching the machine; what it gives says whether it was busy with something else.
     pub noise: NoiseWatch,
 }

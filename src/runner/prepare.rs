@@ -3,6 +3,7 @@
 use super::{Cancel, Ports};
 use crate::dialect::Template;
 use crate::tools::ToolHostError;
+use crate::types::probe::ProbeSet;
 use crate::types::{Code, ModelFacts, ProviderError, ToolDefinition};
 use crate::validate::ToolSchemas;
 
@@ -12,6 +13,8 @@ pub struct Prepared {
     pub models: Vec<Result<PreparedModel, ProviderError>>,
     /// By suite index.
     pub hosts: Vec<Result<PreparedHost, String>>,
+    /// What trying served models out has shown; filled in once the routes are known.
+    pub probes: Vec<ProbeSet>,
 }
 
 /// One model that answered.
@@ -66,7 +69,11 @@ pub async fn prepare(ports: &Ports, cancel: &Cancel) -> Prepared {
         };
         hosts.push(answer);
     }
-    Prepared { models, hosts }
+    Prepared {
+        models,
+        hosts,
+        probes: Vec::new(),
+    }
 }
 
 fn probe_template(facts: ModelFacts) -> PreparedModel {

@@ -13,6 +13,7 @@ use super::cell::{CellContext, PreparedOffer};
 use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
+use super::probe::was_cut;
 use super::recorder::Recorder;
 use crate::clock::{Stopwatch, now_rfc3339};
 use crate::event::Event;
@@ -54,7 +55,10 @@ pub(super) async fn run_trial(
         judging: Judging::new(case),
         turn: 0,
         requests: 0,
-        constraint_refused: None,
+        constraint_refused: context
+            .not_enforced
+            .clone()
+            .filter(|_| context.planned.key.constraint == Constraint::Grammar),
         offer_hash: ContentHash::of_bytes(b""),
         answer: None,
     };
@@ -327,13 +331,21 @@ impl Trial<'_> {
                 .get_or_insert_with(|| "the provider did not apply the grammar".to_owned());
         }
         let decoded = findings::read(self.context.dialect, offer, &reply);
-        let violations = findings::of_reply(
-            self.context.rules,
-            self.context.dialect.name(),
-            offer,
-            &decoded,
-            &reply,
-        );
+        let cut = self
+            .context
+            .tokens_per_character
+            .is_some_and(|rate| was_cut(&request.prompt, &reply, rate));
+        let violations = if cut {
+            vec![findings::prompt_cut(&reply)]
+        } else {
+            findings::of_reply(
+                self.context.rules,
+                self.context.dialect.name(),
+                offer,
+                &decoded,
+                &reply,
+            )
+        };
         record.reply = Some(self.recorder.content("reply", &reply.text));
         record.served =
             ServedParts::of(&reply).map(|parts| self.recorder.content("served", &parts));

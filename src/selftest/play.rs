@@ -13,7 +13,9 @@ use super::agents::{Lines, closing};
 use crate::event::{Event, EventSink, Flow, SinkError};
 use crate::model::Provider;
 use crate::plan::{PlanInput, build, route};
-use crate::runner::{BUILT_IN_CORRECTIONS, Cancel, CorrectionStyle, Ports, execute, prepare};
+use crate::runner::{
+    BUILT_IN_CORRECTIONS, Cancel, CorrectionStyle, Meter, Ports, execute, prepare,
+};
 use crate::tools::ToolHost;
 use crate::types::{
     Case, Constraint, DialectName, GenerateReply, GenerateRequest, Leniency, ModelFacts,
@@ -128,6 +130,7 @@ fn ports(lines: HashMap<String, Lines>, host: &Arc<dyn ToolHost>) -> Result<Port
         corrections,
         envelopes: BTreeMap::new(),
         concurrency: 1,
+        meter: Meter::default(),
         noise: Box::new(|| Box::new(|| false)),
     })
 }

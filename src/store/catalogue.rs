@@ -300,6 +300,7 @@ impl Catalogue {
         files.retain(|path| {
             path.extension()
                 .is_some_and(|end| end == "yaml" || end == "yml")
+                && path.file_name() != Some(super::prices::FILE.as_ref())
         });
         files.sort();
         for file in files {

@@ -17,6 +17,7 @@ mod landing;
 mod lock;
 pub mod ollama;
 pub mod presets;
+pub mod prices;
 pub mod pull;
 pub mod resolve;
 mod sources;
@@ -28,6 +29,7 @@ pub use cache::{Cache, CachedModel};
 pub use catalogue::{Catalogue, Entry};
 pub use error::PullError;
 pub use presets::{EndpointWishes, Preset, Presets};
+pub use prices::PriceTable;
 pub use pull::{
     HubSettings, Progress, PullSettings, PullTarget, Pulled, Puller, Token, ToolSettings,
 };

@@ -64,7 +64,7 @@ pub struct ModelFacts {
 }
 
 /// What goes over to the provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Wire {
     /// Raw text to continue; the template is applied here.
@@ -89,7 +89,7 @@ impl Wire {
 }
 
 /// What holds decoding to a grammar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mechanism {
     /// llguidance, which reads Lark.

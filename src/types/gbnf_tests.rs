@@ -1,3 +1,5 @@
+//! What llama.cpp's form takes, tried with a recogniser of its own.
+
 use serde_json::json;
 
 use super::*;

@@ -7,6 +7,7 @@
 pub mod cell;
 pub mod conversation;
 pub mod decoded;
+pub mod ending;
 pub mod endpoint;
 pub mod expectation;
 pub mod facts;
@@ -20,6 +21,8 @@ pub mod matcher;
 pub mod names;
 pub mod outcome;
 pub mod pattern;
+pub mod price;
+pub mod probe;
 pub mod protocol;
 pub mod server;
 pub mod settings;
@@ -32,6 +35,7 @@ pub mod words;
 pub use cell::{CellKey, Constraint, DialectName, Leniency, ToolChoice, Variant};
 pub use conversation::{Message, Role};
 pub use decoded::{Decoded, Reading, Repair};
+pub use ending::{EarlyEnd, EndedBy};
 pub use facts::{Mechanism, ModelFacts, Route, Wire, WirePreference};
 pub use generate::{
     ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason,
@@ -41,6 +45,7 @@ pub use grammar::{Grammar, Node};
 pub use hash::{ContentHash, canonical_json};
 pub use names::did_you_mean;
 pub use outcome::Outcome;
+pub use price::Price;
 pub use settings::{Setting, TrialRules};
 pub use suite::{Case, Suite};
 pub use tool::{ToolCall, ToolDefinition, ToolResult, WireNames};

@@ -10,6 +10,7 @@ mod model;
 mod report;
 mod rescore;
 mod run;
+mod runs;
 mod score;
 mod suite;
 
@@ -23,7 +24,9 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
     match command {
         Command::Run(args) => run::run(app, &args, "run"),
         Command::Compare(args) => run::run(app, &args, "compare"),
+        Command::Probe(args) => run::probe(app, &args),
         Command::Report(args) => report::report(app, &args),
+        Command::Runs(command) => runs::runs(app, &command),
         Command::Rescore(args) => rescore::rescore(app, &args),
         Command::Score(args) => score::score(app, &args),
         Command::Import(command) => import::import(app, &command),

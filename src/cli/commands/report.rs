@@ -3,15 +3,23 @@
 use super::{App, CliError, Status, print, print_json, print_with};
 use crate::cli::args::ReportArgs;
 use crate::cli::ui::Verbosity;
-use crate::metrics::{Summary, SummaryOptions, canonical_summary, summarise};
+use crate::metrics::{Summary, SummaryOptions, canonical_summary, summarise_run};
 use crate::record::format::Header;
-use crate::record::{Run, find_run};
+use crate::record::{Private, Redactor, Run, find_run};
 use crate::report::{Csv, Json, Markdown, Reporter, Terminal};
 
 /// Prints stored runs.
 pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
     let resolved = app.resolve(&args.flags())?;
     let settings = app.settings(&resolved)?;
+    let patterns = [args.redact.clone(), settings.redact.clone()].concat();
+    let private = super::run::private(args.retain.as_deref().unwrap_or("full"), &patterns)?;
+    if args.canonical && (args.retain.is_some() || !args.redact.is_empty()) {
+        return Err(
+            CliError::usage("`--canonical` compares byte by byte and cannot be redacted")
+                .hint("export with `--format jsonl` or `--format json`"),
+        );
+    }
     let mut status = Status::Complete;
     for name in &args.runs {
         let run = Run::open(&find_run(&settings.out, name)?)?;
@@ -22,9 +30,10 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
         let options = ReportOptions {
             margin_points: args.margin,
             objective_ms: args.objective.map(|seconds| seconds * 1000.0),
+            private: private.clone(),
         };
         let by = settings.by.as_deref();
-        let summary = print_run(&run, &settings.format, by, options, app)?;
+        let summary = print_run(&run, &settings.format, by, &options, app)?;
         if status == Status::Complete {
             status = status_of(&run.header, &summary);
         }
@@ -33,12 +42,14 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
 }
 
 /// What a report may be asked for in place of the run's own.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ReportOptions {
     /// Width of `tied`.
     pub(super) margin_points: Option<f64>,
     /// Limit on the time of a task.
     pub(super) objective_ms: Option<f64>,
+    /// What is left out of what is printed.
+    pub(super) private: Private,
 }
 
 /// Prints one run and gives its summary.
@@ -46,7 +57,7 @@ pub(super) fn print_run(
     run: &Run,
     format: &str,
     by: Option<&str>,
-    options: ReportOptions,
+    options: &ReportOptions,
     app: &App,
 ) -> Result<Summary, CliError> {
     if run.truncated {
@@ -57,19 +68,21 @@ pub(super) fn print_run(
         .map(str::parse)
         .transpose()
         .map_err(|message: String| CliError::usage(message))?;
-    let summary = summarise(
-        &run.header,
-        &run.trials,
+    let mut summary = summarise_run(
+        run,
         &SummaryOptions {
             by,
             margin_points: options.margin_points,
             objective_ms: options.objective_ms,
         },
     );
+    redact(&mut summary, &options.private.redactor);
     if format == "jsonl" {
         let mut lines = String::new();
         for trial in &run.trials {
-            lines.push_str(&serde_json::to_string(trial).unwrap_or_default());
+            let mut trial = trial.clone();
+            options.private.trial(&mut trial);
+            lines.push_str(&serde_json::to_string(&trial).unwrap_or_default());
             lines.push('\n');
         }
         print(&lines)?;
@@ -79,12 +92,27 @@ pub(super) fn print_run(
     Ok(summary)
 }
 
+/// Blots out what a summary holds in words beside names: settings, reasons, resolutions.
+fn redact(summary: &mut Summary, redactor: &Redactor) {
+    let header = &mut summary.header;
+    for setting in &mut header.settings {
+        redactor.text(&mut setting.value);
+    }
+    for model in &mut header.models {
+        redactor.text(&mut model.resolution);
+    }
+    for excluded in &mut summary.excluded {
+        redactor.text(&mut excluded.reason);
+    }
+}
+
 /// The exit status a complete run ends with.
 pub(super) fn status_of(header: &Header, summary: &Summary) -> Status {
     let undecidable = summary.totals.iter().any(|row| !row.decidable)
         || summary.cells.iter().any(|row| !row.decidable)
         || header.excluded.iter().any(|excluded| excluded.failed)
-        || !summary.header.undecidable.is_empty();
+        || !summary.header.undecidable.is_empty()
+        || !summary.ended_early.is_empty();
     if undecidable {
         Status::Undecidable
     } else {

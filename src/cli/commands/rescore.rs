@@ -16,7 +16,8 @@ use crate::event::{Event, EventSink};
 use crate::record::format::{
     Execution, Header, METRICS_VERSION, RECORD_VERSION, RescoredFrom, SCORER_VERSION,
 };
-use crate::record::{Run, RunWriter, find_run};
+use crate::record::privacy::is_redacted;
+use crate::record::{Retain, Run, RunWriter, find_run};
 use crate::runner::{
     BUILT_IN_CORRECTIONS, CorrectionStyle, RescoreCell, Rescored, rescore as judge_again,
 };
@@ -32,6 +33,8 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
     let resolved = app.resolve(&flags(args))?;
     let settings = app.settings(&resolved)?;
     let run = Run::open(&find_run(&settings.out, &args.run)?)?;
+    check_content(&run)?;
+    check_suites(&run, &args.suite)?;
     let suites = suites(app, &resolved, &run.header, &args.suite)?;
     let rules = rules(app, &run.header)?;
     let content: HashMap<ContentHash, Value> = run
@@ -66,7 +69,7 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
         &rescored,
         &settings.format,
         settings.by.as_deref(),
-        ReportOptions::default(),
+        &ReportOptions::default(),
         app,
     )?;
     Ok(if left_out.is_empty() {
@@ -74,6 +77,35 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
     } else {
         Status::Undecidable
     })
+}
+
+/// Judging again reads the replies again; a run that does not keep them cannot be judged.
+fn check_content(run: &Run) -> Result<(), CliError> {
+    let retain = run.header.privacy.as_ref().map(|privacy| privacy.retain);
+    match retain {
+        None | Some(Retain::Full) => Ok(()),
+        Some(retain) => Err(CliError::usage(format!(
+            "run `{}` was recorded with `--retain {}`: it holds no replies, so nothing can be judged again",
+            run.header.run,
+            retain.as_str()
+        ))
+        .kind("record", Status::Usage)
+        .hint("`toolbench report` and `run --resume` work on it; to judge again later, run with `--retain full`, with `--redact` where needed")),
+    }
+}
+
+/// A suite from a file would put back into the new record what was blotted out of the old one.
+fn check_suites(run: &Run, named: &[String]) -> Result<(), CliError> {
+    let patterns = run.header.privacy.as_ref().map(|it| it.patterns.len());
+    if named.is_empty() || patterns.unwrap_or_default() == 0 {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "run `{}` was redacted, and a suite from a file would bring back what was blotted out",
+        run.header.run
+    ))
+    .kind("record", Status::Usage)
+    .hint("rescore it without `--suite`, or run the corrected suite again"))
 }
 
 fn flags(args: &RescoreArgs) -> SettingFlags {
@@ -255,6 +287,24 @@ impl Parts<'_> {
         Ok((judged, left_out, changed))
     }
 
+    /// Why a trial of a redacted run cannot be judged again; none where nothing of it was blotted out.
+    fn redacted(&self, suite: &Suite, case: &Case, trial: &TrialRecord) -> Option<String> {
+        self.header.privacy.as_ref()?;
+        let shared = (&suite.system, &suite.tools, &suite.mock);
+        if is_redacted(case) || is_redacted(&shared) {
+            return Some("its case was redacted".to_owned());
+        }
+        let hashes = trial.attempts.iter().flat_map(|attempt| {
+            let of_attempt = [Some(&attempt.tools), attempt.reply.as_ref()];
+            of_attempt.into_iter().flatten()
+        });
+        let results = trial.calls.iter().filter_map(|call| call.result.as_ref());
+        let content = hashes
+            .chain(results)
+            .any(|hash| self.content.get(hash).is_some_and(is_redacted));
+        (content || is_redacted(trial)).then(|| "its content was redacted".to_owned())
+    }
+
     async fn one(&self, trial: &TrialRecord) -> Result<Rescored, CliError> {
         let missing = |what: &str| {
             CliError::usage(format!("the record of trial {} lacks its {what}", trial.id))
@@ -270,6 +320,9 @@ impl Parts<'_> {
             .iter()
             .find(|case| case.id == trial.case)
             .ok_or_else(|| missing("case"))?;
+        if let Some(why) = self.redacted(suite, case, trial) {
+            return Ok(Rescored::Diverges(why));
+        }
         let variant = self
             .header
             .variants

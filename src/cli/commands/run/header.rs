@@ -15,7 +15,7 @@ use crate::runner::Prepared;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::violation::TAXONOMY_VERSION;
 use crate::types::{
-    DialectName, ModelFacts, ProviderError, Route, ToolChoice, Wire, WirePreference,
+    DialectName, ModelFacts, Price, ProviderError, Route, ToolChoice, Wire, WirePreference,
 };
 
 /// Which cells run, how, and why the others do not.
@@ -226,6 +226,8 @@ pub(super) struct HeaderParts<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) routing: &'a Routing,
     pub(super) fingerprint: &'a Fingerprint,
+    /// By model.
+    pub(super) prices: &'a [Option<Price>],
 }
 
 /// The header of a new run.
@@ -281,13 +283,16 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
                 facts: parts.prepared.models[index * plan.contexts.len()]
                     .as_ref()
                     .map_or_else(|_| ModelFacts::default(), |model| model.facts.clone()),
+                price: parts.prices.get(index).cloned().flatten(),
             })
             .collect(),
         planned_trials: cells.iter().map(|cell| cell.trials).sum(),
         cells,
         excluded: parts.routing.excluded.clone(),
+        probes: parts.prepared.probes.clone(),
         margin_points: parts.settings.margin_points,
         rescored_from: None,
+        privacy: None,
         looks: plan.looks.clone(),
         shard: parts.settings.shard,
         fingerprint: parts.fingerprint.clone(),

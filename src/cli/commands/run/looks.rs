@@ -46,8 +46,8 @@ impl Looking<'_> {
             )
             .await
             .map_err(run_error)?;
-            if totals.interrupted {
-                return Ok(true);
+            if totals.interrupted || totals.ended_early {
+                return Ok(totals.interrupted);
             }
             let run = Run::open(self.directory)?;
             // What failed in this execution is tried again by `--resume`, not by the next look.

@@ -1,13 +1,18 @@
 //! `toolbench run` and `toolbench compare`: settings to a plan, the plan to a record, the record
 //! to the same report that `toolbench report` prints.
 
+mod dry;
 mod header;
+mod limits;
 mod looks;
 mod models;
+mod probe;
 mod resume;
 mod served;
 mod suites;
 
+pub(in crate::cli) use limits::compiled as private;
+pub(in crate::cli) use probe::probe;
 pub(in crate::cli) use suites::mock;
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,16 +23,20 @@ use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::ui::RunProgress;
 use crate::clock::{now_compact, now_rfc3339};
-use crate::config::Settings;
+use crate::config::{Probes, Settings};
 use crate::event::{Event, EventSink, Tee};
 use crate::host::noise::{NoiseLimits, NoiseMonitor};
 use crate::plan::{Plan, PlanInput, build};
 use crate::record::format::{Execution, Header, SCORER_VERSION};
-use crate::record::{Run, RunWriter};
-use crate::runner::{CorrectionStyle, Ports, RunError, execute, prepare};
+use crate::record::privacy::PrivateSink;
+use crate::record::{Private, Run, RunWriter};
+use crate::runner::{
+    CorrectionStyle, Limits, Meter, Ports, RunError, execute, prepare, probe_cells,
+};
 use crate::types::fingerprint::Fingerprint;
+use crate::types::probe::{ProbeSet, ProbeVerdict};
 use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{ContentHash, DialectName, ProviderError};
+use crate::types::{ContentHash, DialectName, Price, ProviderError};
 use header::{HeaderParts, Routing};
 use models::RunModel;
 use resume::Resumed;
@@ -75,8 +84,24 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
     if let Some(resumed) = &resumed {
         resumed.check(&plan, &settings, &fingerprint)?;
     }
+    let private = limits::private(&settings, resumed.as_ref())?;
+    let prices = limits::prices(app, &resolved, &models, resumed.as_ref())?;
+    let limits = limits::limits(&settings, &models, prices.clone())?;
     if args.dry_run {
-        return dry_run(app, &plan, &suites);
+        let dry = dry::DryRun {
+            app,
+            settings: &settings,
+            plan: &plan,
+            suites: &suites,
+            models: &models,
+            prices: &prices,
+            fingerprint: &fingerprint,
+            done: resumed
+                .as_ref()
+                .map(|it| it.run.finished())
+                .unwrap_or_default(),
+        };
+        return dry.show();
     }
     let prepared_run = RunParts {
         app,
@@ -87,13 +112,15 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         models: &models,
         suites: &suites,
         fingerprint: &fingerprint,
+        prices: &prices,
+        private: &private,
         resumed: resumed.as_ref(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
-    let ports = ports(&settings, &models, &suites, corrections, envelopes);
+    let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
     finish(app, &settings, &directory, interrupted)
 }
@@ -108,6 +135,8 @@ struct RunParts<'a> {
     models: &'a [RunModel],
     suites: &'a RunSuites,
     fingerprint: &'a Fingerprint,
+    prices: &'a [Option<Price>],
+    private: &'a Private,
     resumed: Option<&'a Resumed>,
 }
 
@@ -115,7 +144,7 @@ impl RunParts<'_> {
     /// Prepares, records and executes; gives the run's directory and whether it was interrupted.
     async fn drive(&self, ports: &Ports) -> Result<(PathBuf, bool), CliError> {
         let cancel = self.app.interrupts();
-        let prepared = prepare(ports, cancel).await;
+        let mut prepared = prepare(ports, cancel).await;
         if cancel.stop.is_cancelled() {
             close(ports).await;
             return Err(CliError::usage("interrupted before the first trial")
@@ -131,7 +160,11 @@ impl RunParts<'_> {
             routing.keep_only(self.plan, &resumed.run.header);
         }
         self.require_something(&prepared, &routing)?;
-        let (mut writer, finished) = self.writer(&prepared, &routing)?;
+        prepared.probes = match self.resumed {
+            Some(resumed) => resumed.run.header.probes.clone(),
+            None => self.probes(&prepared, &routing, ports).await,
+        };
+        let (mut writer, finished) = self.writer(&prepared, &routing, &ports.meter)?;
         let directory = writer.directory().to_path_buf();
         self.app.ui.say(&format!("record: {}", directory.display()));
         let mut progress = RunProgress::new(&self.app.ui);
@@ -139,6 +172,7 @@ impl RunParts<'_> {
             progress.on_event(&Event::Notice { message })?;
         }
         let mut tee = Tee(vec![&mut writer, &mut progress]);
+        let mut sink = PrivateSink::new(self.private, &mut tee);
         let result = if self.plan.looks.is_some() {
             let looking = looks::Looking {
                 plan: self.plan,
@@ -148,7 +182,7 @@ impl RunParts<'_> {
                 directory: &directory,
                 cancel,
             };
-            looking.until_decided(finished, &mut tee).await
+            looking.until_decided(finished, &mut sink).await
         } else {
             execute(
                 self.plan,
@@ -156,7 +190,7 @@ impl RunParts<'_> {
                 &routing.routes,
                 ports,
                 &finished,
-                &mut tee,
+                &mut sink,
                 cancel,
             )
             .await
@@ -165,6 +199,35 @@ impl RunParts<'_> {
         };
         close(ports).await;
         Ok((directory, result?))
+    }
+
+    /// Tries served models out, and says what was found.
+    async fn probes(
+        &self,
+        prepared: &crate::runner::Prepared,
+        routing: &Routing,
+        ports: &Ports,
+    ) -> Vec<ProbeSet> {
+        if self.settings.probes == Probes::Off {
+            return Vec::new();
+        }
+        let all = self.settings.probes == Probes::On;
+        let cancel = self.app.interrupts();
+        let sets = probe_cells(self.plan, prepared, &routing.routes, ports, all, cancel).await;
+        for set in &sets {
+            for result in &set.results {
+                if result.verdict == ProbeVerdict::Violated {
+                    self.app.ui.say(&format!(
+                        "probe: {} over {}: {}: {}",
+                        set.model,
+                        set.wire.as_str(),
+                        result.probe.as_str(),
+                        result.detail
+                    ));
+                }
+            }
+        }
+        sets
     }
 
     /// Fails early when no model could be loaded, with the first reason.
@@ -223,6 +286,7 @@ impl RunParts<'_> {
         &self,
         prepared: &crate::runner::Prepared,
         routing: &Routing,
+        meter: &Meter,
     ) -> Result<(RunWriter, HashSet<String>), CliError> {
         let execution = |done| Execution {
             started_at: now_rfc3339(),
@@ -235,6 +299,9 @@ impl RunParts<'_> {
             let lock = RunWriter::lock(directory)?;
             // Read again under the lock: another process may have written in between.
             let run = Run::open(directory)?;
+            for trial in &run.trials {
+                meter.recall(self.plan, &self.suites.distractors, trial);
+            }
             let finished = run.finished();
             let known = run.content()?.into_keys().collect();
             let writer = RunWriter::resume(directory, lock, &execution(finished.len()), known)?;
@@ -246,7 +313,7 @@ impl RunParts<'_> {
             self.plan.hash.short().get(..6).unwrap_or("")
         );
         let directory = free_directory(&self.settings.out, &name);
-        let header: Header = header::header(&HeaderParts {
+        let mut header: Header = header::header(&HeaderParts {
             directory: &directory,
             command: self.command,
             settings: self.settings,
@@ -257,7 +324,9 @@ impl RunParts<'_> {
             prepared,
             routing,
             fingerprint: self.fingerprint,
+            prices: self.prices,
         });
+        self.private.in_header(&mut header);
         let writer = RunWriter::create(&directory, &header, &execution(0))?;
         Ok((writer, HashSet::new()))
     }
@@ -279,7 +348,7 @@ fn finish(
 ) -> Result<Status, CliError> {
     let run = Run::open(directory)?;
     let by = settings.by.as_deref();
-    let summary = print_run(&run, &settings.format, by, ReportOptions::default(), app)?;
+    let summary = print_run(&run, &settings.format, by, &ReportOptions::default(), app)?;
     if interrupted {
         app.ui.say(&format!(
             "interrupted; go on with: toolbench {} --resume {}",
@@ -287,6 +356,13 @@ fn finish(
             directory.display()
         ));
         return Ok(Status::Interrupted);
+    }
+    if !summary.ended_early.is_empty() {
+        app.ui.say(&format!(
+            "ended early; go on with: toolbench {} --resume {}",
+            run.header.command,
+            directory.display()
+        ));
     }
     Ok(status_of(&run.header, &summary))
 }
@@ -411,6 +487,7 @@ fn ports(
     suites: &RunSuites,
     corrections: BTreeMap<String, CorrectionStyle>,
     envelopes: BTreeMap<DialectName, String>,
+    limits: Limits,
 ) -> Ports {
     Ports {
         providers: models
@@ -422,6 +499,7 @@ fn ports(
         distractors: suites.distractors.clone(),
         corrections,
         concurrency: settings.concurrency,
+        meter: Meter::new(limits),
         noise: Box::new(|| {
             let monitor = NoiseMonitor::start(NoiseLimits::default());
             Box::new(move || monitor.is_noisy())
@@ -448,44 +526,4 @@ pub(in crate::cli) fn free_directory(folder: &Path, name: &str) -> PathBuf {
         number += 1;
     }
     directory
-}
-
-/// What would be run.
-fn dry_run(app: &App, plan: &Plan, suites: &RunSuites) -> Result<Status, CliError> {
-    let mut out = format!(
-        "{} trials in {} cells:\n",
-        plan.trials.len(),
-        plan.cells.len()
-    );
-    if let Some(plan) = &plan.looks {
-        let sizes: Vec<String> = plan
-            .looks
-            .iter()
-            .map(|look| format!("{}×{}", look.cases, look.trials))
-            .collect();
-        out = format!(
-            "at most {out}  stops once decided; looks after cases × trials: {}\n",
-            sizes.join(", ")
-        );
-    }
-    for (index, cell) in plan.cells.iter().enumerate() {
-        let trials = plan
-            .trials
-            .iter()
-            .filter(|trial| trial.cell == index)
-            .count();
-        out.push_str(&format!(
-            "  {} · {} · {} · {} · {}: {trials}\n",
-            cell.key.model, cell.key.dialect, cell.key.constraint, cell.key.variant, cell.key.suite
-        ));
-    }
-    for skipped in &suites.skipped {
-        out.push_str(&format!(
-            "  not run: {} ({} cases): {}\n",
-            skipped.suite, skipped.cases, skipped.reason
-        ));
-    }
-    super::print(&out)?;
-    app.ui.say("nothing was run or recorded (--dry-run)");
-    Ok(Status::Complete)
 }

@@ -8,8 +8,9 @@ use crate::plan::Plan;
 use crate::record::{Run, find_run};
 use crate::types::fingerprint::Fingerprint;
 
-/// Settings that do not shape the record and may differ on resume.
-const FREE: [&str; 4] = ["out", "format", "by", "pull"];
+/// Settings that do not shape the record and may differ on resume; patterns of `redact` are not in
+/// the record, and are checked apart.
+const FREE: [&str; 5] = ["out", "format", "by", "pull", "redact"];
 
 /// The run to go on with, and the flags that make its plan again.
 pub(super) struct Resumed {
@@ -33,8 +34,9 @@ impl Resumed {
             layer.insert(name, values.clone(), &format!("flag --{name}"))?;
         }
         for name in FREE {
-            if let (Some(value), Some(origin)) = (resolved.text(name), resolved.origin(name)) {
-                layer.insert(name, vec![value.to_owned()], origin)?;
+            let values = resolved.list(name);
+            if let Some(origin) = resolved.origin(name).filter(|_| !values.is_empty()) {
+                layer.insert(name, values, origin)?;
             }
         }
         Ok(Self {
@@ -95,10 +97,11 @@ impl Resumed {
                 env!("CARGO_PKG_VERSION")
             ));
         }
-        if header.suites != plan.suites {
+        let kept = header.privacy.is_none();
+        if kept && header.suites != plan.suites {
             found.push("suites: cases, tools or prompts changed".to_owned());
         }
-        if header.variants != settings.variants {
+        if kept && header.variants != settings.variants {
             found.push("variants: sampling, context, few-shot or prompts changed".to_owned());
         }
         for (name, values) in &self.flags.layer.values {

@@ -39,6 +39,18 @@ pub(super) struct RunSuites {
 }
 
 impl RunSuites {
+    /// No suite at all: for commands that only talk to models.
+    pub(super) fn none() -> Self {
+        Self {
+            selection: Vec::new(),
+            sample: None,
+            suites: Vec::new(),
+            hosts: Vec::new(),
+            distractors: Vec::new(),
+            skipped: Vec::new(),
+        }
+    }
+
     pub(super) fn distractors_hash(&self) -> String {
         ContentHash::of_value(&self.distractors).0
     }

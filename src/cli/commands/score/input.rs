@@ -1,10 +1,13 @@
 //! The recorded outputs, block by block.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::CliError;
+use crate::score::interop::{self, InteropError, Outputs};
 
 /// Bytes that are read before they are judged.
 const BLOCK: usize = 2 << 20;
@@ -20,10 +23,71 @@ pub(super) struct Input {
     spare: Vec<u8>,
     is_at_end: bool,
     is_at_start: bool,
+    /// What another tool's file held; its outputs are the lines then.
+    foreign: Option<Outputs>,
 }
 
 impl Input {
-    pub(super) fn open(path: &Path) -> Result<Self, CliError> {
+    /// Opens the file; the form is recognised by what it holds. `writer` asks for the outputs of one
+    /// provider or model of another tool's file.
+    pub(super) fn open(path: &Path, writer: Option<&str>) -> Result<Self, CliError> {
+        let mut input = Self::open_lines(path)?;
+        let mut head = Vec::new();
+        let cannot_read =
+            |error: io::Error| CliError::usage(format!("cannot read {}: {error}", path.display()));
+        (&mut input.source)
+            .take(interop::HEAD as u64)
+            .read_to_end(&mut head)
+            .map_err(cannot_read)?;
+        if interop::may_be_foreign(&head) {
+            input.source.read_to_end(&mut head).map_err(cannot_read)?;
+            if let Some(mut found) =
+                interop::read(&head, writer).map_err(|error| foreign_error(path, &error))?
+            {
+                head = std::mem::take(&mut found.lines);
+                input.foreign = Some(found);
+            }
+        }
+        if writer.is_some() && input.foreign.is_none() {
+            return Err(CliError::usage(format!(
+                "`--provider` chooses among the outputs of a promptfoo or Inspect file, and {} is neither",
+                path.display()
+            ))
+            .hint("leave it out"));
+        }
+        let rest = std::mem::replace(&mut input.source, Box::new(io::empty()));
+        input.source = Box::new(Cursor::new(head).chain(rest));
+        Ok(input)
+    }
+
+    /// What was read of another tool's file, in words; `None` for lines of outputs.
+    pub(super) fn foreign_in_words(&self) -> Option<String> {
+        let found = self.foreign.as_ref()?;
+        let mut words = format!("read {}: {} outputs", found.format, found.outputs);
+        if !found.writers.is_empty() {
+            words.push_str(&format!(" of {}", found.writers.join(", ")));
+        }
+        for (reason, count) in &found.left_out {
+            words.push_str(&format!("; {count} left out: {reason}"));
+        }
+        if found.writers.len() > 1 {
+            words.push_str("; the totals take them together, `--provider NAME` takes one");
+        }
+        Some(words)
+    }
+
+    /// The same for programs.
+    pub(super) fn foreign_json(&self) -> Option<Value> {
+        let found = self.foreign.as_ref()?;
+        Some(json!({
+            "format": found.format,
+            "outputs": found.outputs,
+            "providers": found.writers,
+            "left_out": found.left_out,
+        }))
+    }
+
+    fn open_lines(path: &Path) -> Result<Self, CliError> {
         let source: Box<dyn Read> = if path == Path::new("-") {
             Box::new(io::stdin().lock())
         } else {
@@ -40,6 +104,7 @@ impl Input {
             spare: Vec::new(),
             is_at_end: false,
             is_at_start: true,
+            foreign: None,
         })
     }
 
@@ -96,4 +161,16 @@ impl Input {
             ),
         }
     }
+}
+
+fn foreign_error(path: &Path, error: &InteropError) -> CliError {
+    let hint = match error {
+        InteropError::Nameless { .. } => {
+            "give each test `metadata: {case: ID}` with the id of the suite's case, or let its description be that id"
+        }
+        InteropError::UnknownWriter { .. } => "name one of these, or leave `--provider` out",
+        InteropError::Archive { .. } => "`--calls` takes `.eval` and `.json` logs of Inspect",
+        InteropError::Malformed { .. } => "write the file again with the tool it comes from",
+    };
+    CliError::usage(format!("{}: {error}", path.display())).hint(hint)
 }

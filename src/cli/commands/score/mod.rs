@@ -62,7 +62,8 @@ fn by_suite(app: &App, args: &ScoreArgs, name: &str) -> Result<Status, CliError>
         rules: rules(app, args.rules, name)?,
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut input = Input::open(&args.calls)?;
+    let mut input = Input::open(&args.calls, args.provider.as_deref())?;
+    say_foreign(app, &input);
     let loaded_ms = watch.elapsed_ms();
     let judging = Stopwatch::start();
     let mut lines = Lines::new(&scorer, threads);
@@ -71,11 +72,8 @@ fn by_suite(app: &App, args: &ScoreArgs, name: &str) -> Result<Status, CliError>
         RulesName::Bfcl => "bfcl",
     };
     write_verdicts(args, |out| {
-        let mut form = Form::begin(
-            args.format,
-            &json!({"rules": rules_name, "suite": name}),
-            out,
-        )?;
+        let head = with_source(json!({"rules": rules_name, "suite": name}), &input);
+        let mut form = Form::begin(args.format, &head, out)?;
         // While one block is judged, the next is read and the verdicts of the last are written.
         let mut block = input.next_block();
         loop {
@@ -97,6 +95,21 @@ fn by_suite(app: &App, args: &ScoreArgs, name: &str) -> Result<Status, CliError>
     let elapsed = judging.elapsed_ms();
     say_totals(app, &scorer, &totals, elapsed, loaded_ms);
     status_of(args, &scorer, &totals)
+}
+
+/// Says what another tool's file was read as.
+fn say_foreign(app: &App, input: &Input) {
+    if let Some(words) = input.foreign_in_words() {
+        app.ui.say(&words);
+    }
+}
+
+/// The head of a JSON report, with where the outputs come from when that is another tool's file.
+fn with_source(mut head: Value, input: &Input) -> Value {
+    if let Some(source) = input.foreign_json() {
+        head["source"] = source;
+    }
+    head
 }
 
 /// The rules with the suite's cases. An imported suite is read only as far as its rules need.
@@ -188,10 +201,12 @@ fn by_tools(app: &App, args: &ScoreArgs, name: &str) -> Result<Status, CliError>
             .hint("the schemas of tools are JSON Schema, draft 2020-12 unless they say otherwise")
     })?;
     let mut totals = check.totals();
-    let mut input = Input::open(&args.calls)?;
+    let mut input = Input::open(&args.calls, args.provider.as_deref())?;
+    say_foreign(app, &input);
     let mut line = 1;
     write_verdicts(args, |out| {
-        let mut form = Form::begin(args.format, &json!({"rules": "tools", "tools": name}), out)?;
+        let head = with_source(json!({"rules": "tools", "tools": name}), &input);
+        let mut form = Form::begin(args.format, &head, out)?;
         loop {
             let block = input.next_block();
             if block.is_empty() {

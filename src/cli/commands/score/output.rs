@@ -23,7 +23,8 @@ impl Form {
     ) -> io::Result<Self> {
         if format == ScoreFormat::Json {
             let head = head.to_string();
-            write!(out, "{},\"verdicts\":[", head.trim_end_matches('}'))?;
+            let open = head.strip_suffix('}').unwrap_or(&head);
+            write!(out, "{open},\"verdicts\":[")?;
         }
         Ok(Self {
             format,

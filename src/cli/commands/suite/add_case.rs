@@ -14,7 +14,8 @@ use crate::cli::args::AddCaseArgs;
 use crate::cli::flags::SettingFlags;
 use crate::config::{Resolved, Settings};
 use crate::record::format::ContentLine;
-use crate::record::{Run, find_run};
+use crate::record::privacy::is_redacted;
+use crate::record::{Retain, Run, find_run};
 use crate::suite::{Problem, read_text};
 use crate::tools::sandbox::PLACEHOLDER;
 use crate::types::{ContentHash, Suite, ToolDefinition, ToolResult, TrialRecord, did_you_mean};
@@ -31,6 +32,7 @@ pub(super) fn add_case(app: &App, args: &AddCaseArgs) -> Result<Status, CliError
     let resolved = app.resolve(&flags)?;
     let settings = app.settings(&resolved)?;
     let (run, trial) = find_trial(&settings, &args.from)?;
+    check_content(&run, &trial)?;
     let path = suite_file(app, &resolved, &args.suite)?;
     let label = path.display().to_string();
     let text = std::fs::read_to_string(&path)
@@ -46,6 +48,31 @@ pub(super) fn add_case(app: &App, args: &AddCaseArgs) -> Result<Status, CliError
     replace_file(&path, &added)?;
     report(&label, &new, &before, &after)?;
     Ok(Status::Complete)
+}
+
+/// A case is made of what was asked and answered: all of it must be on record as it was.
+fn check_content(run: &Run, trial: &TrialRecord) -> Result<(), CliError> {
+    let Some(privacy) = &run.header.privacy else {
+        return Ok(());
+    };
+    let suite = run.header.suites.iter();
+    let case = suite
+        .filter(|suite| suite.suite == trial.cell.suite)
+        .flat_map(|suite| &suite.cases)
+        .find(|case| case.id == trial.case);
+    let why = if privacy.retain != Retain::Full {
+        format!("was recorded with `--retain {}`", privacy.retain.as_str())
+    } else if is_redacted(trial) || case.is_some_and(is_redacted) {
+        "is redacted where this case is concerned".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(CliError::usage(format!(
+        "run `{}` {why}: no case can be made of it",
+        run.header.run
+    ))
+    .kind("record", Status::Usage)
+    .hint("make the case from a run with `--retain full` and without `--redact`"))
 }
 
 /// The run and trial of `RUN:TRIAL`.

@@ -1,0 +1,308 @@
+//! What a run may take before no further trial is started: time, tokens, requests, money, failures.
+//!
+//! Data in: limits, what is on record already, each trial before and after it runs. Data out: whether
+//! the next trial may start, and what ended the run or the cell. Invariants: a trial is admitted only
+//! where its worst case, with those of all trials in flight, fits what is left, so that a limit is
+//! never passed by what was estimated at the worst; a reply whose tokens the server did not report
+//! counts at its worst; trials in flight are never given up. Nothing here shapes a reply.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::Stopwatch;
+use crate::plan::{Load, Plan, PlannedTrial, estimate};
+use crate::types::outcome::Counted;
+use crate::types::price::amount_in_words;
+use crate::types::{EndedBy, Outcome, Price, ToolDefinition, TrialRecord};
+
+/// What a run may take. What is absent is not limited.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Wall-clock time of one execution.
+    pub time_ms: Option<f64>,
+    /// Tokens of prompts and replies, all executions together.
+    pub tokens: Option<u64>,
+    /// Requests to models, all executions together.
+    pub requests: Option<u64>,
+    /// Money, all executions together, in the currency of `prices`.
+    pub budget: Option<f64>,
+    /// Failed trials of one execution.
+    pub failures: Option<usize>,
+    /// Infrastructure failures in a row that end a cell.
+    pub infra_in_a_row: Option<usize>,
+    /// Prices by the plan's model; a model without one costs nothing that could be counted.
+    pub prices: Vec<Option<Price>>,
+}
+
+impl Limits {
+    /// Whether what a trial takes has to be known.
+    fn count_loads(&self) -> bool {
+        self.tokens.is_some() || self.requests.is_some() || self.budget.is_some()
+    }
+}
+
+/// What a trial, or all together, took or may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Taken {
+    requests: u64,
+    tokens: u64,
+    money: f64,
+}
+
+impl Taken {
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.tokens += other.tokens;
+        self.money += other.money;
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+}
+
+/// Limits, and what has been taken of them. Lives as long as one execution.
+#[derive(Debug)]
+pub struct Meter {
+    limits: Limits,
+    watch: Stopwatch,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// On record, in this execution or before.
+    taken: Taken,
+    /// Worst cases of trials in flight, by id.
+    reserved: HashMap<String, Taken>,
+    longest_trial_ms: f64,
+    failures: usize,
+    infra_in_a_row: usize,
+    run_end: Option<(EndedBy, String)>,
+    cell_end: Option<(EndedBy, String)>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Meter {
+    /// Starts the clock.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            watch: Stopwatch::start(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Counts a trial that an earlier execution put on record.
+    pub fn recall(&self, plan: &Plan, distractors: &[ToolDefinition], record: &TrialRecord) {
+        if let Some(taken) = self.taken_if_counted(plan, distractors, record) {
+            self.state().taken.add(taken);
+        }
+    }
+
+    /// Whether this trial may start; from the first that may not, none may.
+    pub(super) fn admits(
+        &self,
+        plan: &Plan,
+        distractors: &[ToolDefinition],
+        trial: &PlannedTrial,
+    ) -> bool {
+        let mut state = self.state();
+        if state.run_end.is_some() || state.cell_end.is_some() {
+            return false;
+        }
+        if self.limits.count_loads() {
+            let worst = self.worst(plan, distractors, trial);
+            if let Some(end) = self.passed_by(&state, worst) {
+                state.run_end = Some(end);
+                return false;
+            }
+            state.reserved.insert(trial.id.clone(), worst);
+        }
+        if let Some(limit_ms) = self.limits.time_ms {
+            let elapsed_ms = self.watch.elapsed_ms();
+            if elapsed_ms + state.longest_trial_ms > limit_ms {
+                state.run_end = Some((
+                    EndedBy::Time,
+                    format!(
+                        "after {:.1} s of --limit-time {}, and trials took up to {:.1} s, the next could pass it",
+                        elapsed_ms / 1000.0,
+                        limit_ms / 1000.0,
+                        state.longest_trial_ms / 1000.0
+                    ),
+                ));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes a finished trial into account.
+    pub(super) fn finished(
+        &self,
+        plan: &Plan,
+        distractors: &[ToolDefinition],
+        record: &TrialRecord,
+    ) {
+        let taken = self.taken_if_counted(plan, distractors, record);
+        let mut state = self.state();
+        state.reserved.remove(&record.id);
+        state.taken.add(taken.unwrap_or_default());
+        state.longest_trial_ms = state.longest_trial_ms.max(record.time.total_ms);
+        if record.outcome.counted() == Counted::Failure {
+            state.failures += 1;
+            let most = self.limits.failures.filter(|most| state.failures >= *most);
+            if let Some(most) = most.filter(|_| state.run_end.is_none()) {
+                let reason = match most {
+                    1 => "a trial has failed (--fail-fast)".to_owned(),
+                    _ => format!("{most} trials have failed (--max-fail {most})"),
+                };
+                state.run_end = Some((EndedBy::MaxFail, reason));
+            }
+        }
+        if let Outcome::Infra { code } = record.outcome {
+            state.infra_in_a_row += 1;
+            let most = self.limits.infra_in_a_row;
+            if let Some(most) = most.filter(|most| state.infra_in_a_row >= *most) {
+                state.cell_end.get_or_insert_with(|| {
+                    let reason = format!(
+                        "{most} trials in a row ended with an infrastructure failure (--max-infra {most}), the last with `{code}`"
+                    );
+                    (EndedBy::MaxInfra, reason)
+                });
+            }
+        } else {
+            state.infra_in_a_row = 0;
+        }
+    }
+
+    /// Begins a cell: what ended another does not end this one.
+    pub(super) fn begin_cell(&self) {
+        let mut state = self.state();
+        state.cell_end = None;
+        state.infra_in_a_row = 0;
+    }
+
+    /// What ended the cell that was begun last.
+    pub(super) fn cell_end(&self) -> Option<(EndedBy, String)> {
+        self.state().cell_end.clone()
+    }
+
+    /// What ended the run.
+    pub(super) fn run_end(&self) -> Option<(EndedBy, String)> {
+        self.state().run_end.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn price(&self, plan: &Plan, trial: &PlannedTrial) -> Option<&Price> {
+        self.limits
+            .prices
+            .get(plan.cells[trial.cell].model)?
+            .as_ref()
+    }
+
+    fn worst(&self, plan: &Plan, distractors: &[ToolDefinition], trial: &PlannedTrial) -> Taken {
+        let Load {
+            requests,
+            prompt_tokens,
+            output_tokens,
+        } = estimate(plan, trial, distractors).worst;
+        Taken {
+            requests,
+            tokens: prompt_tokens + output_tokens,
+            money: self
+                .price(plan, trial)
+                .map_or(0.0, |price| price.amount(prompt_tokens, output_tokens)),
+        }
+    }
+
+    fn taken_if_counted(
+        &self,
+        plan: &Plan,
+        distractors: &[ToolDefinition],
+        record: &TrialRecord,
+    ) -> Option<Taken> {
+        if !self.limits.count_loads() {
+            return None;
+        }
+        let planned = plan.trials.iter().find(|trial| trial.id == record.id)?;
+        Some(self.taken(plan, distractors, planned, record))
+    }
+
+    /// What a finished trial took; what is not known of it counts at its worst.
+    fn taken(
+        &self,
+        plan: &Plan,
+        distractors: &[ToolDefinition],
+        trial: &PlannedTrial,
+        record: &TrialRecord,
+    ) -> Taken {
+        let replies = || record.attempts.iter().filter(|a| a.reply.is_some());
+        let is_reported = replies().all(|attempt| attempt.usage.prompt_tokens > 0);
+        let worst = || self.worst(plan, distractors, trial);
+        Taken {
+            requests: record.attempts.len() as u64,
+            tokens: if is_reported {
+                replies()
+                    .map(|a| u64::from(a.usage.prompt_tokens) + u64::from(a.usage.output_tokens))
+                    .sum()
+            } else {
+                worst().tokens
+            },
+            money: self.price(plan, trial).map_or(0.0, |price| {
+                price.of_trial(record).unwrap_or_else(|| worst().money)
+            }),
+        }
+    }
+
+    /// The limit that a trial of this size could pass, if any.
+    fn passed_by(&self, state: &State, worst: Taken) -> Option<(EndedBy, String)> {
+        let reserved = state
+            .reserved
+            .values()
+            .fold(Taken::default(), |sum, trial| sum.with(*trial));
+        let (taken, could) = (state.taken, state.taken.with(reserved).with(worst));
+        if let Some(limit) = self.limits.requests.filter(|limit| could.requests > *limit) {
+            return Some((
+                EndedBy::Requests,
+                format!(
+                    "{} of --limit-requests {limit} are made, and the next trial could take {}",
+                    taken.requests, worst.requests
+                ),
+            ));
+        }
+        if let Some(limit) = self.limits.tokens.filter(|limit| could.tokens > *limit) {
+            return Some((
+                EndedBy::Tokens,
+                format!(
+                    "{} of --limit-tokens {limit} are used, and the next trial could take {}",
+                    taken.tokens, worst.tokens
+                ),
+            ));
+        }
+        let limit = self.limits.budget.filter(|limit| could.money > *limit)?;
+        let currency = self.currency();
+        Some((
+            EndedBy::Budget,
+            format!(
+                "{} of --budget {limit} is spent, and the next trial could cost {}",
+                amount_in_words(taken.money, currency),
+                amount_in_words(worst.money, currency)
+            ),
+        ))
+    }
+
+    fn currency(&self) -> &str {
+        let mut prices = self.limits.prices.iter().flatten();
+        prices.next().map_or("", |price| price.currency.as_str())
+    }
+}
