@@ -79,8 +79,8 @@ pub(super) fn in_quants(
     for name in names {
         for quant in quants {
             let own = alias(app, name).is_some();
-            let named = crate::store::catalogue::with_quant(name, quant).filter(|_| !own);
-            all.push(named.ok_or_else(|| {
+            let full = crate::store::catalogue::with_quant(name, quant).filter(|_| !own);
+            all.push(full.ok_or_else(|| {
                 CliError::usage(format!("`--quant {quant}`: `{name}` is one file or one served model"))
                     .kind("model", Status::Usage)
                     .hint("`--quant` goes with models of the catalogue and `hf:owner/repo`; name other models one by one")

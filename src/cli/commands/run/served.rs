@@ -73,7 +73,9 @@ pub(super) async fn model(
 }
 
 /// The first word of a server: asked by a client of its own, which lives as long as this question.
-async fn describe(endpoint: Endpoint) -> Result<ModelFacts, ProviderError> {
+async fn describe(mut endpoint: Endpoint) -> Result<ModelFacts, ProviderError> {
+    // Who waits for the first word wants to hear soon that nobody answers.
+    endpoint.retries = endpoint.retries.min(1);
     let provider = model::served(endpoint)?;
     let facts = provider.describe().await;
     provider.close().await;
