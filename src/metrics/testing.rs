@@ -214,6 +214,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         is_error: false,
         scripted_error: false,
         code: None,
+        by_server: false,
         tool_ms: 0.5,
     });
     let correction_ms = if corrected { base } else { 0.0 };

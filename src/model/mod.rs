@@ -8,10 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
 
-#[cfg(feature = "llama")]
+pub mod anthropic;
+pub mod cassette;
+pub mod context;
 pub mod engine;
+pub mod gemini;
 mod http;
+pub mod ollama;
 pub mod scripted;
+mod served;
 
 /// Whatever generates. Implementations: the engine child, scripted replies.
 pub trait Provider: Send + Sync {

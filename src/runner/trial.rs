@@ -24,7 +24,8 @@ use crate::types::trial::{CallRecord, ServedParts};
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation, WireNames,
+    Message, Outcome, ProviderError, Role, ToolCall, ToolResult, TrialRecord, TrialRules,
+    Violation, WireNames,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
@@ -121,9 +122,20 @@ pub(super) enum Ended {
 
 /// What one turn came to.
 enum Turn {
-    Calls(Vec<ToolCall>, String),
+    Calls(ReadCalls),
     Answer(String, String),
     Ended(Ended),
+}
+
+/// The calls of a turn.
+struct ReadCalls {
+    calls: Vec<ToolCall>,
+    /// For each, its result where the server has run it itself.
+    served: Vec<Option<ToolResult>>,
+    /// What the server answered after it had run them all.
+    answer: Option<String>,
+    /// The reply as it came.
+    raw: String,
 }
 
 struct Trial<'a> {
@@ -214,9 +226,17 @@ impl Trial<'_> {
                     self.answer = Some(answer);
                     return None;
                 }
-                Turn::Calls(calls, raw) => {
-                    if let Some(ended) = self.execute(round, calls, raw, session).await {
+                Turn::Calls(mut read) => {
+                    let answer = read.answer.take();
+                    if let Some(ended) = self.execute(round, read, session).await {
                         return Some(ended);
+                    }
+                    if let Some(answer) = answer {
+                        self.messages
+                            .push(Message::text(Role::Assistant, answer.clone()));
+                        self.judging.answered(&answer);
+                        self.answer = Some(answer);
+                        return None;
                     }
                     match self.judging.progress() {
                         RoundProgress::Over => return None,
@@ -243,7 +263,7 @@ impl Trial<'_> {
                 if steering.calls.is_empty() {
                     return Turn::Answer(steering.answer.unwrap_or_default(), reply.text);
                 }
-                return Turn::Calls(steering.calls, reply.text);
+                return Turn::Calls(ReadCalls::of(steering, reply, &offer.names));
             }
             if !findings::may_correct(self.context.rules, &self.context.correction, &violations) {
                 return Turn::Ended(Ended::With(violations));
@@ -398,25 +418,34 @@ impl Trial<'_> {
     async fn execute(
         &mut self,
         round: u32,
-        mut calls: Vec<ToolCall>,
-        raw: String,
+        read: ReadCalls,
         session: &mut dyn ToolSession,
     ) -> Option<Ended> {
+        let ReadCalls {
+            mut calls,
+            served,
+            raw,
+            ..
+        } = read;
         for (index, call) in calls.iter_mut().enumerate() {
             call.id
                 .get_or_insert_with(|| format!("call_{}_{index}", self.turn));
         }
         self.messages
             .push(Message::assistant_calls(raw, calls.clone()));
-        for call in calls {
+        for (call, served) in calls.into_iter().zip(served) {
             let watch = Stopwatch::start();
             let abort = self.abort;
-            let result = tokio::select! {
-                biased;
-                () = abort.cancelled() => return Some(cancelled()),
-                result = session.call(&call) => result,
+            let by_server = served.is_some();
+            let result = match served {
+                Some(result) => Ok(result),
+                None => tokio::select! {
+                    biased;
+                    () = abort.cancelled() => return Some(cancelled()),
+                    result = session.call(&call) => result,
+                },
             };
-            let tool_ms = watch.elapsed_ms();
+            let tool_ms = if by_server { 0.0 } else { watch.elapsed_ms() };
             let mut record = CallRecord {
                 round,
                 turn: self.turn - 1,
@@ -426,6 +455,7 @@ impl Trial<'_> {
                 scripted_error: false,
                 code: None,
                 tool_ms,
+                by_server,
             };
             match result {
                 Ok(result) => {
@@ -458,6 +488,40 @@ impl Trial<'_> {
     /// The outcome: what ended the loop, or what the judge says of a complete trial.
     fn outcome(&self, ended: Ended) -> (Outcome, Vec<Violation>) {
         ended.outcome(self.recorder.corrections, || self.judging.judge())
+    }
+}
+
+impl ReadCalls {
+    /// Of the steering reading of a reply. A call that the server has run is told from others by
+    /// name and arguments, since the reading may come from the text.
+    fn of(steering: Reading, reply: GenerateReply, names: &WireNames) -> Self {
+        let mut left: Vec<_> = reply.executed.iter().collect();
+        let served: Vec<Option<ToolResult>> = steering
+            .calls
+            .iter()
+            .map(|call| {
+                let at = left.iter().position(|result| {
+                    reply.calls.get(result.call).is_some_and(|run| {
+                        names.own(&run.name) == call.name && run.arguments == call.arguments
+                    })
+                })?;
+                let result = left.remove(at);
+                Some(ToolResult {
+                    is_error: result.is_error,
+                    ..ToolResult::ok(&result.content)
+                })
+            })
+            .collect();
+        let all_run = served.iter().all(Option::is_some);
+        let answer = steering
+            .thought
+            .filter(|text| all_run && !text.trim().is_empty());
+        Self {
+            calls: steering.calls,
+            served,
+            answer,
+            raw: reply.text,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, Constraint};
 use super::decoded::Reading;
-use super::generate::{GenerateReply, StopReason, Timing, Usage};
+use super::generate::{GenerateReply, ServerResult, StopReason, Timing, Usage};
 use super::hash::ContentHash;
 use super::outcome::Outcome;
 use super::suite::Difficulty;
@@ -88,6 +88,9 @@ pub struct ServedParts {
     /// Calls that it read, with the names used on the wire.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
+    /// Results of those that it has run itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub executed: Vec<ServerResult>,
     /// Reasoning that it kept apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
@@ -101,6 +104,7 @@ impl ServedParts {
     pub fn of(reply: &GenerateReply) -> Option<Self> {
         let parts = Self {
             calls: reply.calls.clone(),
+            executed: reply.executed.clone(),
             reasoning: reply.reasoning.clone(),
             payload: reply.payload.clone(),
         };
@@ -187,6 +191,9 @@ pub struct CallRecord {
     pub code: Option<Code>,
     /// Time in the tool host.
     pub tool_ms: f64,
+    /// The model's server ran it and gave its result: no tool host was asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_server: bool,
 }
 
 /// How the executed calls of a trial stood to those its case expects, summed over rounds. Per round
