@@ -13,16 +13,18 @@ use super::exit_code::Status;
 use super::ui::Ui;
 use crate::config::Resolved;
 use crate::store::disk::RealDisk;
+use crate::store::presets::PresetError;
 use crate::store::pull::DEFAULT_HUB;
 use crate::store::{
-    Cache, Catalogue, HubSettings, Progress, PullError, PullSettings, PullTarget, Pulled, Puller,
-    Token, ToolSettings,
+    Cache, Catalogue, HubSettings, Presets, Progress, PullError, PullSettings, PullTarget, Pulled,
+    Puller, Token, ToolSettings,
 };
 
 /// Cache, catalogue and pull settings of one process.
 pub(super) struct Store {
     pub(super) cache: Cache,
     pub(super) catalogue: Catalogue,
+    pub(super) presets: Presets,
     pub(super) ollama_base: String,
     settings: PullSettings,
     ui: Ui,
@@ -30,7 +32,10 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(app: &App, resolved: &Resolved) -> Result<Self, CliError> {
-        let data = app.data_folder(resolved).join("catalogue");
+        let folder = app.data_folder(resolved);
+        let presets = Presets::with_user_file(&folder.join("providers.yaml"))
+            .map_err(|error| preset_error(&error))?;
+        let data = folder.join("catalogue");
         let catalogue = if data.is_dir() {
             Catalogue::with_user_folder(&data)
         } else {
@@ -40,6 +45,7 @@ impl Store {
         Ok(Self {
             cache: Cache::new(app.cache_folder(resolved).join("models")),
             catalogue,
+            presets,
             ollama_base: ollama_base(app),
             settings: PullSettings::new(hub_settings(app), tool_settings(app)),
             ui: app.ui.clone(),
@@ -68,6 +74,33 @@ impl Store {
         // Its notes have been said as they came.
         result.map_err(pull_error)
     }
+}
+
+impl Store {
+    /// Lets an Ollama download a tag, with a bar; what has arrived is kept by it.
+    pub(super) async fn ollama_pull(
+        &self,
+        base: &str,
+        tag: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), CliError> {
+        let bar = PullBar {
+            bar: self.ui.download_bar(tag),
+            ui: self.ui.clone(),
+        };
+        let result = crate::store::ollama::pull(base, tag, &bar, cancel).await;
+        bar.bar.finish_and_clear();
+        result.map_err(pull_error)?;
+        self.ui.say(&format!("the Ollama at {base} has pulled {tag}"));
+        Ok(())
+    }
+}
+
+/// A wrong preset, address, key or header.
+pub(super) fn preset_error(error: &PresetError) -> CliError {
+    CliError::usage(error.to_string())
+        .kind("model", Status::Usage)
+        .hint(error.hint.clone())
 }
 
 /// A pull's error with its hint and exit code.

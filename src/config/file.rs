@@ -1,6 +1,7 @@
 //! `toolbench.toml`: settings, model aliases, variants, profiles.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -8,8 +9,9 @@ use toml::Value;
 
 use super::layers::Layer;
 use super::{ConfigError, KEYS};
+use crate::types::endpoint::SchemaField;
 use crate::types::names::hint_for_unknown_field;
-use crate::types::{Variant, did_you_mean};
+use crate::types::{Mechanism, Variant, Wire, WirePreference, did_you_mean};
 
 /// A configuration file as read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,10 +28,65 @@ pub struct ConfigFile {
 
 /// A model under a name of one's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ModelAlias {
     /// What it stands for: any model name that the command line takes.
     pub source: String,
+    /// Address of the server.
+    pub base_url: Option<String>,
+    /// Variable that holds the key.
+    pub key_env: Option<String>,
+    /// Further headers; a value of the form `$NAME` is that of a variable.
+    pub headers: BTreeMap<String, String>,
+    /// The one wire to use: `raw`, `chat` or `tools`.
+    pub wire: Option<WirePreference>,
+    /// Wires that the server offers.
+    pub wires: Option<Vec<Wire>>,
+    /// How it can constrain, the best first.
+    pub mechanisms: Option<Vec<Mechanism>>,
+    /// How it takes a JSON Schema.
+    pub schema_field: Option<SchemaField>,
+    /// Fields that it refuses.
+    pub refuses: Option<Vec<String>>,
+    /// Fields that have another name there.
+    pub renames: BTreeMap<String, String>,
+    /// Its context in tokens.
+    pub context: Option<u32>,
+    /// Times a request is repeated after a transport fault.
+    pub retries: Option<u32>,
+    /// File of certificates to trust beside the system's, PEM.
+    pub ca: Option<PathBuf>,
+    /// How long an Ollama keeps the model (`10m`, `-1`).
+    pub keep_alive: Option<String>,
+    /// Whether a model of an Ollama thinks first: `on`, `off`, or a level that it knows.
+    pub think: Option<String>,
+    /// Of a command: variables that it is to see, by name.
+    pub pass_env: Vec<String>,
+    /// Of a command: the weights that are handed to it.
+    pub weights: Option<PathBuf>,
+    /// File of the chat template, for raw text where the server does not tell it.
+    pub chat_template: Option<PathBuf>,
+}
+
+impl ModelAlias {
+    /// It says something that only a server can heed.
+    pub fn is_of_a_server(&self) -> bool {
+        let source = Self {
+            source: self.source.clone(),
+            ..Self::default()
+        };
+        *self != source
+    }
+
+    /// The wires to use, where it says so.
+    pub fn chosen_wires(&self) -> Option<Vec<Wire>> {
+        match self.wire {
+            None | Some(WirePreference::Auto) => self.wires.clone(),
+            Some(WirePreference::Raw) => Some(vec![Wire::RawText]),
+            Some(WirePreference::Chat) => Some(vec![Wire::Chat]),
+            Some(WirePreference::Tools) => Some(vec![Wire::ChatWithTools]),
+        }
+    }
 }
 
 /// What a variant changes.
@@ -112,7 +169,19 @@ pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
         let at = position(label, text, name.span().start);
         let table = |value: Spanned<Value>| value.into_inner();
         match name.get_ref().as_str() {
-            "models" => file.models = typed(table(value), &at)?,
+            "models" => {
+                file.models = typed(table(value), &at)?;
+                if let Some((name, _)) = file.models.iter().find(|(_, it)| it.source.is_empty()) {
+                    return Err(ConfigError {
+                        message: format!("model `{name}` names no source"),
+                        origin: Some(at),
+                        hint: Some(
+                            "source = \"PRESET:MODEL\", a .gguf file, or any other model name"
+                                .to_owned(),
+                        ),
+                    });
+                }
+            }
             "variants" => file.variants = typed(table(value), &at)?,
             "profiles" => {
                 let profiles: BTreeMap<String, BTreeMap<String, Value>> = typed(table(value), &at)?;
@@ -188,6 +257,28 @@ mod tests {
         assert_eq!(file.profiles["ci"].values["trials"], ["3"]);
         assert_eq!(file.variants["terse"].few_shot, Some(2));
         assert_eq!(file.models["mine"].source, "/m.gguf");
+    }
+
+    #[test]
+    fn a_served_model_says_how_it_is_asked() {
+        let text = "[models.mine]\nsource = \"vllm:o/m\"\nbase-url = \"http://h:1/v1\"\n\
+            key-env = \"K\"\nheaders = {X = \"$V\"}\nwire = \"raw\"\nwires = [\"chat\", \"tools\"]\n\
+            mechanisms = [\"gbnf\"]\ncontext = 8192\nca = \"own.pem\"\n[models.file]\nsource = \"a.gguf\"\n";
+        let file = parse_file("t.toml", text).unwrap();
+        let mine = &file.models["mine"];
+        assert!(mine.is_of_a_server() && !file.models["file"].is_of_a_server());
+        assert_eq!(mine.chosen_wires(), Some(vec![Wire::RawText]));
+        assert_eq!(mine.wires, Some(vec![Wire::Chat, Wire::ChatWithTools]));
+        assert_eq!(mine.context, Some(8192));
+        let error =
+            parse_file("t.toml", "[models.a]\nsource=\"x\"\nbase-ur = \"y\"\n").unwrap_err();
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("did you mean `base-url`?"),
+            "{error}"
+        );
+        let error = parse_file("t.toml", "[models.a]\nwire = \"raw\"\n").unwrap_err();
+        assert!(error.message.contains("no source"), "{error}");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Provider;
 use super::http::{Answer, Broken, HttpClient, bad};
-use super::served::{
-    self, Collector, Kept, arguments_of, asking, count, limits, no_raw_text, refuse_sampling,
+use super::hosted::{
+    self, Collector, Kept, arguments_of, asking, count, no_raw_text, refuse_sampling,
     split_system, text, with_header, with_ids,
 };
 use crate::types::endpoint::Endpoint;
@@ -56,7 +56,7 @@ impl AnthropicProvider {
         let model = &self.endpoint.model;
         let path = format!("/v1/models/{model}");
         let shown = match self.client.get(&path, asking(&cancel)).await {
-            Ok(answer) => served::whole(answer).await.unwrap_or_default(),
+            Ok(answer) => hosted::whole(answer).await.unwrap_or_default(),
             // Other servers of this API may have no such page; a model that is not there is told.
             Err(ProviderError::Rejected { detail }) if !detail.contains(model.as_str()) => {
                 Value::Null
@@ -91,6 +91,7 @@ impl AnthropicProvider {
             engine_build: format!("anthropic {API_VERSION}"),
             endpoint: Some(self.endpoint.base_url.clone()),
             remote: self.endpoint.remote,
+            refuses: self.endpoint.refuses.clone(),
             ..ModelFacts::default()
         })
     }
@@ -105,16 +106,7 @@ impl AnthropicProvider {
             return Err(no_raw_text("the Messages API"));
         };
         let sampling = &request.sampling;
-        refuse_sampling(
-            "the Messages API",
-            &[
-                ("min-p", sampling.min_p > 0.0),
-                (
-                    "repeat-penalty",
-                    (sampling.repeat_penalty - 1.0).abs() > 1e-6,
-                ),
-            ],
-        )?;
+        refuse_sampling(&self.endpoint, sampling, &["min_p", "repeat_penalty"])?;
         let messages = with_ids(messages);
         let (system, rest) = split_system(&messages);
         let mut body = json!({
@@ -124,7 +116,7 @@ impl AnthropicProvider {
             "stream": request.stream,
         });
         let mut set = |key: &str, value: Value| {
-            if !self.endpoint.refuses.iter().any(|name| name == key) {
+            if !self.endpoint.refuses(key) {
                 body[key] = value;
             }
         };
@@ -234,17 +226,19 @@ impl AnthropicProvider {
         cancel: &CancellationToken,
     ) -> Result<GenerateReply, ProviderError> {
         let body = self.body(request)?;
-        let answer = self
-            .client
-            .post(PATH, &body, limits(request, cancel))
+        let read = |answer| self.read(answer);
+        hosted::ask(&self.client, PATH, &body, request, cancel, read)
             .await
-            .map_err(|error| explained(error, request))?;
+            .map_err(|error| explained(error, request))
+    }
+
+    async fn read(&self, answer: Answer) -> (Collector, Option<Broken>) {
         let mut collector = Collector::of(&answer);
         let mut blocks = Blocks::default();
         let broken = if answer.media_type() == "text/event-stream" {
             stream(answer, &mut collector, &mut blocks).await.err()
         } else {
-            match served::whole(answer).await {
+            match hosted::whole(answer).await {
                 Ok(message) => blocks.whole(&message, &mut collector).err(),
                 Err(broken) => Some(broken),
             }
@@ -252,7 +246,7 @@ impl AnthropicProvider {
         if let Some((id, thoughts)) = blocks.fill(&mut collector) {
             self.thoughts.keep(&id, thoughts);
         }
-        collector.reply(broken, request)
+        (collector, broken)
     }
 }
 

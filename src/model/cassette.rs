@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-pub use self::file::{CASSETTE_VERSION, CassetteError};
+pub use self::file::{CASSETTE_VERSION, CassetteError, CassetteModel};
 use self::file::{Entry, Line, Outcome, Shape, Stored};
 use super::Provider;
 use crate::types::facts::CassetteFacts;
@@ -97,8 +97,37 @@ impl Cassette {
     }
 
     /// What a model said of itself when it was recorded.
-    pub fn facts(&self, model: &str) -> Option<ModelFacts> {
+    pub fn facts(&self, model: &CassetteModel) -> Option<ModelFacts> {
         self.state().stored.facts(model).cloned()
+    }
+
+    /// The model recorded under a name for a context; refused where there are two.
+    pub fn recorded_as(
+        &self,
+        name: &str,
+        context_tokens: u32,
+    ) -> Result<CassetteModel, ProviderError> {
+        let state = self.state();
+        let found: Vec<&CassetteModel> = state
+            .stored
+            .models()
+            .filter(|model| model.name == name && model.context_tokens == context_tokens)
+            .collect();
+        match found.as_slice() {
+            [only] => Ok((*only).clone()),
+            [] => {
+                let known: Vec<String> = state.stored.models().map(ToString::to_string).collect();
+                Err(self.rejected(&format!(
+                    "it holds nothing of `{name}` with a context of {context_tokens}; recorded were: \
+                     {}; record it anew with `--cassette-mode record`",
+                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                )))
+            }
+            _ => Err(self.rejected(&format!(
+                "it holds two different models called `{name}`; record it anew with \
+                 `--cassette-mode record`"
+            ))),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -124,13 +153,17 @@ impl Cassette {
 pub struct CassetteProvider {
     cassette: Arc<Cassette>,
     /// What the model is known by; replies recorded from another are never given.
-    model: String,
+    model: CassetteModel,
     inner: Option<Arc<dyn Provider>>,
 }
 
 impl CassetteProvider {
     /// `inner` may be missing where nothing is to be asked.
-    pub fn new(cassette: Arc<Cassette>, model: String, inner: Option<Arc<dyn Provider>>) -> Self {
+    pub fn new(
+        cassette: Arc<Cassette>,
+        model: CassetteModel,
+        inner: Option<Arc<dyn Provider>>,
+    ) -> Self {
         Self {
             cassette,
             model,
@@ -154,6 +187,7 @@ impl CassetteProvider {
             None if self.cassette.mode == CassetteMode::Replay => {
                 return Err(self.cassette.rejected(&self.stale()));
             }
+            None if self.is_another() => return Err(self.cassette.rejected(&self.stale())),
             None => {
                 let facts = self.inner()?.describe().await?;
                 self.keep_facts(without_measurements(facts.clone()))?;
@@ -179,17 +213,24 @@ impl CassetteProvider {
     /// Why there are no facts of this model.
     fn stale(&self) -> String {
         let state = self.cassette.state();
-        let known: Vec<&str> = state.stored.models().collect();
+        let known: Vec<String> = state.stored.models().map(ToString::to_string).collect();
         format!(
-            "it holds nothing of this model ({}); recorded were: {}; record it anew with \
+            "it was recorded from another model: {}, not {}; record it anew with \
              `--cassette-mode record`",
-            self.model,
-            if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            }
+            known.join(", "),
+            self.model
         )
+    }
+
+    /// The file has another model of the same name: replies of both would stand side by side.
+    fn is_another(&self) -> bool {
+        let state = self.cassette.state();
+        let mut models = state.stored.models();
+        models.any(|known| {
+            known.name == self.model.name
+                && known.context_tokens == self.model.context_tokens
+                && *known != self.model
+        })
     }
 
     async fn answer(

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::tools::{KnownTools, Message as ServerMessage};
 use super::Provider;
 use super::http::{Answer, Broken, HttpClient, bad};
-use super::served::{self, Collector, asking, count, limits, small_seed, text};
+use super::hosted::{self, Collector, asking, count, refuse_sampling, small_seed, text};
 use crate::types::endpoint::Endpoint;
 use crate::types::{
     ConstraintText, GenerateReply, GenerateRequest, Mechanism, Message, ModelFacts, Prompt,
@@ -117,6 +117,8 @@ impl ContextProvider {
                     .to_owned(),
                 endpoint: Some(endpoint.base_url.clone()),
                 remote: endpoint.remote,
+                refuses: endpoint.refuses.clone(),
+                chat_template: endpoint.chat_template.clone(),
                 ..ModelFacts::default()
             },
             tools,
@@ -126,7 +128,9 @@ impl ContextProvider {
     async fn page(&self, path: &str) -> Result<Value, ProviderError> {
         let cancel = CancellationToken::new();
         let answer = self.client.get(path, asking(&cancel)).await?;
-        served::whole(answer).await.map_err(failure)
+        hosted::whole(answer)
+            .await
+            .map_err(|broken| hosted::failure(broken, hosted::ASK_LIMIT_MS))
     }
 
     /// The model's entry; an error where the server has others and not this one.
@@ -179,8 +183,9 @@ impl ContextProvider {
             tool_choice,
         } = &request.prompt
         else {
-            return Err(served::no_raw_text("the chat page"));
+            return Err(hosted::no_raw_text("the chat page"));
         };
+        refuse_sampling(&self.endpoint, &request.sampling, &[])?;
         let mut body = self.shared_body(request);
         body["messages"] = messages.iter().map(message).collect();
         if !offered.is_empty() {
@@ -254,21 +259,10 @@ impl ContextProvider {
             }
             Prompt::Chat { tools, .. } => {
                 let body = self.chat_body(request, &server.tools)?;
-                let limits = limits(request, cancel);
-                let answer = self.client.post(CHAT, &body, limits).await;
-                let answer = answer.map_err(|error| constraint_refused(error, request))?;
-                let mut collector = Collector::of(&answer);
-                let mut said = ServerMessage::default();
-                let broken = if answer.media_type() == "text/event-stream" {
-                    stream(answer, &mut collector, &mut said).await.err()
-                } else {
-                    match served::whole(answer).await {
-                        Ok(body) => said.whole(&body, &mut collector).err(),
-                        Err(broken) => Some(broken),
-                    }
-                };
-                said.fill(!tools.is_empty(), &mut collector);
-                collector.reply(broken, request)
+                let read = |answer| read_chat(answer, !tools.is_empty());
+                hosted::ask(&self.client, CHAT, &body, request, cancel, read)
+                    .await
+                    .map_err(|error| constraint_refused(error, request))
             }
         }
     }
@@ -286,38 +280,44 @@ impl ContextProvider {
                 detail: "the page for raw text takes no constraint".to_owned(),
             });
         }
+        refuse_sampling(&self.endpoint, &request.sampling, &[])?;
         let mut body = self.shared_body(request);
         body["stream"] = Value::Bool(false);
         body["prompt"] = json!(prompt);
-        let limits = limits(request, cancel);
-        let answer = match self.client.post(GENERATE, &body, limits).await {
+        let read = |answer| read_generated(answer, prompt);
+        let client = &self.client;
+        match hosted::ask(client, GENERATE, &body, request, cancel, read).await {
             Err(ProviderError::Rejected { detail }) if detail.contains("inputs") => {
                 let body = with_inputs(prompt, &body);
-                self.client.post(GENERATE, &body, limits).await?
+                hosted::ask(client, GENERATE, &body, request, cancel, read).await
             }
-            answer => answer?,
-        };
-        let mut collector = Collector::of(&answer);
-        let whole = GenerateRequest {
-            stream: false,
-            ..request.clone()
-        };
-        let broken = match served::whole(answer).await {
-            Ok(body) => generated(&body, prompt, &mut collector).err(),
-            Err(broken) => Some(broken),
-        };
-        collector.reply(broken, &whole)
+            reply => reply,
+        }
     }
 }
 
-fn failure(broken: Broken) -> ProviderError {
-    match broken {
-        Broken::Failed(error) => error,
-        Broken::Cancelled => ProviderError::Cancelled,
-        Broken::TimeLimit => ProviderError::Unanswered {
-            limit_ms: served::ASK_LIMIT_MS,
-        },
-    }
+async fn read_chat(answer: Answer, offered: bool) -> (Collector, Option<Broken>) {
+    let mut collector = Collector::of(&answer);
+    let mut said = ServerMessage::default();
+    let broken = if answer.media_type() == "text/event-stream" {
+        stream(answer, &mut collector, &mut said).await.err()
+    } else {
+        match hosted::whole(answer).await {
+            Ok(body) => said.whole(&body, &mut collector).err(),
+            Err(broken) => Some(broken),
+        }
+    };
+    said.fill(offered, &mut collector);
+    (collector, broken)
+}
+
+async fn read_generated(answer: Answer, prompt: &str) -> (Collector, Option<Broken>) {
+    let mut collector = Collector::of(&answer);
+    let broken = match hosted::whole(answer).await {
+        Ok(body) => generated(&body, prompt, &mut collector).err(),
+        Err(broken) => Some(broken),
+    };
+    (collector, broken)
 }
 
 fn constraint_refused(error: ProviderError, request: &GenerateRequest) -> ProviderError {

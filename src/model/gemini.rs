@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Provider;
 use super::http::{Answer, Broken, HttpClient, bad};
-use super::served::{
-    self, Collector, Kept, asking, count, limits, no_raw_text, refuse_sampling, small_seed,
+use super::hosted::{
+    self, Collector, Kept, asking, count, no_raw_text, refuse_sampling, small_seed,
     split_system, text, with_ids,
 };
 use crate::types::endpoint::Endpoint;
@@ -62,9 +62,9 @@ impl GeminiProvider {
             .get(&self.path(""), asking(&cancel))
             .await
             .map_err(|error| self.explained(error, false))?;
-        let shown = served::whole(answer)
+        let shown = hosted::whole(answer)
             .await
-            .map_err(|broken| failure(broken, served::ASK_LIMIT_MS))?;
+            .map_err(|broken| hosted::failure(broken, hosted::ASK_LIMIT_MS))?;
         let offered = |wire: &Wire| *wire != Wire::RawText;
         let known = |mechanism: &Mechanism| {
             matches!(mechanism, Mechanism::JsonSchema | Mechanism::StrictTools)
@@ -82,6 +82,7 @@ impl GeminiProvider {
             engine_build: format!("gemini v1beta {}", text(&shown, "version")),
             endpoint: Some(endpoint.base_url.clone()),
             remote: endpoint.remote,
+            refuses: endpoint.refuses.clone(),
             ..ModelFacts::default()
         })
     }
@@ -121,19 +122,10 @@ impl GeminiProvider {
 
     fn generation(&self, request: &GenerateRequest) -> Result<Value, ProviderError> {
         let sampling = &request.sampling;
-        refuse_sampling(
-            "the Gemini API",
-            &[
-                ("min-p", sampling.min_p > 0.0),
-                (
-                    "repeat-penalty",
-                    (sampling.repeat_penalty - 1.0).abs() > 1e-6,
-                ),
-            ],
-        )?;
+        refuse_sampling(&self.endpoint, sampling, &["min_p", "repeat_penalty"])?;
         let mut config = json!({});
         let mut set = |key: &str, value: Value| {
-            if !self.endpoint.refuses.iter().any(|name| name == key) {
+            if !self.endpoint.refuses(key) {
                 config[key] = value;
             }
         };
@@ -233,29 +225,33 @@ impl GeminiProvider {
         } else {
             ":generateContent"
         });
-        let limits = limits(request, cancel);
+        let read = |answer| self.read(answer);
         let body = self.body(request, false)?;
-        let answer = match self.client.post(&path, &body, limits).await {
+        let reply = hosted::ask(&self.client, &path, &body, request, cancel, read).await;
+        let reply = match reply {
             // Written calls (worked examples, a history) have no signature to send.
             Err(ProviderError::Rejected { detail }) if asks_for_signature(&detail) => {
                 let body = self.body(request, true)?;
-                self.client.post(&path, &body, limits).await
+                hosted::ask(&self.client, &path, &body, request, cancel, read).await
             }
-            answer => answer,
+            reply => reply,
         };
-        let answer = answer.map_err(|error| self.explained(error, request.constraint.is_some()))?;
+        reply.map_err(|error| self.explained(error, request.constraint.is_some()))
+    }
+
+    async fn read(&self, answer: Answer) -> (Collector, Option<Broken>) {
         let mut collector = Collector::of(&answer);
         let mut parts = Parts::default();
-        let broken = if request.stream && answer.media_type() == "text/event-stream" {
+        let broken = if answer.media_type() == "text/event-stream" {
             stream(answer, &mut collector, &mut parts).await.err()
         } else {
-            match served::whole(answer).await {
+            match hosted::whole(answer).await {
                 Ok(body) => parts.add(&body, None, &mut collector).err(),
                 Err(broken) => Some(broken),
             }
         };
         self.fill(parts, &mut collector);
-        collector.reply(broken, request)
+        (collector, broken)
     }
 
     fn fill(&self, parts: Parts, collector: &mut Collector) {
@@ -306,14 +302,6 @@ impl GeminiProvider {
 
 fn asks_for_signature(detail: &str) -> bool {
     detail.contains("thought_signature") || detail.contains("thoughtSignature")
-}
-
-fn failure(broken: Broken, limit_ms: u64) -> ProviderError {
-    match broken {
-        Broken::Failed(error) => error,
-        Broken::Cancelled => ProviderError::Cancelled,
-        Broken::TimeLimit => ProviderError::Unanswered { limit_ms },
-    }
 }
 
 fn declaration(tool: &ToolDefinition) -> Value {

@@ -6,27 +6,24 @@
 //! ends with a cancellation; a reply has at most [`MOST_BYTES`]; only faults of transport are
 //! repeated, and how often is told; no header's value is ever part of a message.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventsource_stream::Eventsource as _;
 use futures::stream::{BoxStream, StreamExt as _};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::{Fault, refusal, words_of};
+use super::throttle::{Permit, Throttle};
 use crate::clock::Stopwatch;
 use crate::types::ProviderError;
 use crate::types::endpoint::Endpoint;
 
 /// Most bytes of one reply.
 const MOST_BYTES: usize = 16 << 20;
-/// Most characters of a server's words in a message.
-const MOST_WORDS: usize = 400;
-/// First pause before a repetition; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause, also where the server asks for a longer one: the request fails then.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -36,6 +33,7 @@ pub(super) struct HttpClient {
     base_url: String,
     key_variable: Option<String>,
     retries: u32,
+    throttle: Arc<Throttle>,
 }
 
 /// What a request may take.
@@ -47,12 +45,21 @@ pub(super) struct Limits<'a> {
     pub(super) cancel: &'a CancellationToken,
 }
 
+/// What trying again has cost so far.
+#[derive(Default)]
+struct Spent {
+    retries: u32,
+    waited: Duration,
+}
+
 /// An answer whose head has come.
 pub(super) struct Answer {
     response: Response,
     watch: Stopwatch,
     limit_ms: u64,
     cancel: CancellationToken,
+    /// Held until the reply has been read.
+    permit: Permit,
     /// Repetitions before this one.
     pub(super) retries: u32,
     /// Waiting between them.
@@ -118,6 +125,7 @@ impl HttpClient {
             base_url: endpoint.base_url.trim_end_matches('/').to_owned(),
             key_variable: endpoint.key_variable.clone(),
             retries: endpoint.retries,
+            throttle: Arc::default(),
         })
     }
 
@@ -128,7 +136,69 @@ impl HttpClient {
         body: &Value,
         limits: Limits<'_>,
     ) -> Result<Answer, ProviderError> {
-        self.send(Method::POST, path, Some(body), limits).await
+        self.send(
+            Method::POST,
+            path,
+            Some(body),
+            limits,
+            &mut Spent::default(),
+        )
+        .await
+    }
+
+    /// Sends a JSON body and reads the reply; one that breaks off within the limit is asked for
+    /// again, like a request that broke. `read` gets the repetitions of both kinds in its answer.
+    pub(super) async fn ask<T, F>(
+        &self,
+        path: &str,
+        body: &Value,
+        limits: Limits<'_>,
+        read: impl Fn(Answer) -> F,
+    ) -> Result<T, Broken>
+    where
+        F: Future<Output = Result<T, Broken>>,
+    {
+        let mut spent = Spent::default();
+        loop {
+            let sent = self.send(Method::POST, path, Some(body), limits, &mut spent);
+            let answer = sent.await.map_err(Broken::Failed)?;
+            let watch = answer.watch;
+            let broken = match read(answer).await {
+                Err(Broken::Failed(
+                    error @ (ProviderError::Network { .. } | ProviderError::Server { .. }),
+                )) if watch.elapsed_ms() < limits.limit_ms as f64 => error,
+                other => return other,
+            };
+            let fault = Fault {
+                error: broken,
+                after: None,
+                transient: true,
+            };
+            self.wait(fault, limits, &mut spent)
+                .await
+                .map_err(Broken::Failed)?;
+        }
+    }
+
+    /// Waits before another try, or gives the fault back where none is due.
+    async fn wait(
+        &self,
+        fault: Fault,
+        limits: Limits<'_>,
+        spent: &mut Spent,
+    ) -> Result<(), ProviderError> {
+        let pause = fault.pause(spent.retries);
+        let Some(pause) = pause.filter(|_| spent.retries < self.retries) else {
+            return Err(fault.error);
+        };
+        tokio::select! {
+            biased;
+            () = limits.cancel.cancelled() => return Err(ProviderError::Cancelled),
+            () = tokio::time::sleep(pause) => {}
+        }
+        spent.waited += pause;
+        spent.retries += 1;
+        Ok(())
     }
 
     /// Asks for a page.
@@ -137,7 +207,8 @@ impl HttpClient {
         path: &str,
         limits: Limits<'_>,
     ) -> Result<Answer, ProviderError> {
-        self.send(Method::GET, path, None, limits).await
+        self.send(Method::GET, path, None, limits, &mut Spent::default())
+            .await
     }
 
     /// Sends until the head of a good answer comes, a fault is not one of transport, or nothing
@@ -148,28 +219,25 @@ impl HttpClient {
         path: &str,
         body: Option<&Value>,
         limits: Limits<'_>,
+        spent: &mut Spent,
     ) -> Result<Answer, ProviderError> {
-        let mut waited = Duration::ZERO;
-        let mut retries = 0;
         loop {
-            let fault = match self.send_once(&method, path, body, limits).await {
-                Ok(mut answer) => {
-                    answer.retries = retries;
-                    answer.waited_ms = (retries > 0).then_some(waited.as_secs_f64() * 1000.0);
-                    return Ok(answer);
-                }
-                Err(fault) => fault,
-            };
-            let Some(pause) = pause(&fault, retries).filter(|_| retries < self.retries) else {
-                return Err(fault.error);
-            };
-            tokio::select! {
+            let queued = Stopwatch::start();
+            let permit = tokio::select! {
                 biased;
                 () = limits.cancel.cancelled() => return Err(ProviderError::Cancelled),
-                () = tokio::time::sleep(pause) => {}
+                permit = self.throttle.permit() => permit,
+            };
+            spent.waited += queued.elapsed();
+            match self.send_once(&method, path, body, limits, permit).await {
+                Ok(mut answer) => {
+                    let waited_ms = spent.waited.as_secs_f64() * 1000.0;
+                    answer.retries = spent.retries;
+                    answer.waited_ms = (spent.retries > 0 || waited_ms >= 1.0).then_some(waited_ms);
+                    return Ok(answer);
+                }
+                Err(fault) => self.wait(fault, limits, spent).await?,
             }
-            waited += pause;
-            retries += 1;
         }
     }
 
@@ -179,6 +247,7 @@ impl HttpClient {
         path: &str,
         body: Option<&Value>,
         limits: Limits<'_>,
+        permit: Permit,
     ) -> Result<Answer, Fault> {
         let mut request = self
             .client
@@ -194,6 +263,7 @@ impl HttpClient {
         };
         let response = match sent {
             Err(_elapsed) => {
+                permit.refused();
                 return Err(Fault::last(ProviderError::Unanswered {
                     limit_ms: limits.limit_ms,
                 }));
@@ -206,14 +276,21 @@ impl HttpClient {
             watch,
             limit_ms: limits.limit_ms,
             cancel: limits.cancel.clone(),
+            permit,
             retries: 0,
             waited_ms: None,
         };
         if answer.response.status().is_success() {
-            Ok(answer)
-        } else {
-            Err(self.refused(answer).await)
+            answer.permit.answered();
+            return Ok(answer);
         }
+        if matches!(
+            answer.response.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            answer.permit.refused();
+        }
+        Err(self.refused(answer).await)
     }
 
     fn unsent(&self, error: &reqwest::Error) -> Fault {
@@ -234,97 +311,21 @@ impl HttpClient {
     /// The failure that a status means.
     async fn refused(&self, answer: Answer) -> Fault {
         let status = answer.response.status();
-        let after = retry_after(answer.response.headers());
+        let headers = answer.response.headers().clone();
         let words = answer.text().await.unwrap_or_default();
-        let detail = format!("{status}: {}", words_of(&words));
-        let error = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::Unauthorised {
-                detail: format!("{detail}; {}", self.how_to_pass_a_key()),
-            },
-            StatusCode::TOO_MANY_REQUESTS => ProviderError::RateLimited {
-                detail: match after {
-                    Some(after) => format!("{detail}; come back in {} s", after.as_secs()),
-                    None => detail,
-                },
-            },
-            StatusCode::REQUEST_TIMEOUT => ProviderError::Server { detail },
-            status if status.is_server_error() => ProviderError::Server { detail },
-            _ => ProviderError::Rejected { detail },
-        };
-        let transient = matches!(
-            error,
-            ProviderError::RateLimited { .. } | ProviderError::Server { .. }
-        );
-        Fault {
-            transient: transient && status != StatusCode::NOT_IMPLEMENTED,
-            error,
-            after,
-        }
+        refusal(status, &headers, &words, self.key_variable.as_deref())
     }
-
-    fn how_to_pass_a_key(&self) -> String {
-        match &self.key_variable {
-            Some(name) => format!("put the key into the variable {name}"),
-            None => {
-                "name the variable that holds the key: `key-env` of the model in toolbench.toml"
-                    .to_owned()
-            }
-        }
-    }
-}
-
-/// One failed sending.
-struct Fault {
-    error: ProviderError,
-    /// When the server says to come back.
-    after: Option<Duration>,
-    /// Another try may help.
-    transient: bool,
-}
-
-impl Fault {
-    fn last(error: ProviderError) -> Self {
-        Self {
-            error,
-            after: None,
-            transient: false,
-        }
-    }
-}
-
-/// How long to wait before another try; `None` where none is due. Full jitter, so that requests
-/// that failed together do not come back together.
-fn pause(fault: &Fault, retries: u32) -> Option<Duration> {
-    if !fault.transient {
-        return None;
-    }
-    if let Some(after) = fault.after {
-        return (after <= LONGEST_PAUSE).then(|| after.mul_f64(1.0 + 0.1 * fastrand::f64()));
-    }
-    let most = FIRST_PAUSE
-        .saturating_mul(1 << retries.min(10))
-        .min(LONGEST_PAUSE);
-    Some(most.mul_f64(0.5 + 0.5 * fastrand::f64()))
-}
-
-/// `Retry-After` in seconds; a date counts as not said, since clocks differ.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    (0.0..86_400.0)
-        .contains(&seconds)
-        .then(|| Duration::from_secs_f64(seconds))
 }
 
 impl Answer {
     /// Milliseconds since the request was sent.
     pub(super) fn elapsed_ms(&self) -> f64 {
         self.watch.elapsed_ms()
+    }
+
+    /// Running since the request was sent.
+    pub(super) fn watch(&self) -> Stopwatch {
+        self.watch
     }
 
     /// The media type without parameters, in lower case.
@@ -427,6 +428,7 @@ impl Answer {
             watch: Stopwatch,
             limit_ms: u64,
             cancel: CancellationToken,
+            permit: Permit,
             bytes: usize,
             last_ms: f64,
             ended: bool,
@@ -435,6 +437,7 @@ impl Answer {
             watch: self.watch,
             limit_ms: self.limit_ms,
             cancel: self.cancel,
+            permit: self.permit,
             bytes: 0,
             last_ms: 0.0,
             ended: false,
@@ -454,9 +457,18 @@ impl Answer {
                 biased;
                 () = state.cancel.cancelled() => Err(Broken::Cancelled),
                 next = tokio::time::timeout(left, state.body.next()) => match next {
-                    Err(_elapsed) => Err(out_of_time(state.limit_ms, state.bytes, state.last_ms)),
+                    Err(_elapsed) => {
+                        let broken = out_of_time(state.limit_ms, state.bytes, state.last_ms);
+                        if broken != Broken::TimeLimit {
+                            state.permit.refused();
+                        }
+                        Err(broken)
+                    }
                     Ok(None) => return None,
                     Ok(Some(Ok(bytes))) => Ok(bytes),
+                    Ok(Some(Err(error))) if error.is_decode() => {
+                        Err(bad(&format!("the body cannot be unpacked ({})", root_cause(&error))))
+                    }
                     Ok(Some(Err(error))) => Err(Broken::Failed(ProviderError::Network {
                         detail: format!(
                             "the reply broke off after {} bytes ({})",
@@ -505,22 +517,6 @@ pub(super) fn bad(detail: &str) -> Broken {
     Broken::Failed(ProviderError::BadReply {
         detail: detail.to_owned(),
     })
-}
-
-/// The beginning of a server's own words, on one line; a JSON error's message where there is one.
-fn words_of(body: &str) -> String {
-    let message = serde_json::from_str::<Value>(body).ok().and_then(|value| {
-        ["/error/message", "/error", "/message", "/detail"]
-            .iter()
-            .find_map(|pointer| value.pointer(pointer)?.as_str().map(str::to_owned))
-    });
-    let text = message.unwrap_or_else(|| body.to_owned());
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MOST_WORDS) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None if line.is_empty() => "no further words".to_owned(),
-        None => line,
-    }
 }
 
 /// The innermost cause: what a person can act on.

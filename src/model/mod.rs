@@ -3,22 +3,44 @@
 //! Invariants: knows only `types`; never a dialect, a tool host or a report. A provider's error is
 //! never the model's doing; a slow or wrong reply is a reply.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::types::endpoint::{Endpoint, Protocol};
 use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
 
 pub mod anthropic;
+mod backoff;
 pub mod cassette;
 pub mod context;
 pub mod engine;
 pub mod gemini;
+mod hosted;
 mod http;
 pub mod ollama;
+mod openai;
 pub mod scripted;
-mod served;
+mod throttle;
 
-/// Whatever generates. Implementations: the engine child, scripted replies.
+/// The provider that speaks an endpoint's protocol.
+pub fn served(endpoint: Endpoint) -> Result<Arc<dyn Provider>, ProviderError> {
+    match endpoint.protocol {
+        Protocol::ChatCompletions | Protocol::Responses => {
+            Ok(Arc::new(openai::OpenAiProvider::new(endpoint)?))
+        }
+        Protocol::Ollama => Ok(Arc::new(ollama::OllamaProvider::new(
+            endpoint,
+            ollama::OllamaOptions::default(),
+        )?)),
+        Protocol::Anthropic => Ok(Arc::new(anthropic::AnthropicProvider::new(endpoint)?)),
+        Protocol::Gemini => Ok(Arc::new(gemini::GeminiProvider::new(endpoint)?)),
+        Protocol::Context => Ok(Arc::new(context::ContextProvider::new(endpoint)?)),
+    }
+}
+
+/// Whatever generates. Implementations: the engine child, servers, scripted replies.
 pub trait Provider: Send + Sync {
     /// Loads or contacts the model and says what it is. Called once, before any request.
     fn describe(&self) -> BoxFuture<'_, Result<ModelFacts, ProviderError>>;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::facts::Shown;
 use super::Provider;
 use super::http::{Answer, Broken, HttpClient, Limits, bad};
-use super::served::{self, Collector, asking, count, limits, small_seed, text};
+use super::hosted::{self, Collector, asking, count, small_seed, text};
 use crate::clock::Stopwatch;
 use crate::types::endpoint::Endpoint;
 use crate::types::{
@@ -255,23 +255,10 @@ impl OllamaProvider {
             loaded = self.loaded() => loaded?,
         };
         let (path, body) = self.body(request, loaded.think.as_ref())?;
-        let answer = self
-            .client
-            .post(path, &body, limits(request, cancel))
-            .await
-            .map_err(|error| self.explained(error, request.constraint.is_some()))?;
-        let mut collector = Collector::of(&answer);
-        let mut payload = json!({"role": "assistant", "content": ""});
-        let broken = if request.stream {
-            stream(answer, &mut collector, &mut payload).await.err()
-        } else {
-            match served::whole(answer).await {
-                Ok(line) => take(&line, None, &mut collector, &mut payload).err(),
-                Err(broken) => Some(broken),
-            }
-        };
-        collector.payload = Some(payload);
-        let mut reply = collector.reply(broken, request)?;
+        let read = |answer| read(answer, request.stream);
+        let reply = hosted::ask(&self.client, path, &body, request, cancel, read).await;
+        let mut reply =
+            reply.map_err(|error| self.explained(error, request.constraint.is_some()))?;
         reply.peak_memory_bytes = loaded.facts.peak_memory_bytes;
         if request.constraint == Some(ConstraintText::StrictTools) {
             reply.constrained = false;
@@ -292,9 +279,6 @@ impl OllamaProvider {
             {
                 ProviderError::GrammarRejected { detail }
             }
-            ProviderError::Server { detail } if detail.contains("system memory") => {
-                ProviderError::NotEnoughMemory { detail }
-            }
             ProviderError::Server { detail } if detail.contains("runner") => {
                 ProviderError::Crashed { detail }
             }
@@ -304,13 +288,24 @@ impl OllamaProvider {
 }
 
 async fn whole(answer: Answer) -> Result<Value, ProviderError> {
-    served::whole(answer).await.map_err(|broken| match broken {
-        Broken::Failed(error) => error,
-        Broken::Cancelled => ProviderError::Cancelled,
-        Broken::TimeLimit => ProviderError::Unanswered {
-            limit_ms: served::ASK_LIMIT_MS,
-        },
-    })
+    hosted::whole(answer)
+        .await
+        .map_err(|broken| hosted::failure(broken, hosted::ASK_LIMIT_MS))
+}
+
+async fn read(answer: Answer, streamed: bool) -> (Collector, Option<Broken>) {
+    let mut collector = Collector::of(&answer);
+    let mut payload = json!({"role": "assistant", "content": ""});
+    let broken = if streamed {
+        stream(answer, &mut collector, &mut payload).await.err()
+    } else {
+        match hosted::whole(answer).await {
+            Ok(line) => take(&line, None, &mut collector, &mut payload).err(),
+            Err(broken) => Some(broken),
+        }
+    };
+    collector.payload = Some(payload);
+    (collector, broken)
 }
 
 fn message(message: &Message) -> Value {
@@ -404,7 +399,7 @@ fn call(told: &Value) -> ToolCall {
     let function = &told["function"];
     let arguments = match &function["arguments"] {
         Value::Null => json!({}),
-        Value::String(written) => served::arguments_of(written),
+        Value::String(written) => hosted::arguments_of(written),
         other => other.clone(),
     };
     ToolCall {

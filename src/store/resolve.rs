@@ -3,8 +3,9 @@
 //! Data in: a name, the configured aliases, the catalogue, the cache, an Ollama address. Data out:
 //! a [`Resolution`] and a sentence that is printed and recorded. Order: config alias, a path, `hf:`
 //! name, cached GGUF, tag of a running Ollama, catalogue. Invariants: `provider:` splits off only
-//! for the known prefixes (Ollama's tags hold colons); Ollama is asked only when all before it
-//! failed; nothing is downloaded here.
+//! for the known prefixes and the names of presets (Ollama's tags hold colons; a preset that shares
+//! its name with a family of the catalogue gives way to a cached model, a tag or an entry of that
+//! whole name); Ollama is asked only when all before it failed; nothing is downloaded here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,11 @@ use std::time::Duration;
 use crate::store::cache::{Cache, CachedModel};
 use crate::store::catalogue::{Catalogue, Entry, LookupError, did_you_mean, suggest};
 use crate::store::ollama;
+use crate::store::presets::{Presets, split_address};
 
-/// Prefixes that name a provider. Anything else before a colon is part of the model's name.
-pub const PROVIDERS: [&str; 5] = ["scripted", "ollama", "openai", "command", "engine"];
+/// Prefixes that name a provider, beside the presets. Anything else before a colon is part of the
+/// model's name.
+pub const PROVIDERS: [&str; 4] = ["scripted", "ollama", "command", "engine"];
 
 /// Limit for asking Ollama, which is on this machine or not there.
 const OLLAMA_LIMIT: Duration = Duration::from_millis(300);
@@ -41,11 +44,17 @@ pub enum Resolution {
         tag: String,
         /// Ollama's address.
         base: String,
+        /// Who is to run it.
+        runs: OllamaRuns,
     },
-    /// A model of an OpenAI-compatible server.
-    OpenAi {
-        /// The model's name there.
+    /// A model of a server that a preset describes.
+    Served {
+        /// Name of the preset.
+        preset: String,
+        /// The model's name there; empty means the only one that it serves.
         model: String,
+        /// Address, where the name holds one.
+        base_url: Option<String>,
     },
     /// A program that speaks the provider protocol.
     Command {
@@ -64,6 +73,17 @@ pub enum Resolution {
         /// Quantisation or file name, where the user gave one.
         quant: Option<String>,
     },
+}
+
+/// Who runs a tag of an Ollama.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OllamaRuns {
+    /// The Ollama: it was named.
+    Ollama,
+    /// The linked engine, with the weights where they lie: it was named.
+    Engine,
+    /// The engine where it can read the weights, otherwise the Ollama.
+    Either,
 }
 
 /// How weights were found.
@@ -95,6 +115,8 @@ pub struct ResolveInputs<'a> {
     pub catalogue: &'a Catalogue,
     /// The cache.
     pub cache: &'a Cache,
+    /// Servers known by name.
+    pub presets: &'a Presets,
     /// Where an Ollama may run; `None` asks nobody.
     pub ollama_base: Option<&'a str>,
     /// For relative paths.
@@ -106,7 +128,7 @@ pub struct ResolveInputs<'a> {
 pub enum ResolveError {
     /// Found nowhere.
     #[error(
-        "unknown model `{name}`: no alias, file, cached model, Ollama tag or catalogue entry has that name{}",
+        "unknown model `{name}`: no alias, file, cached model, Ollama tag, catalogue entry or server has that name{}",
         did_you_mean(suggestions)
     )]
     Unknown {
@@ -158,9 +180,13 @@ impl ResolveError {
     /// The next command.
     pub fn hint(&self) -> String {
         match self {
-            Self::Unknown { suggestions, .. } => match suggestions.first() {
-                Some(name) => format!("toolbench model pull {name}"),
-                None => "`toolbench model list` shows the catalogue; a path ending in .gguf or hf:owner/repo:quant names any other model".to_owned(),
+            Self::Unknown { name, suggestions } => match suggestions.first() {
+                // Only the prefix was wrong: a server's model, which nobody pulls.
+                Some(near) if near.split_once(':').map(|it| it.1) == name.split_once(':').map(|it| it.1) && near.contains(':') => {
+                    format!("toolbench run {near}")
+                }
+                Some(near) => format!("toolbench model pull {near}"),
+                None => "`toolbench model list` shows the catalogue and the servers known by name; a path ending in .gguf or hf:owner/repo:quant names any other model".to_owned(),
             },
             Self::UnknownTag(LookupError::UnknownTag { family, known, .. }) => {
                 format!("toolbench model pull {family}:{}", known.first().map_or("TAG", String::as_str))
@@ -168,9 +194,12 @@ impl ResolveError {
             Self::UnknownTag(_) => "toolbench model list".to_owned(),
             Self::NoFile { .. } => "`toolbench model list` shows the models on this machine".to_owned(),
             Self::BadHubName { .. } => "for example hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M".to_owned(),
-            Self::NoModel { .. } => "for example scripted:fixtures/replies.yaml".to_owned(),
-            Self::NoOllama { .. } => "ollama serve".to_owned(),
-            Self::NoOllamaTag { tag, .. } => format!("ollama pull {tag}"),
+            Self::NoModel { name } => match name.trim_end_matches(':') {
+                "scripted" => "for example scripted:fixtures/replies.yaml".to_owned(),
+                preset => format!("for example {preset}:MODEL or {preset}:MODEL@http://HOST:PORT"),
+            },
+            Self::NoOllama { .. } => "start it with `ollama serve`; another address stands in OLLAMA_HOST or after the tag: ollama:TAG@http://HOST:PORT".to_owned(),
+            Self::NoOllamaTag { tag, .. } => format!("`toolbench model pull ollama:{tag}`, or the same command with `--pull`"),
         }
     }
 }
@@ -198,45 +227,88 @@ async fn resolve_target(
     inputs: &ResolveInputs<'_>,
 ) -> Result<(Resolution, String), ResolveError> {
     match split_provider(name) {
+        (None, _) if let Some(found) = preset(name, inputs).await => found,
         (Some(_), "") => Err(ResolveError::NoModel {
             name: name.to_owned(),
         }),
         (Some("scripted"), path) => scripted(path, inputs),
         (Some("ollama"), tag) => named_ollama(tag, inputs).await,
-        (Some("openai"), model) => Ok((
-            Resolution::OpenAi {
-                model: model.to_owned(),
-            },
-            format!("is the model {model} of the configured OpenAI-compatible server"),
-        )),
         (Some("command"), command) => Ok((
             Resolution::Command {
                 command: command.to_owned(),
             },
             format!("is generated by the command {command}"),
         )),
-        // `engine:` means weights that the linked engine runs: everything but Ollama.
+        // `engine:` means weights that the linked engine runs, those of an Ollama among them.
         (Some(_), rest) => match on_this_machine(rest, inputs)? {
             Some(found) => Ok(found),
-            None => in_catalogue(rest, inputs, &[]),
+            None => match served_tag(rest, inputs, OllamaRuns::Engine).await {
+                (_, Some(found)) => Ok(found),
+                (tags, None) => in_catalogue(rest, inputs, &tags),
+            },
         },
         (None, name) => {
             if let Some(found) = on_this_machine(name, inputs)? {
                 return Ok(found);
             }
-            let tags = match inputs.ollama_base {
-                Some(base) => ollama::tags(base, OLLAMA_LIMIT).await.unwrap_or_default(),
-                None => Vec::new(),
-            };
-            match tags.iter().find(|tag| ollama::is_called(tag, name)) {
-                Some(tag) => Ok(served(
-                    tag,
-                    inputs.ollama_base.unwrap_or(ollama::DEFAULT_BASE),
-                )),
-                None => in_catalogue(name, inputs, &tags),
+            match served_tag(name, inputs, OllamaRuns::Either).await {
+                (_, Some(found)) => Ok(found),
+                (tags, None) => in_catalogue(name, inputs, &tags),
             }
         }
     }
+}
+
+/// `PRESET:MODEL` or `PRESET:MODEL@URL`; `None` where the name is not of that form, or means
+/// something on this machine or in the catalogue.
+async fn preset(
+    name: &str,
+    inputs: &ResolveInputs<'_>,
+) -> Option<Result<(Resolution, String), ResolveError>> {
+    let (head, rest) = name.split_once(':')?;
+    let preset = inputs.presets.find(head)?;
+    if shares_its_name(head, inputs) && split_address(rest).1.is_none() {
+        let here = on_this_machine(name, inputs).is_ok_and(|found| found.is_some());
+        if here || inputs.catalogue.lookup(name).is_ok() {
+            return None;
+        }
+        let tags = match inputs.ollama_base {
+            Some(base) => ollama::tags(base, OLLAMA_LIMIT).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        if tags.iter().any(|tag| ollama::is_called(tag, name)) {
+            return None;
+        }
+    }
+    let (model, base_url) = split_address(rest);
+    if model.is_empty() && !preset.llama_pages {
+        return Some(Err(ResolveError::NoModel {
+            name: name.to_owned(),
+        }));
+    }
+    let what = if model.is_empty() {
+        "the model".to_owned()
+    } else {
+        format!("the model {model}")
+    };
+    let sentence = match base_url {
+        Some(url) => format!("is {what} of {} at {url}", preset.title),
+        None => format!("is {what} of {}", preset.title),
+    };
+    let resolution = Resolution::Served {
+        preset: preset.name.clone(),
+        model: model.to_owned(),
+        base_url: base_url.map(str::to_owned),
+    };
+    Some(Ok((resolution, sentence)))
+}
+
+/// A family of the catalogue is called like a preset.
+fn shares_its_name(head: &str, inputs: &ResolveInputs<'_>) -> bool {
+    !matches!(
+        inputs.catalogue.lookup(head),
+        Err(LookupError::UnknownModel { .. })
+    )
 }
 
 /// The known provider before a colon, and the rest.
@@ -260,14 +332,16 @@ async fn named_ollama(
     tag: &str,
     inputs: &ResolveInputs<'_>,
 ) -> Result<(Resolution, String), ResolveError> {
-    let base = inputs.ollama_base.unwrap_or(ollama::DEFAULT_BASE);
+    let (tag, address) = split_address(tag);
+    let base = address.or(inputs.ollama_base);
+    let base = base.unwrap_or(ollama::DEFAULT_BASE);
     let Some(tags) = ollama::tags(base, OLLAMA_LIMIT).await else {
         return Err(ResolveError::NoOllama {
             base: base.to_owned(),
         });
     };
     match tags.iter().find(|known| ollama::is_called(known, tag)) {
-        Some(tag) => Ok(served(tag, base)),
+        Some(tag) => Ok(served(tag, base, OllamaRuns::Ollama)),
         None => Err(ResolveError::NoOllamaTag {
             base: base.to_owned(),
             tag: tag.to_owned(),
@@ -276,10 +350,26 @@ async fn named_ollama(
     }
 }
 
-fn served(tag: &str, base: &str) -> (Resolution, String) {
+/// The tags of a running Ollama, and the one of this name.
+async fn served_tag(
+    name: &str,
+    inputs: &ResolveInputs<'_>,
+    runs: OllamaRuns,
+) -> (Vec<String>, Option<(Resolution, String)>) {
+    let Some(base) = inputs.ollama_base else {
+        return (Vec::new(), None);
+    };
+    let tags = ollama::tags(base, OLLAMA_LIMIT).await.unwrap_or_default();
+    let found = tags.iter().find(|tag| ollama::is_called(tag, name));
+    let found = found.map(|tag| served(tag, base, runs));
+    (tags, found)
+}
+
+fn served(tag: &str, base: &str, runs: OllamaRuns) -> (Resolution, String) {
     let resolution = Resolution::Ollama {
         tag: tag.to_owned(),
         base: base.to_owned(),
+        runs,
     };
     (
         resolution,
@@ -369,6 +459,7 @@ fn in_catalogue(
         Err(LookupError::UnknownModel { .. }) => {
             let mut known = inputs.catalogue.names();
             known.extend(inputs.aliases.keys().cloned());
+            known.extend(presets_like(name, inputs));
             known.extend(inputs.cache.list().into_iter().map(|model| model.name));
             known.extend_from_slice(ollama_tags);
             known.sort();
@@ -380,6 +471,15 @@ fn in_catalogue(
             })
         }
     }
+}
+
+/// `PRESET:MODEL` for each preset, where the name has that form.
+fn presets_like(name: &str, inputs: &ResolveInputs<'_>) -> Vec<String> {
+    let Some((_, rest)) = name.split_once(':') else {
+        return Vec::new();
+    };
+    let names = inputs.presets.all().iter().map(|preset| &preset.name);
+    names.map(|preset| format!("{preset}:{rest}")).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ struct Setting {
     folder: tempfile::TempDir,
     aliases: BTreeMap<String, String>,
     catalogue: Catalogue,
+    presets: Presets,
     cache: Cache,
 }
 
@@ -35,6 +36,7 @@ impl Setting {
             folder,
             aliases,
             catalogue: Catalogue::built_in().unwrap(),
+            presets: Presets::built_in().unwrap(),
             cache,
         }
     }
@@ -44,6 +46,7 @@ impl Setting {
             aliases: &self.aliases,
             catalogue: &self.catalogue,
             cache: &self.cache,
+            presets: &self.presets,
             ollama_base: base,
             working_directory: self.folder.path(),
         };
@@ -68,7 +71,11 @@ fn short(resolved: &Resolved) -> String {
             format!("scripted {}", path.file_name().unwrap().to_string_lossy())
         }
         Resolution::Ollama { tag, .. } => format!("ollama {tag}"),
-        Resolution::OpenAi { model } => format!("openai {model}"),
+        Resolution::Served {
+            preset,
+            model,
+            base_url,
+        } => format!("{preset} {model} {}", base_url.as_deref().unwrap_or("-")),
         Resolution::Command { command } => format!("command {command}"),
         Resolution::NeedsPull { entry } => format!("pull {}", entry.name),
         Resolution::NeedsHub { repo, quant } => {
@@ -115,7 +122,15 @@ async fn names_resolve_in_the_stated_order() {
         ("ollama:smollm2", "ollama smollm2:latest"),
         ("engine:smollm2", "cached smollm2:135m"),
         ("engine:phi3.5", "pull phi3.5:3.8b"),
-        ("openai:gpt:x", "openai gpt:x"),
+        ("openai:gpt:x", "openai gpt:x -"),
+        ("vllm:o/m@http://h:1/v1", "vllm o/m http://h:1/v1"),
+        ("llama-server:", "llama-server  -"),
+        // A family of the catalogue is called like this preset: its tags stay what they were.
+        ("mistral:7b", "pull mistral:7b"),
+        (
+            "mistral:mistral-small-latest",
+            "mistral mistral-small-latest -",
+        ),
         ("command:./serve --fast", "command ./serve --fast"),
     ] {
         let resolved = setting.resolve(name, Some(&ollama.base)).await.unwrap();
@@ -154,6 +169,12 @@ async fn what_means_nothing_says_what_was_meant_and_what_to_do() {
         ("scripted:", "no model", "scripted:"),
         ("scripted:none.yaml", "does not exist", "model list"),
         ("ollama:ph3.5", "has no `ph3.5`", "ollama pull ph3.5"),
+        (
+            "vlm:qwen",
+            "did you mean `vllm:qwen`",
+            "toolbench run vllm:qwen",
+        ),
+        ("groq:", "no model", "groq:MODEL"),
         ("zzzzzz", "unknown model `zzzzzz`", "toolbench model list"),
     ] {
         let error = setting.resolve(name, Some(&ollama.base)).await.unwrap_err();

@@ -4,9 +4,10 @@
 //! needs to know of its server. Invariants: a secret never prints and is never stored; nothing here
 //! is decided by a model's name.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::facts::{Mechanism, Wire};
 
@@ -33,7 +34,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Which protocol a server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// `POST /chat/completions` and, for raw text, `POST /completions`.
@@ -51,7 +52,7 @@ pub enum Protocol {
 }
 
 /// How a server of the chat-completions family takes a JSON Schema of the whole reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaField {
     /// `response_format: {type: json_schema, json_schema: {schema, strict}}`.
@@ -88,12 +89,57 @@ pub struct Endpoint {
     pub mechanisms: Vec<Mechanism>,
     /// How it takes a JSON Schema.
     pub schema_field: SchemaField,
+    /// Schemas that it takes in strict mode must stay in the documented subset: closed objects with
+    /// every property required, and a root that is no alternative.
+    pub strict_subset: bool,
+    /// It has llama.cpp's own pages (`/completion`, `/props`, `/health`) beside the protocol's.
+    pub llama_pages: bool,
     /// Optional fields of a request that it is known to refuse: left out.
     pub refuses: Vec<String>,
+    /// Fields that have another name there, by the name used here.
+    pub renames: BTreeMap<String, String>,
+    /// Chat template, where the user gives one for raw text.
+    pub chat_template: Option<String>,
     /// Context to ask for or to assume, in tokens.
     pub context_tokens: u32,
     /// Another machine: not a loopback address.
     pub remote: bool,
     /// Times a request is repeated after a transport fault.
     pub retries: u32,
+}
+
+impl Endpoint {
+    /// An endpoint with nothing but an address and a model, on this machine and without a key.
+    pub fn new(protocol: Protocol, base_url: &str, model: &str) -> Self {
+        Self {
+            preset: String::new(),
+            protocol,
+            base_url: base_url.to_owned(),
+            model: model.to_owned(),
+            headers: Vec::new(),
+            key_variable: None,
+            authority: None,
+            wires: vec![Wire::Chat, Wire::ChatWithTools],
+            mechanisms: Vec::new(),
+            schema_field: SchemaField::default(),
+            strict_subset: false,
+            llama_pages: false,
+            refuses: Vec::new(),
+            renames: BTreeMap::new(),
+            chat_template: None,
+            context_tokens: 4096,
+            remote: false,
+            retries: 4,
+        }
+    }
+
+    /// It is known to refuse this field.
+    pub fn refuses(&self, field: &str) -> bool {
+        self.refuses.iter().any(|refused| refused == field)
+    }
+
+    /// The name that a field has there.
+    pub fn field<'a>(&'a self, name: &'a str) -> &'a str {
+        self.renames.get(name).map_or(name, String::as_str)
+    }
 }

@@ -61,6 +61,9 @@ pub struct ModelFacts {
     /// Replies come from a file, recorded before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cassette: Option<CassetteFacts>,
+    /// Settings of sampling and tool choice that the provider is known to refuse.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refuses: Vec<String>,
 }
 
 /// Where replies come from when they come from a file.
@@ -94,10 +97,12 @@ impl CassetteFacts {
 #[serde(rename_all = "snake_case")]
 pub enum Wire {
     /// Raw text to continue; the template is applied here.
+    #[serde(alias = "raw")]
     RawText,
     /// Messages; the server applies the template.
     Chat,
     /// Messages and tools; the server also reads the calls.
+    #[serde(alias = "tools")]
     ChatWithTools,
 }
 

@@ -355,6 +355,12 @@ pub enum ProviderError {
         /// The context window.
         context_tokens: u32,
     },
+    /// The same, where the endpoint says so in words.
+    #[error("the prompt does not fit the context: {detail}")]
+    PromptTooLong {
+        /// The endpoint's words.
+        detail: String,
+    },
     /// Our own request was not accepted.
     #[error("the request was rejected: {detail}")]
     Rejected {

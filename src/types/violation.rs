@@ -89,11 +89,11 @@ macro_rules! codes {
 
 codes! {
     RateLimited, "rate_limited", Transport, Infra, false, "the endpoint answered that there were too many requests", "lower `--concurrency`, then `--resume` the run";
-    Server5xx, "server_5xx", Transport, Infra, false, "the endpoint answered with a server error", "look at the server's own log, then `--resume` the run";
-    Network, "network", Transport, Infra, false, "the connection was refused, reset or broken", "check that the server runs (`toolbench doctor`), then `--resume` the run";
+    Server5xx, "server_5xx", Transport, Infra, false, "the endpoint answered with a server error, or with something that is not its documented reply: a wrong content type, a stream that is malformed or ends early, JSON of another shape, too much of it", "look at the server's own log, then `--resume` the run";
+    Network, "network", Transport, Infra, false, "the connection was refused, reset, broken, or stalled in the middle of a reply", "check that the server runs (`toolbench doctor`), then `--resume` the run";
     RequestTimeout, "request_timeout", Transport, Infra, false, "the endpoint accepted no request or sent nothing back in time", "raise `--timeout`, or check the server with `toolbench doctor`";
-    RequestRejected, "request_rejected", Transport, Harness, false, "the endpoint refused our own request", "read the message with `-vv`; the model name, a key or a schema dialect is usually wrong";
-    OomOrCrash, "oom_or_crash", Transport, Serving, false, "the process that serves the model ended during the trial", "try a smaller `--context`, a smaller quantisation, or a smaller model";
+    RequestRejected, "request_rejected", Transport, Harness, false, "the endpoint refused our own request: no key or a wrong one, an unknown model, a field it does not take", "read the message with `-vv`; it says how to pass a key and which models there are";
+    OomOrCrash, "oom_or_crash", Transport, Serving, false, "the process that serves the model ended during the trial, or its server had not enough memory", "try a smaller `--context`, a smaller quantisation, or a smaller model";
     PromptTruncated, "prompt_truncated", Setup, Serving, false, "the prompt does not fit the context that is in force", "raise `--context`, offer fewer tools, or lower `--few-shot`";
     GrammarRejected, "grammar_rejected", Setup, Serving, false, "the grammar made from the tools' schemas did not compile", "see it with `toolbench grammar show`; simplify the schema or use `--constraint off`";
     ConstraintUnenforced, "constraint_unenforced", Setup, Serving, false, "the reply breaks the grammar that was asked for", "report it: an enforced grammar cannot be broken";

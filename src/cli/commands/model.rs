@@ -53,7 +53,14 @@ fn list(store: &Store, cached_only: bool, format: ListFormat) -> Result<Status, 
         store.catalogue.entries()
     };
     if format == ListFormat::Json {
-        print_json(&serde_json::json!({"cached": cached, "catalogue": entries}))?;
+        let presets = if cached_only {
+            &[]
+        } else {
+            store.presets.all()
+        };
+        print_json(
+            &serde_json::json!({"cached": cached, "catalogue": entries, "presets": presets}),
+        )?;
         return Ok(Status::Complete);
     }
     let mut out = String::from("On this machine:\n");
@@ -87,6 +94,15 @@ fn list(store: &Store, cached_only: bool, format: ListFormat) -> Result<Status, 
                 entry.licence
             ));
         }
+        out.push_str(
+            "\nServers known by name (`toolbench run NAME:MODEL`, or NAME:MODEL@URL for another address):\n",
+        );
+        for preset in store.presets.all() {
+            let address = preset.base_url.as_deref().unwrap_or("@URL is needed");
+            let key = preset.key_env.as_deref();
+            let key = key.map_or_else(String::new, |name| format!("  key: {name}"));
+            out.push_str(&format!("  {:30} {address}{key}\n", preset.name));
+        }
     }
     print(&out)?;
     Ok(Status::Complete)
@@ -100,6 +116,10 @@ struct Wish {
 }
 
 async fn pull(app: &App, store: &Store, name: &str, wish: &Wish) -> Result<(), CliError> {
+    if let Some(tag) = name.strip_prefix("ollama:") {
+        let stop = &app.interrupts().stop;
+        return store.ollama_pull(&store.ollama_base, tag, stop).await;
+    }
     let target = target(store, name, wish)?;
     let pulled = store.pull(&target, &app.interrupts().stop).await?;
     let verb = if pulled.was_cached {

@@ -56,11 +56,32 @@ pub enum CassetteError {
     },
 }
 
+/// A model as a cassette knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CassetteModel {
+    /// As the user named it.
+    pub name: String,
+    /// What it is known by: weights, address, program.
+    pub identity: String,
+    /// Context that was asked for.
+    pub context_tokens: u32,
+}
+
+impl std::fmt::Display for CassetteModel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "{} ({}, context {})",
+            self.name, self.identity, self.context_tokens
+        )
+    }
+}
+
 /// Everything that shapes a reply, long texts by their hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shape {
-    model: String,
+    model: CassetteModel,
     prompt: ContentHash,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     constraint: Option<ContentHash>,
@@ -89,9 +110,9 @@ fn hash<T: Serialize>(value: &T) -> ContentHash {
 }
 
 impl Shape {
-    pub(super) fn of(model: &str, request: &GenerateRequest, repeat: u32) -> Self {
+    pub(super) fn of(model: &CassetteModel, request: &GenerateRequest, repeat: u32) -> Self {
         Self {
-            model: model.to_owned(),
+            model: model.clone(),
             prompt: hash(&request.prompt),
             constraint: request.constraint.as_ref().map(hash),
             sampling: request.sampling.clone(),
@@ -192,7 +213,7 @@ pub(super) enum Line {
         version: u32,
     },
     Model {
-        model: String,
+        model: CassetteModel,
         facts: Box<ModelFacts>,
     },
     Reply(Box<Entry>),
@@ -201,7 +222,7 @@ pub(super) enum Line {
 /// A cassette in memory, and its file.
 pub(super) struct Stored {
     path: PathBuf,
-    models: BTreeMap<String, ModelFacts>,
+    models: BTreeMap<CassetteModel, ModelFacts>,
     entries: BTreeMap<String, Entry>,
     /// What was appended and not yet sorted in.
     unsorted: bool,
@@ -311,11 +332,11 @@ impl Stored {
         self.unsorted = true;
     }
 
-    pub(super) fn models(&self) -> impl Iterator<Item = &str> {
-        self.models.keys().map(String::as_str)
+    pub(super) fn models(&self) -> impl Iterator<Item = &CassetteModel> {
+        self.models.keys()
     }
 
-    pub(super) fn facts(&self, model: &str) -> Option<&ModelFacts> {
+    pub(super) fn facts(&self, model: &CassetteModel) -> Option<&ModelFacts> {
         self.models.get(model)
     }
 

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::WeightsTemplate;
-use crate::model::served::text;
+use crate::model::hosted::text;
 use crate::types::endpoint::Endpoint;
 use crate::types::{Mechanism, ModelFacts, Wire};
 
@@ -59,6 +59,7 @@ impl Shown {
         let template = self
             .template()
             .map(str::to_owned)
+            .or_else(|| endpoint.chat_template.clone())
             .or_else(|| weights.and_then(|weights| weights.chat_template.clone()));
         let tokens = weights.cloned().unwrap_or_default();
         let offered = |wire: &Wire| match wire {

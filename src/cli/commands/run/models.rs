@@ -5,12 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{App, CliError, Status};
+use super::{backends, replies, served};
 use crate::cli::store_access::{LOCAL_LIMIT, Store, block_on, pull_error};
-use crate::config::{Resolved, Settings};
+use crate::config::{ModelAlias, Resolved, Settings};
 use crate::model::Provider;
 use crate::model::scripted::ScriptedProvider;
 use crate::plan::contexts;
 use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
+use crate::model::cassette::CassetteMode;
+use crate::store::resolve::{OllamaRuns, ResolveError};
 use crate::store::{PullTarget, Resolution, ollama};
 use crate::types::ContentHash;
 
@@ -39,33 +42,55 @@ pub(super) fn resolve(
     dry_run: bool,
 ) -> Result<Vec<RunModel>, CliError> {
     let store = Store::open(app, resolved)?;
-    let aliases: BTreeMap<String, String> = app
-        .user
-        .models
-        .iter()
-        .chain(&app.project.models)
+    let aliases: BTreeMap<String, String> = aliases(app)
         .map(|(name, alias)| (name.clone(), alias.source.clone()))
         .collect();
+    let cassette = replies::open(app, settings)?;
     block_on(async {
         let mut models = Vec::new();
         for name in names {
+            if let Some(cassette) = &cassette
+                && cassette.mode() == CassetteMode::Replay
+            {
+                let model = replies::replayed(cassette, settings, name)?;
+                app.ui.say(&format!("model {}", model.resolution));
+                models.push(model);
+                continue;
+            }
             let inputs = ResolveInputs {
                 aliases: &aliases,
                 catalogue: &store.catalogue,
                 cache: &store.cache,
+                presets: &store.presets,
                 ollama_base: Some(&store.ollama_base),
                 working_directory: &app.env.directory,
             };
-            let found = resolve_name(name, &inputs).await.map_err(|error| {
+            let mut found = resolve_name(name, &inputs).await;
+            if let Err(ResolveError::NoOllamaTag { base, tag, .. }) = &found
+                && wanted(app, settings, name, dry_run)
+            {
+                store.ollama_pull(base, tag, &app.interrupts().stop).await?;
+                found = resolve_name(name, &inputs).await;
+            }
+            let found = found.map_err(|error| {
                 CliError::usage(error.to_string())
                     .kind("model", Status::Usage)
                     .hint(error.hint())
             })?;
             app.ui.say(&format!("model {}", found.sentence));
-            models.push(model(app, settings, &store, found, dry_run).await?);
+            let model = model(app, settings, &store, found, dry_run).await?;
+            models.push(match &cassette {
+                Some(cassette) => replies::before(cassette, settings, model),
+                None => model,
+            });
         }
         Ok(models)
     })?
+}
+
+/// Models under names of one's own; the project's win.
+pub(super) fn aliases(app: &App) -> impl Iterator<Item = (&String, &ModelAlias)> {
+    app.user.models.iter().chain(&app.project.models)
 }
 
 async fn model(
@@ -75,37 +100,110 @@ async fn model(
     found: crate::store::Resolved,
     dry_run: bool,
 ) -> Result<RunModel, CliError> {
+    let served = matches!(
+        found.resolution,
+        Resolution::Served { .. } | Resolution::Ollama { .. } | Resolution::Command { .. }
+    );
+    if !served && alias(app, &found.name).is_some_and(ModelAlias::is_of_a_server) {
+        return Err(CliError::usage(format!(
+            "model `{}` says how a server is asked, and its source is none: {}",
+            found.name, found.sentence
+        ))
+        .kind("model", Status::Usage)
+        .hint("leave it at `source`, or name a server: source = \"PRESET:MODEL\""));
+    }
     match found.resolution {
+        Resolution::Served {
+            preset,
+            model,
+            base_url,
+        } => {
+            let named = served::Named {
+                name: found.name,
+                sentence: found.sentence,
+                preset,
+                model,
+                base_url,
+            };
+            served::model(app, settings, store, named, dry_run).await
+        }
         Resolution::Scripted { path } => scripted(settings, found.name, found.sentence, &path),
         Resolution::GgufFile { path, .. } => {
             local(app, settings, store, found.name, found.sentence, &path)
         }
-        Resolution::Ollama { tag, base } => {
-            let Some(path) = ollama::blob(&base, &tag, LOCAL_LIMIT).await else {
+        Resolution::Ollama { tag, base, runs } => {
+            let configured = alias(app, &found.name).is_some_and(ModelAlias::is_of_a_server);
+            let path = match runs {
+                OllamaRuns::Engine => ollama::blob(&base, &tag, LOCAL_LIMIT).await,
+                // The engine only where it is linked in, can read the file, and nothing is said
+                // that only a server can heed.
+                OllamaRuns::Either if cfg!(feature = "llama") && !configured => {
+                    let blob = ollama::blob(&base, &tag, LOCAL_LIMIT).await;
+                    blob.filter(|path| crate::weights::gguf::read_header(path).is_ok())
+                }
+                OllamaRuns::Either | OllamaRuns::Ollama => None,
+            };
+            if let Some(path) = path {
+                let sentence = format!("{}; its weights are used in place", found.sentence);
+                return local(app, settings, store, found.name, sentence, &path);
+            }
+            if runs == OllamaRuns::Engine {
                 return Err(CliError::usage(format!(
-                    "`{tag}` is served by the Ollama at {base}, whose weights cannot be read from here"
+                    "the weights of `{tag}`, which the Ollama at {base} serves, cannot be read from here"
                 ))
                 .kind("model", Status::Usage)
-                .hint(format!("`toolbench model pull {tag}` fetches a copy where the catalogue has it")));
+                .hint(format!("`ollama:{tag}` lets the Ollama run it")));
+            }
+            let tag = backends::Tag {
+                name: found.name,
+                sentence: found.sentence,
+                tag: &tag,
+                base: &base,
             };
-            let sentence = format!("{}; its weights are used in place", found.sentence);
-            local(app, settings, store, found.name, sentence, &path)
+            backends::ollama_model(app, settings, store, tag).await
         }
         Resolution::NeedsPull { entry } => {
             let target = PullTarget::Entry(entry);
-            pulled(app, settings, store, found.name, found.sentence, &target, dry_run).await
+            pulled(
+                app,
+                settings,
+                store,
+                found.name,
+                found.sentence,
+                &target,
+                dry_run,
+            )
+            .await
         }
         Resolution::NeedsHub { repo, quant } => {
             let target = PullTarget::Hub { repo, quant };
-            pulled(app, settings, store, found.name, found.sentence, &target, dry_run).await
+            pulled(
+                app,
+                settings,
+                store,
+                found.name,
+                found.sentence,
+                &target,
+                dry_run,
+            )
+            .await
         }
-        Resolution::OpenAi { .. } | Resolution::Command { .. } => Err(CliError::usage(format!(
-            "this version of toolbench drives linked-in llama.cpp and scripted models only, not `{}`",
-            found.name
-        ))
-        .kind("model", Status::Usage)
-        .hint("name a GGUF file, a model of `toolbench model list`, or `hf:owner/repo:quant`")),
+        Resolution::Command { command } => {
+            backends::command_model(app, settings, found.name, found.sentence, &command)
+        }
     }
+}
+
+/// What the configuration says of a name; the project's file wins.
+pub(super) fn alias<'a>(app: &'a App, name: &str) -> Option<&'a ModelAlias> {
+    let known = app.project.models.get(name);
+    known.or_else(|| app.user.models.get(name))
+}
+
+/// Whether a download is wanted: said by `--pull`, or answered when asked.
+fn wanted(app: &App, settings: &Settings, name: &str, dry_run: bool) -> bool {
+    let ask = || crate::cli::ui::Ui::ask(&format!("`{name}` is not on this machine. Download it?"));
+    !dry_run && (settings.pull || app.ui.can_ask() && ask())
 }
 
 /// Asks before downloading, unless `--pull` says so.
@@ -118,13 +216,7 @@ async fn pulled(
     target: &PullTarget,
     dry_run: bool,
 ) -> Result<RunModel, CliError> {
-    let wanted = !dry_run && settings.pull
-        || !dry_run
-            && (app.ui.can_ask()
-                && crate::cli::ui::Ui::ask(&format!(
-                    "`{name}` is not on this machine. Download it?"
-                )));
-    if !wanted {
+    if !wanted(app, settings, &name, dry_run) {
         return Err(
             CliError::usage(format!("model `{name}` is not on this machine"))
                 .kind("model", Status::Usage)

@@ -11,11 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::http::{Answer, Broken, Limits};
+use super::http::{Answer, Broken, HttpClient, Limits, bad};
 use crate::clock::Stopwatch;
 use crate::types::endpoint::Endpoint;
 use crate::types::generate::{GenerateReply, ProviderError, ServerResult, Timing, Usage};
-use crate::types::{GenerateRequest, Message, Role, StopReason, ToolCall};
+use crate::types::{GenerateRequest, Message, Role, Sampling, StopReason, ToolCall};
 
 /// Limit of asking a service about itself, in milliseconds.
 pub(super) const ASK_LIMIT_MS: u64 = 20_000;
@@ -38,6 +38,7 @@ pub(super) struct Collector {
     /// From sending to the head of the answer, and what has passed since.
     head_ms: f64,
     watch: Stopwatch,
+    total_ms: f64,
 }
 
 impl Collector {
@@ -60,6 +61,7 @@ impl Collector {
             last_ms: 0.0,
             head_ms: answer.elapsed_ms(),
             watch: Stopwatch::start(),
+            total_ms: 0.0,
         }
     }
 
@@ -69,45 +71,85 @@ impl Collector {
         self.last_ms = at_ms;
     }
 
-    /// The reply, when all has come or `broken` cut it short. Times are as seen from here, unless
-    /// the service has told its own.
-    pub(super) fn reply(
-        mut self,
-        broken: Option<Broken>,
-        request: &GenerateRequest,
-    ) -> Result<GenerateReply, ProviderError> {
-        let stop = match broken {
-            Some(Broken::Cancelled) => return Err(ProviderError::Cancelled),
-            Some(Broken::Failed(error)) => return Err(error),
-            Some(Broken::TimeLimit) => StopReason::TimeLimit,
-            None => self.stop.ok_or_else(|| ProviderError::BadReply {
-                detail: "the stream ended before its own end".to_owned(),
-            })?,
-        };
-        let total_ms = self.head_ms + self.watch.elapsed_ms();
-        self.timing.total_ms = total_ms - self.timing.load_ms.unwrap_or_default();
-        if let (Some(first), true) = (self.first_ms, request.stream) {
-            self.timing.first_token_ms =
-                Some((first - self.timing.load_ms.unwrap_or_default()).max(0.0));
+    /// All has come, or `broken` cut it short: what a time limit cut is a reply all the same.
+    fn settled(mut self, broken: Option<Broken>) -> Result<Self, Broken> {
+        match broken {
+            Some(Broken::TimeLimit) => self.stop = Some(StopReason::TimeLimit),
+            Some(other) => return Err(other),
+            None if self.stop.is_none() => {
+                return Err(bad("the stream ended before its own end"));
+            }
+            None => {}
+        }
+        self.total_ms = self.head_ms + self.watch.elapsed_ms();
+        Ok(self)
+    }
+
+    /// The reply. Times are as seen from here, unless the service has told its own.
+    fn reply(mut self, request: &GenerateRequest) -> GenerateReply {
+        let load_ms = self.timing.load_ms.unwrap_or_default();
+        self.timing.total_ms = (self.total_ms - load_ms).max(0.0);
+        if let Some(first) = self.first_ms {
+            self.timing.first_token_ms = Some((first - load_ms).max(0.0));
             if self.timing.decode_ms <= 0.0 {
                 self.timing.decode_ms = self.last_ms - first;
             }
         }
         let more_than_text =
             !self.calls.is_empty() || !self.reasoning.is_empty() || !self.executed.is_empty();
-        Ok(GenerateReply {
+        let payload = self.payload.filter(|_| more_than_text);
+        GenerateReply {
             calls: self.calls,
             executed: self.executed,
             reasoning: Some(self.reasoning).filter(|text| !text.is_empty()),
-            payload: self
-                .payload
-                .filter(|_| more_than_text)
-                .map(|payload| payload.to_string()),
+            payload: payload.map(|payload| payload.to_string()),
             usage: self.usage,
             timing: self.timing,
             constrained: request.constraint.is_some(),
-            ..GenerateReply::of_text(self.text, stop)
+            ..GenerateReply::of_text(self.text, self.stop.unwrap_or(StopReason::Stop))
+        }
+    }
+}
+
+/// Sends a body and collects the reply, again where the connection breaks. `read` gives what came
+/// and what broke it off.
+pub(super) async fn ask<F>(
+    client: &HttpClient,
+    path: &str,
+    body: &Value,
+    request: &GenerateRequest,
+    cancel: &CancellationToken,
+    read: impl Fn(Answer) -> F,
+) -> Result<GenerateReply, ProviderError>
+where
+    F: Future<Output = (Collector, Option<Broken>)>,
+{
+    let limits = Limits {
+        limit_ms: request.time_limit_ms,
+        cancel,
+    };
+    let collected = client
+        .ask(path, body, limits, |answer| {
+            let reading = read(answer);
+            async {
+                let (collector, broken) = reading.await;
+                collector.settled(broken)
+            }
         })
+        .await;
+    match collected {
+        Ok(collector) => Ok(collector.reply(request)),
+        Err(broken) => Err(failure(broken, request.time_limit_ms)),
+    }
+}
+
+/// What broke a question off, as an error.
+pub(super) fn failure(broken: Broken, limit_ms: u64) -> ProviderError {
+    match broken {
+        Broken::Failed(error) => error,
+        Broken::Cancelled => ProviderError::Cancelled,
+        // Nothing that could be read had come by then.
+        Broken::TimeLimit => ProviderError::Unanswered { limit_ms },
     }
 }
 
@@ -120,14 +162,6 @@ pub(super) async fn whole(answer: Answer) -> Result<Value, Broken> {
 pub(super) fn asking(cancel: &CancellationToken) -> Limits<'_> {
     Limits {
         limit_ms: ASK_LIMIT_MS,
-        cancel,
-    }
-}
-
-/// The limits of a request.
-pub(super) fn limits<'a>(request: &GenerateRequest, cancel: &'a CancellationToken) -> Limits<'a> {
-    Limits {
-        limit_ms: request.time_limit_ms,
         cancel,
     }
 }
@@ -149,16 +183,28 @@ pub(super) fn small_seed(seed: u64) -> u64 {
     seed % (1 << 31)
 }
 
-/// Sampling that a service has no field for is refused: a run that left it out would be named by
-/// settings that it did not have.
+/// Sampling that a service has no field for is refused where it is asked for: a run that left it out
+/// would be named by settings that it did not have.
 pub(super) fn refuse_sampling(
-    service: &str,
-    unknown: &[(&str, bool)],
+    endpoint: &Endpoint,
+    sampling: &Sampling,
+    unknown: &[&str],
 ) -> Result<(), ProviderError> {
-    match unknown.iter().find(|(_, used)| *used) {
+    let used = [
+        ("min_p", sampling.min_p > 0.0),
+        ("repeat_penalty", (sampling.repeat_penalty - 1.0).abs() > 1e-6),
+        ("top_k", !sampling.is_greedy() && sampling.top_k > 0),
+        ("top_p", !sampling.is_greedy() && sampling.top_p < 1.0),
+    ];
+    let refused = |name: &str| unknown.contains(&name) || endpoint.refuses(name);
+    match used.iter().find(|(name, used)| *used && refused(name)) {
         None => Ok(()),
         Some((name, _)) => Err(ProviderError::Rejected {
-            detail: format!("{service} has no setting `{name}`; leave `--{name}` at its default"),
+            detail: format!(
+                "`{}` has no setting `{name}`; leave `--{}` at its default",
+                endpoint.preset,
+                name.replace('_', "-")
+            ),
         }),
     }
 }
@@ -170,7 +216,7 @@ pub(super) fn no_raw_text(service: &str) -> ProviderError {
     }
 }
 
-/// Further fields of every request, as configured, over those of this version.
+/// The endpoint with a header that its service wants, unless the user gives another.
 pub(super) fn with_header(endpoint: &Endpoint, name: &str, value: &str) -> Endpoint {
     let mut endpoint = endpoint.clone();
     let known = |(known, _): &(String, _)| known.eq_ignore_ascii_case(name);
