@@ -116,6 +116,14 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         WHAT,
+        "quant",
+        Kind::List,
+        None,
+        "QUANT",
+        "Quantisations of each model, e.g. `q4_k_m,q8_0`: each is a model of its own",
+    ),
+    new(
+        WHAT,
         "trials",
         Kind::Count,
         Some("1"),

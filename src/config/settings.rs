@@ -27,6 +27,8 @@ pub struct Settings {
     pub sample: Option<usize>,
     /// Part of the cases.
     pub shard: Option<(u32, u32)>,
+    /// Quantisations of each model.
+    pub quants: Vec<String>,
     /// Trials per case.
     pub trials: u32,
     /// Stop once every comparison is decided.
@@ -116,6 +118,7 @@ impl Settings {
                 .text("shard")
                 .map(|text| shard(text, resolved))
                 .transpose()?,
+            quants: resolved.list("quant"),
             trials: count(resolved, "trials")?,
             until_decided: resolved.switch("until-decided"),
             max_trials: count(resolved, "max-trials")?,

@@ -218,17 +218,7 @@ fn decode_served(offer: &Offer, reply: &GenerateReply) -> Decoded {
         }
         return decoded;
     }
-    let text = reply.text.trim();
-    let reading = Reading {
-        calls: reply.calls.clone(),
-        thought: (!text.is_empty()).then(|| text.to_owned()),
-        ..Reading::default()
-    };
-    Decoded {
-        strict: reading.clone(),
-        lenient: reading,
-        attempted_call: true,
-    }
+    reading::decode_calls(reply)
 }
 
 /// Where the first call starts.

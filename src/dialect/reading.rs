@@ -218,6 +218,62 @@ fn calls_loop(calls: &[ToolCall]) -> bool {
     })
 }
 
+/// The reading of calls that a server read. Arguments that are still text are no JSON object: the
+/// model's slip, or cut by the token limit.
+pub(super) fn decode_calls(reply: &GenerateReply) -> Decoded {
+    let text = reply.text.trim();
+    let thought = (!text.is_empty()).then(|| text.to_owned());
+    let reading = Reading {
+        calls: reply.calls.clone(),
+        thought: join_thoughts(reply.reasoning.as_deref(), thought),
+        ..Reading::default()
+    };
+    let mut strict = reading.clone();
+    let unread = reply
+        .calls
+        .iter()
+        .enumerate()
+        .find_map(|(index, call)| Some((index, call, call.arguments.as_str()?)));
+    if let Some((index, call, arguments)) = unread {
+        let cut = matches!(
+            reply.stop_reason,
+            StopReason::MaxTokens | StopReason::ContextFull
+        );
+        let why = match serde_json::from_str::<Map<String, Value>>(arguments) {
+            Err(error) => error.to_string(),
+            Ok(_) => "they are a text that holds JSON".to_owned(),
+        };
+        let (code, message) = if cut {
+            let message = "the token limit came before the arguments were complete".to_owned();
+            (Code::MaxTokensCut, message)
+        } else {
+            let name = &call.name;
+            let message = format!("the arguments of `{name}` are not a JSON object: {why}");
+            (Code::MalformedJson, message)
+        };
+        strict.calls.clear();
+        strict.violations = vec![Violation {
+            call: Some(index),
+            tool: Some(call.name.clone()),
+            ..Violation::new(code, message)
+        }];
+    }
+    let mut lenient = with_parsed_arguments(reading);
+    if calls_loop(&reply.calls) {
+        let violation = Violation::new(Code::DegenerateLoop, "the reply repeats itself");
+        lenient.violations.push(violation.clone());
+        strict.violations.insert(0, violation);
+    }
+    if lenient.calls.iter().any(|call| call.arguments.is_string()) {
+        lenient = strict.clone();
+    }
+    Decoded {
+        strict,
+        lenient,
+        attempted_call: true,
+    }
+}
+
 /// What the lenient reading says where the strict one found fault.
 fn finish_lenient(lenient: &mut Reading, strict: &Reading, attempted: bool, body: &str) {
     let loops = strict

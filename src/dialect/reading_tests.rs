@@ -382,3 +382,34 @@ fn served_calls_are_read_and_unread_ones_are_the_servers_fault() {
         Prompt::Text { .. } => panic!("a chat prompt was wanted"),
     }
 }
+
+#[test]
+fn arguments_that_a_server_could_not_read_are_the_models_slip() {
+    let mut offer = offer(Some(fixture("hermes")), ToolChoice::Auto);
+    offer.route.wire = crate::types::Wire::ChatWithTools;
+    let native = dialect(DialectName::Native);
+    let mut served = reply("");
+    let text = "{\"city\": \"A\",}";
+    served.calls = vec![
+        weather("B"),
+        crate::types::ToolCall::new("get_weather", serde_json::Value::from(text)),
+    ];
+    let decoded = native.decode(&offer, &served);
+    let found = &decoded.strict.violations[0];
+    assert_eq!((found.code, found.call), (Code::MalformedJson, Some(1)));
+    assert!(decoded.strict.calls.is_empty() && decoded.attempted_call);
+    // The repaired reading stands beside it.
+    assert_eq!(decoded.lenient.calls[1], weather("A"));
+    assert!(decoded.lenient.violations.is_empty());
+    // What the token limit cut is called so; what no repair can read stays a fault in both.
+    served.calls[1].arguments = serde_json::Value::from("nothing of the kind");
+    assert_eq!(
+        native.decode(&offer, &served).lenient.violations[0].code,
+        Code::MalformedJson
+    );
+    served.stop_reason = StopReason::MaxTokens;
+    assert_eq!(
+        native.decode(&offer, &served).strict.violations[0].code,
+        Code::MaxTokensCut
+    );
+}

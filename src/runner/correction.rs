@@ -3,7 +3,7 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
-use crate::types::{ContentHash, Violation};
+use crate::types::{ContentHash, GenerateReply, Message, Role, Violation, WireNames};
 
 /// A correction template cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +111,45 @@ fn shown(violation: &Violation) -> Value {
         schema => schema,
         message => violation.message.clone(),
     }
+}
+
+/// Answer to a call that was not made because another one beside it has to be mended.
+const NOT_RUN: &str = "not run: a call beside this one was invalid";
+
+/// A reply and what is wrong with it, as messages. Calls that a server read are answered as calls: it
+/// takes no other message after them. `concerned` is the call that the text is about, `id` begins the
+/// ids of calls that have none.
+pub(super) fn correction_messages(
+    reply: &GenerateReply,
+    names: &WireNames,
+    id: &str,
+    concerned: Option<usize>,
+    text: &str,
+) -> Vec<Message> {
+    let raw = reply.text.as_str();
+    if reply.calls.is_empty() {
+        return vec![
+            Message::text(Role::Assistant, raw),
+            Message::text(Role::User, text),
+        ];
+    }
+    let mut calls = reply.calls.clone();
+    for (index, call) in calls.iter_mut().enumerate() {
+        call.name = names.own(&call.name).to_owned();
+        call.id.get_or_insert_with(|| format!("{id}_{index}"));
+    }
+    let concerned = concerned.unwrap_or_default().min(calls.len() - 1);
+    let answers: Vec<Message> = calls
+        .iter()
+        .enumerate()
+        .map(|(index, call)| {
+            let text = if index == concerned { text } else { NOT_RUN };
+            Message::tool_result(call, text)
+        })
+        .collect();
+    let mut messages = vec![Message::assistant_calls(raw, calls)];
+    messages.extend(answers);
+    messages
 }
 
 #[cfg(test)]

@@ -172,6 +172,20 @@ impl<'a> Execution<'a> {
         let Some(context) = self.context(index, cell)? else {
             return Ok(());
         };
+        if let Some(error) = self.unwell(cell).await {
+            let key = &cell.key;
+            let message = format!(
+                "{} · {} · {} · {}: the model does not answer before the first trial ({error}); \
+                 its {} trials are left for `--resume`",
+                key.model,
+                key.dialect,
+                key.constraint,
+                key.suite,
+                trials.len(),
+            );
+            self.emit(&Event::Notice { message })?;
+            return Ok(());
+        }
         self.emit(&Event::CellStarted {
             cell: cell.key.clone(),
             trials: trials.len(),
@@ -193,6 +207,16 @@ impl<'a> Execution<'a> {
             cell: cell.key.clone(),
         })?;
         Ok(())
+    }
+
+    /// Why the cell's model would not answer now. An interrupt ends the question.
+    async fn unwell(&self, cell: &PlannedCell) -> Option<ProviderError> {
+        let provider = &self.ports.providers[cell.served];
+        tokio::select! {
+            biased;
+            () = self.cancel.stop.cancelled() => None,
+            health = provider.health() => health.err(),
+        }
     }
 
     fn trial_done(&mut self, done: Finished) -> Result<(), SinkError> {

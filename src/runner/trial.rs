@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::cell::{CellContext, PreparedOffer};
+use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
 use super::recorder::Recorder;
@@ -271,20 +272,22 @@ impl Trial<'_> {
             if self.recorder.corrections >= self.context.rules.max_corrections {
                 return Turn::Ended(Ended::uncorrected(self.context.rules, violations));
             }
-            self.correct(&reply.text, &violations);
+            self.correct(&reply, &offer.names, &violations);
             attempt += 1;
         }
     }
 
-    fn correct(&mut self, raw: &str, violations: &[Violation]) {
+    fn correct(&mut self, reply: &GenerateReply, names: &WireNames, violations: &[Violation]) {
         let text = self.context.correction.render(violations);
         let hash = self.recorder.content("correction", &text);
         if let Some(last) = self.recorder.attempts.last_mut() {
             last.correction = Some(hash);
         }
         self.recorder.corrections += 1;
-        self.messages.push(Message::text(Role::Assistant, raw));
-        self.messages.push(Message::text(Role::User, text));
+        let concerned = primary(violations).and_then(|violation| violation.call);
+        let id = format!("call_{}_{}", self.turn, self.recorder.corrections);
+        self.messages
+            .extend(correction_messages(reply, names, &id, concerned, &text));
     }
 
     /// One request and its reply, read and checked.

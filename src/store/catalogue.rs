@@ -415,6 +415,23 @@ impl Catalogue {
     }
 }
 
+/// A model's name with a quantisation; `None` where the name is a file, a server's, or has one.
+pub fn with_quant(name: &str, quant: &str) -> Option<String> {
+    let quant = quant.trim();
+    if quant.is_empty() || name.to_lowercase().ends_with(".gguf") {
+        return None;
+    }
+    if let Some(hub) = name.strip_prefix("hf:") {
+        return (!hub.contains(':')).then(|| format!("{name}:{quant}"));
+    }
+    match name.split_once(':') {
+        None => Some(format!("{name}:{}", quant.to_lowercase())),
+        Some((_, tag)) if tag.contains(['/', '@']) => None,
+        Some((head, _)) if super::resolve::PROVIDERS.contains(&head) => None,
+        Some(_) => Some(format!("{name}-{}", quant.to_lowercase())),
+    }
+}
+
 impl Family {
     fn is_called(&self, name: &str) -> bool {
         self.name == name || self.also.iter().any(|also| also == name)

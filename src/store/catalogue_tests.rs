@@ -171,3 +171,25 @@ fn invalid_files_are_refused_with_a_reason() {
         );
     }
 }
+
+#[test]
+fn a_quantisation_goes_where_the_name_takes_one() {
+    for (name, quant, full) in [
+        ("qwen2.5", "Q8_0", Some("qwen2.5:q8_0")),
+        ("qwen2.5:0.5b", "Q8_0", Some("qwen2.5:0.5b-q8_0")),
+        ("hf:o/r", "Q4_K_M", Some("hf:o/r:Q4_K_M")),
+        ("hf:o/r:Q4_K_M", "Q8_0", None),
+        ("./m.gguf", "Q8_0", None),
+        ("scripted:replies.yaml", "Q8_0", None),
+        ("vllm:o/m", "Q8_0", None),
+        ("qwen2.5", " ", None),
+    ] {
+        assert_eq!(super::with_quant(name, quant).as_deref(), full, "{name}");
+    }
+    let catalogue = Catalogue::built_in().unwrap();
+    let named = super::with_quant("qwen2.5:0.5b", "q8_0").unwrap();
+    assert_eq!(
+        catalogue.lookup(&named).unwrap().quant.to_lowercase(),
+        "q8_0"
+    );
+}

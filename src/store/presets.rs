@@ -70,6 +70,9 @@ pub struct Preset {
     /// Fields that have another name there.
     #[serde(default)]
     pub renames: BTreeMap<String, String>,
+    /// Command that starts it, for those that run on one's own machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
     /// Where this stands.
     pub document: String,
     /// When it was written down.

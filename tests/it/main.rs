@@ -17,10 +17,12 @@ mod catalogue;
 mod codes;
 mod commands;
 mod coverage;
+mod endpoint_server;
 #[cfg(feature = "llama")]
 mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
+mod faults;
 mod grammar;
 mod live_models;
 mod live_server;

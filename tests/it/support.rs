@@ -1,5 +1,7 @@
 //! A working directory, a cleared environment and the `toolbench` binary for each test.
 
+pub mod endpoint_server;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

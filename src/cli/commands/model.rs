@@ -173,10 +173,11 @@ fn target(store: &Store, name: &str, wish: &Wish) -> Result<PullTarget, CliError
             copy: false,
         });
     }
-    let wanted = match &wish.quant {
-        Some(quant) => format!("{name}-{quant}"),
-        None => name.to_owned(),
-    };
+    let wanted = wish
+        .quant
+        .as_ref()
+        .and_then(|quant| crate::store::catalogue::with_quant(name, quant))
+        .unwrap_or_else(|| name.to_owned());
     let entry = store
         .catalogue
         .lookup(&wanted)

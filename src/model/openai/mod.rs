@@ -180,6 +180,14 @@ impl OpenAiProvider {
         if about(constraint) {
             return ProviderError::GrammarRejected { detail };
         }
+        if takes_no_tools(&words) {
+            return ProviderError::Rejected {
+                detail: format!(
+                    "{detail}; start the server so that it takes tools, or describe them in the \
+                     text: `--dialect json`"
+                ),
+            };
+        }
         if detail.starts_with("404") && about(&["model", "not found", "no further words"]) {
             let listed = known
                 .map(|known| known.listed.as_slice())
@@ -211,6 +219,19 @@ impl Provider for OpenAiProvider {
         // Nothing of ours runs there.
         Box::pin(async {})
     }
+}
+
+/// The server, as it was started or with this model, takes no tools, in the words of those that say so.
+fn takes_no_tools(words: &str) -> bool {
+    [
+        "does not support tools",
+        "requires --jinja",
+        "--enable-auto-tool-choice",
+        "tools is not supported",
+        "tool use is not supported",
+    ]
+    .iter()
+    .any(|said| words.contains(said))
 }
 
 /// The model's name is none of the server's.

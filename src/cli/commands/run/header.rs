@@ -14,7 +14,9 @@ use crate::record::format::{
 use crate::runner::Prepared;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{DialectName, ModelFacts, Route, Wire, WirePreference};
+use crate::types::{
+    DialectName, ModelFacts, ProviderError, Route, ToolChoice, Wire, WirePreference,
+};
 
 /// Which cells run, how, and why the others do not.
 pub(super) struct Routing {
@@ -44,10 +46,15 @@ impl Routing {
             });
         }
         for cell in &plan.cells {
-            let found = cell_route(cell, preference, prepared);
+            let found = cell_route(plan, cell, preference, prepared);
             if let Err(reason) = &found {
-                let failed =
-                    prepared.models[cell.served].is_err() || prepared.hosts[cell.suite].is_err();
+                // A model that does not fit this machine is a result, not a failure.
+                let too_large = matches!(
+                    &prepared.models[cell.served],
+                    Err(ProviderError::NotEnoughMemory { .. })
+                );
+                let failed = !too_large && prepared.models[cell.served].is_err()
+                    || prepared.hosts[cell.suite].is_err();
                 routing.exclude(plan, cell, failed, reason);
             }
             routing.routes.push(found.ok());
@@ -139,7 +146,42 @@ impl Routing {
     }
 }
 
+/// A setting of the cell that its model's server is known to refuse.
+fn refused_setting(
+    plan: &Plan,
+    cell: &PlannedCell,
+    route: &Route,
+    facts: &ModelFacts,
+) -> Option<String> {
+    let variant = &plan.variants[cell.variant];
+    let sampling = &variant.sampling;
+    let sampled = !sampling.is_greedy();
+    let asked = [
+        ("top_p", sampled && sampling.top_p < 1.0),
+        ("top_k", sampled && sampling.top_k > 0),
+        ("min_p", sampled && sampling.min_p > 0.0),
+        (
+            "repeat_penalty",
+            (sampling.repeat_penalty - 1.0).abs() > f32::EPSILON,
+        ),
+        (
+            "tool_choice",
+            route.wire == Wire::ChatWithTools && plan.rules.tool_choice != ToolChoice::Auto,
+        ),
+    ];
+    asked
+        .into_iter()
+        .find(|(name, asked)| *asked && facts.refuses.iter().any(|refused| refused == name))
+        .map(|(name, _)| {
+            format!(
+                "`{}` does not take `{name}`, which variant `{}` sets",
+                facts.provider, variant.name
+            )
+        })
+}
+
 fn cell_route(
+    plan: &Plan,
     cell: &PlannedCell,
     preference: WirePreference,
     prepared: &Prepared,
@@ -161,6 +203,11 @@ fn cell_route(
     let served = found
         .as_ref()
         .is_ok_and(|route| route.wire != Wire::RawText);
+    if let Ok(route) = &found
+        && let Some(reason) = refused_setting(plan, cell, route, &model.facts)
+    {
+        return Err(reason);
+    }
     match &model.template_problem {
         Some(problem) if native && !served => Err(problem.clone()),
         _ => found,

@@ -29,7 +29,7 @@ use crate::record::{Run, RunWriter};
 use crate::runner::{CorrectionStyle, Ports, RunError, execute, prepare};
 use crate::types::fingerprint::Fingerprint;
 use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{ContentHash, DialectName};
+use crate::types::{ContentHash, DialectName, ProviderError};
 use header::{HeaderParts, Routing};
 use models::RunModel;
 use resume::Resumed;
@@ -49,7 +49,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
     let settings = app.settings(&resolved)?;
     let names = match &resumed {
         Some(resumed) if args.models.is_empty() => resumed.models(),
-        _ => args.models.clone(),
+        _ => models::in_quants(app, &args.models, &settings.quants)?,
     };
     check_names(&names, command, &settings)?;
     let fingerprint = crate::host::fingerprint();
@@ -182,10 +182,20 @@ impl RunParts<'_> {
             .find_map(|(index, model)| Some((index, model.as_ref().err()?)))
             && prepared.models.iter().all(Result::is_err)
         {
-            return Err(CliError::usage(format!(
-                "model `{}` cannot be used: {error}",
-                self.models[index].name
-            ))
+            // By served index: a model stands there once for each context.
+            let name = &self.models[index / self.plan.contexts.len().max(1)].name;
+            let error = match error {
+                ProviderError::NotEnoughMemory { .. } => {
+                    return Err(CliError::usage(format!("model `{name}` does not fit: {error}"))
+                        .kind("does_not_fit", Status::Undecidable)
+                        .hint(format!(
+                            "a smaller quantisation: `--quant q4_k_m,q4_0`; `toolbench model show {name}` \
+                             shows what it needs"
+                        )));
+                }
+                error => error,
+            };
+            return Err(CliError::usage(format!("model `{name}` cannot be used: {error}"))
             .kind("model", Status::Usage)
             .hint("`toolbench model show NAME` inspects a file, `toolbench doctor` the machine"));
         }

@@ -88,6 +88,30 @@ pub(super) fn resolve(
     })?
 }
 
+/// Each model in each quantisation, a model of its own; as named where none is asked for.
+pub(super) fn in_quants(
+    app: &App,
+    names: &[String],
+    quants: &[String],
+) -> Result<Vec<String>, CliError> {
+    if quants.is_empty() {
+        return Ok(names.to_vec());
+    }
+    let mut all = Vec::new();
+    for name in names {
+        for quant in quants {
+            let own = alias(app, name).is_some();
+            let named = crate::store::catalogue::with_quant(name, quant).filter(|_| !own);
+            all.push(named.ok_or_else(|| {
+                CliError::usage(format!("`--quant {quant}`: `{name}` is one file or one served model"))
+                    .kind("model", Status::Usage)
+                    .hint("`--quant` goes with models of the catalogue and `hf:owner/repo`; name other models one by one")
+            })?);
+        }
+    }
+    Ok(all)
+}
+
 /// Models under names of one's own; the project's win.
 pub(super) fn aliases(app: &App) -> impl Iterator<Item = (&String, &ModelAlias)> {
     app.user.models.iter().chain(&app.project.models)

@@ -45,21 +45,23 @@ pub(super) async fn model(
     };
     let remote = first.remote;
     let where_at = format!("{} ({})", first.base_url, first.preset);
-    let facts = describe(first.clone()).await;
-    let (identity, said) = match facts {
-        Ok(facts) => (
-            identity(&first, Some(&facts)),
-            format!("; {where_at} reports `{}`", facts.reported_name),
-        ),
-        // Nothing is sent in a dry run that has to succeed.
-        Err(error) if dry_run => (identity(&first, None), format!("; {where_at}: {error}")),
-        Err(error) => return Err(unusable(&named.name, &error)),
+    // A dry run sends nothing.
+    let (identity, said) = if dry_run {
+        (identity(&first, None), format!("; {where_at} is not asked"))
+    } else {
+        match describe(first.clone()).await {
+            Ok(facts) => (
+                identity(&first, Some(&facts)),
+                format!("; {where_at} reports `{}`", facts.reported_name),
+            ),
+            Err(error) => return Err(unusable(store, &named, &error)),
+        }
     };
     let providers = endpoints
         .into_iter()
         .map(model::served)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(&named.name, &error))?;
+        .map_err(|error| unusable(store, &named, &error))?;
     Ok(RunModel {
         resolution: format!("{}{said}", named.sentence),
         name: named.name,
@@ -78,10 +80,24 @@ async fn describe(endpoint: Endpoint) -> Result<ModelFacts, ProviderError> {
     facts
 }
 
-fn unusable(name: &str, error: &ProviderError) -> CliError {
-    CliError::usage(format!("model `{name}` cannot be used: {error}"))
+fn unusable(store: &Store, named: &Named, error: &ProviderError) -> CliError {
+    let start = store.presets.find(&named.preset);
+    let start = start.and_then(|preset| preset.start.as_deref());
+    let hint = match (error, start) {
+        (ProviderError::Network { .. }, Some(start)) => format!("start it: `{start}`"),
+        (ProviderError::Network { .. } | ProviderError::Unanswered { .. }, None) => {
+            "check the address and the network; NAME:MODEL@URL names another one".to_owned()
+        }
+        (ProviderError::Unauthorised { .. }, _) => {
+            "export the variable, or name another with `key-env` in toolbench.toml".to_owned()
+        }
+        _ => {
+            "`toolbench model list` shows the servers known by name and their addresses".to_owned()
+        }
+    };
+    CliError::usage(format!("model `{}` cannot be used: {error}", named.name))
         .kind("model", Status::Usage)
-        .hint("`toolbench doctor` shows which servers answer on this machine")
+        .hint(hint)
 }
 
 fn endpoint(
