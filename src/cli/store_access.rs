@@ -91,7 +91,8 @@ impl Store {
         let result = crate::store::ollama::pull(base, tag, &bar, cancel).await;
         bar.bar.finish_and_clear();
         result.map_err(pull_error)?;
-        self.ui.say(&format!("the Ollama at {base} has pulled {tag}"));
+        self.ui
+            .say(&format!("the Ollama at {base} has pulled {tag}"));
         Ok(())
     }
 }

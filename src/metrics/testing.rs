@@ -269,6 +269,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         },
         started_at: "2026-01-02T03:04:06Z".to_owned(),
         noisy: false,
+        replayed: false,
     }
 }
 

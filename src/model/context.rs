@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::tools::{KnownTools, Message as ServerMessage};
 use super::Provider;
-use super::http::{Answer, Broken, HttpClient, bad};
 use super::hosted::{self, Collector, asking, count, refuse_sampling, small_seed, text};
+use super::http::{Answer, Broken, HttpClient, bad};
 use crate::types::endpoint::Endpoint;
 use crate::types::{
     ConstraintText, GenerateReply, GenerateRequest, Mechanism, Message, ModelFacts, Prompt,

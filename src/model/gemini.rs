@@ -15,11 +15,11 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::Provider;
-use super::http::{Answer, Broken, HttpClient, bad};
 use super::hosted::{
-    self, Collector, Kept, asking, count, no_raw_text, refuse_sampling, small_seed,
-    split_system, text, with_ids,
+    self, Collector, Kept, asking, count, no_raw_text, refuse_sampling, small_seed, split_system,
+    text, with_ids,
 };
+use super::http::{Answer, Broken, HttpClient, bad};
 use crate::types::endpoint::Endpoint;
 use crate::types::{
     ConstraintText, GenerateReply, GenerateRequest, Mechanism, Message, ModelFacts, Prompt,

@@ -192,7 +192,10 @@ pub(super) fn refuse_sampling(
 ) -> Result<(), ProviderError> {
     let used = [
         ("min_p", sampling.min_p > 0.0),
-        ("repeat_penalty", (sampling.repeat_penalty - 1.0).abs() > 1e-6),
+        (
+            "repeat_penalty",
+            (sampling.repeat_penalty - 1.0).abs() > 1e-6,
+        ),
         ("top_k", !sampling.is_greedy() && sampling.top_k > 0),
         ("top_p", !sampling.is_greedy() && sampling.top_p < 1.0),
     ];

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::facts::Shown;
 use super::Provider;
-use super::http::{Answer, Broken, HttpClient, Limits, bad};
 use super::hosted::{self, Collector, asking, count, small_seed, text};
+use super::http::{Answer, Broken, HttpClient, Limits, bad};
 use crate::clock::Stopwatch;
 use crate::types::endpoint::Endpoint;
 use crate::types::{

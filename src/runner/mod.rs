@@ -11,6 +11,7 @@ mod execute;
 mod findings;
 mod judging;
 mod prepare;
+mod read_calls;
 mod recorder;
 mod rescore;
 mod trial;

@@ -165,7 +165,9 @@ impl<S: BuildHasher> Walk<'_, S> {
                 }
                 Decision::Calls(calls, answer) => {
                     self.replay(turn, &calls, session).await?;
-                    if let Some(answer) = answer.filter(|_| self.run_by_server(turn)) {
+                    if let Some(answer) =
+                        answer.filter(|text| !text.trim().is_empty() && self.run_by_server(turn))
+                    {
                         self.judging.answered(&answer);
                         self.trial.answer = Some(answer);
                         if more {

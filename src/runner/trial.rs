@@ -13,6 +13,7 @@ use super::cell::{CellContext, PreparedOffer};
 use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
+use super::read_calls::ReadCalls;
 use super::recorder::Recorder;
 use crate::clock::{Stopwatch, now_rfc3339};
 use crate::event::Event;
@@ -25,8 +26,7 @@ use crate::types::trial::{CallRecord, ServedParts};
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Message, Outcome, ProviderError, Role, ToolCall, ToolResult, TrialRecord, TrialRules,
-    Violation, WireNames,
+    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation, WireNames,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
@@ -104,6 +104,7 @@ pub(super) async fn run_trial(
         calls: trial.recorder.calls,
         started_at,
         noisy: was_busy(),
+        replayed: context.is_replayed(),
     };
     Finished {
         events: trial.recorder.events,
@@ -126,17 +127,6 @@ enum Turn {
     Calls(ReadCalls),
     Answer(String, String),
     Ended(Ended),
-}
-
-/// The calls of a turn.
-struct ReadCalls {
-    calls: Vec<ToolCall>,
-    /// For each, its result where the server has run it itself.
-    served: Vec<Option<ToolResult>>,
-    /// What the server answered after it had run them all.
-    answer: Option<String>,
-    /// The reply as it came.
-    raw: String,
 }
 
 struct Trial<'a> {
@@ -424,12 +414,7 @@ impl Trial<'_> {
         read: ReadCalls,
         session: &mut dyn ToolSession,
     ) -> Option<Ended> {
-        let ReadCalls {
-            mut calls,
-            served,
-            raw,
-            ..
-        } = read;
+        let (mut calls, served, raw) = (read.calls, read.served, read.raw);
         for (index, call) in calls.iter_mut().enumerate() {
             call.id
                 .get_or_insert_with(|| format!("call_{}_{index}", self.turn));
@@ -491,40 +476,6 @@ impl Trial<'_> {
     /// The outcome: what ended the loop, or what the judge says of a complete trial.
     fn outcome(&self, ended: Ended) -> (Outcome, Vec<Violation>) {
         ended.outcome(self.recorder.corrections, || self.judging.judge())
-    }
-}
-
-impl ReadCalls {
-    /// Of the steering reading of a reply. A call that the server has run is told from others by
-    /// name and arguments, since the reading may come from the text.
-    fn of(steering: Reading, reply: GenerateReply, names: &WireNames) -> Self {
-        let mut left: Vec<_> = reply.executed.iter().collect();
-        let served: Vec<Option<ToolResult>> = steering
-            .calls
-            .iter()
-            .map(|call| {
-                let at = left.iter().position(|result| {
-                    reply.calls.get(result.call).is_some_and(|run| {
-                        names.own(&run.name) == call.name && run.arguments == call.arguments
-                    })
-                })?;
-                let result = left.remove(at);
-                Some(ToolResult {
-                    is_error: result.is_error,
-                    ..ToolResult::ok(&result.content)
-                })
-            })
-            .collect();
-        let all_run = served.iter().all(Option::is_some);
-        let answer = steering
-            .thought
-            .filter(|text| all_run && !text.trim().is_empty());
-        Self {
-            calls: steering.calls,
-            served,
-            answer,
-            raw: reply.text,
-        }
     }
 }
 

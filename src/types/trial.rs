@@ -79,6 +79,9 @@ pub struct TrialRecord {
     /// The machine was busy with something else (load or steal over the limit) meanwhile.
     #[serde(default)]
     pub noisy: bool,
+    /// Replies came from a cassette: the times are those of reading a file, and no measurement.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 /// What a server gave beside the text of a reply: what it read, and what it read it from.

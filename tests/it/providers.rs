@@ -113,12 +113,17 @@ impl Server {
     /// Requests of a path, in order.
     pub fn seen(&self, path: &str) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|one| one.path == path).cloned().collect()
+        seen.iter()
+            .filter(|one| one.path == path)
+            .cloned()
+            .collect()
     }
 
     /// The last request of a path.
     pub fn last(&self, path: &str) -> Seen {
-        self.seen(path).pop().unwrap_or_else(|| panic!("nobody asked {path}"))
+        self.seen(path)
+            .pop()
+            .unwrap_or_else(|| panic!("nobody asked {path}"))
     }
 }
 
@@ -206,7 +211,9 @@ pub fn fixture(name: &str) -> Value {
 
 /// The list at a key of a fixture.
 pub fn list<'a>(fixture: &'a Value, key: &str) -> &'a [Value] {
-    fixture[key].as_array().unwrap_or_else(|| panic!("no list {key}"))
+    fixture[key]
+        .as_array()
+        .unwrap_or_else(|| panic!("no list {key}"))
 }
 
 pub fn endpoint(protocol: Protocol, url: &str, model: &str) -> Endpoint {
@@ -265,7 +272,10 @@ pub fn chat(messages: Vec<Message>, tools: Vec<ToolDefinition>) -> GenerateReque
 
 /// One question without tools.
 pub fn question() -> GenerateRequest {
-    chat(vec![Message::text(Role::User, "Weather in Oslo?")], Vec::new())
+    chat(
+        vec![Message::text(Role::User, "Weather in Oslo?")],
+        Vec::new(),
+    )
 }
 
 /// One question with a tool.

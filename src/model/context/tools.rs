@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{note_usage, stop_reason};
-use crate::model::http::{Broken, bad};
 use crate::model::hosted::{Collector, arguments_of, text};
+use crate::model::http::{Broken, bad};
 use crate::types::fence::{named_call, read_tool_fences, union_of_calls};
 use crate::types::tool::schema_of_parameters;
 use crate::types::{ProviderError, ServerResult, StopReason, ToolCall, ToolDefinition};

@@ -142,7 +142,8 @@ pub(super) fn command_model(
         let all = app.env.variables.iter();
         all.map(|(name, value)| (name.into(), value.into()))
     };
-    let start = EngineCommand::new(&words[0], &words[1..], variables()).passing(&passed, variables());
+    let start =
+        EngineCommand::new(&words[0], &words[1..], variables()).passing(&passed, variables());
     let provider = |context_tokens| -> Arc<dyn Provider> {
         Arc::new(EngineProvider::new(
             start.clone(),
@@ -175,7 +176,11 @@ pub(super) fn command_model(
 fn program_identity(app: &App, words: &[String], weights: Option<&str>) -> String {
     let files = words.iter().map(String::as_str).filter_map(|word| {
         let path = app.env.directory.join(word);
-        let bytes = path.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        let bytes = path
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)?
+            .len();
         let content = (bytes <= MOST_PROGRAM_BYTES).then(|| std::fs::read(&path).ok())??;
         Some(ContentHash::of_bytes(&content).short().to_owned())
     });
@@ -183,7 +188,9 @@ fn program_identity(app: &App, words: &[String], weights: Option<&str>) -> Strin
     parts.extend(files);
     // Weights are large: their size and name tell most changes.
     if let Some(path) = weights {
-        let bytes = Path::new(path).metadata().map_or(0, |metadata| metadata.len());
+        let bytes = Path::new(path)
+            .metadata()
+            .map_or(0, |metadata| metadata.len());
         parts.push(format!("{path} ({bytes} bytes)"));
     }
     parts.join("; ")

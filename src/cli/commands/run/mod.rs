@@ -364,9 +364,16 @@ fn plan_input(
     ] {
         identities.insert(name.to_owned(), value);
     }
-    if let Some(file) = settings.cassette.as_ref().filter(|_| settings.cassette_mode != "record") {
+    if let Some(file) = settings
+        .cassette
+        .as_ref()
+        .filter(|_| settings.cassette_mode != "record")
+    {
         // A run that replays is not to be gone on with by one that asks.
-        identities.insert("cassette".to_owned(), format!("{} {}", settings.cassette_mode, file.display()));
+        identities.insert(
+            "cassette".to_owned(),
+            format!("{} {}", settings.cassette_mode, file.display()),
+        );
     }
     let shown = |value: Option<String>| value.unwrap_or_else(|| "auto".to_owned());
     let engine = [

@@ -9,11 +9,11 @@ use super::{backends, replies, served};
 use crate::cli::store_access::{LOCAL_LIMIT, Store, block_on, pull_error};
 use crate::config::{ModelAlias, Resolved, Settings};
 use crate::model::Provider;
+use crate::model::cassette::CassetteMode;
 use crate::model::scripted::ScriptedProvider;
 use crate::plan::contexts;
-use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
-use crate::model::cassette::CassetteMode;
 use crate::store::resolve::{OllamaRuns, ResolveError};
+use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
 use crate::store::{PullTarget, Resolution, ollama};
 use crate::types::ContentHash;
 

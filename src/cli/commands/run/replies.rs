@@ -31,9 +31,8 @@ pub(super) fn replayed(
     settings: &Settings,
     name: &str,
 ) -> Result<RunModel, CliError> {
-    let refused = |error: ProviderError| {
-        CliError::usage(error.to_string()).kind("cassette", Status::Usage)
-    };
+    let refused =
+        |error: ProviderError| CliError::usage(error.to_string()).kind("cassette", Status::Usage);
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     let mut identity = String::new();
     let mut remote = false;
@@ -65,7 +64,9 @@ pub(super) fn before(
     settings: &Settings,
     mut model: RunModel,
 ) -> RunModel {
-    let providers = contexts(&settings.variants).into_iter().zip(model.providers);
+    let providers = contexts(&settings.variants)
+        .into_iter()
+        .zip(model.providers);
     model.providers = providers
         .map(|(context_tokens, provider)| -> Arc<dyn Provider> {
             let known = CassetteModel {
