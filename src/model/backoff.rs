@@ -78,7 +78,7 @@ pub(super) fn refusal(
             ProviderError::NotEnoughMemory {
                 detail: format!(
                     "the server has not enough memory for the model ({detail}); try a smaller \
-                     model or quantisation, a smaller `--context`, or end other models there"
+                     quantisation or model, a smaller `--context`, or end other models there"
                 ),
             }
         }
@@ -241,7 +241,7 @@ mod tests {
             (
                 500,
                 r#"{"error":"model requires more system memory (9 GiB) than is available (2 GiB)"}"#,
-                "smaller model",
+                "smaller quantisation",
                 false,
             ),
             (

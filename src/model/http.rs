@@ -466,7 +466,7 @@ impl Answer {
                     }
                     Ok(None) => return None,
                     Ok(Some(Ok(bytes))) => Ok(bytes),
-                    Ok(Some(Err(error))) if error.is_decode() => {
+                    Ok(Some(Err(error))) if cannot_be_unpacked(&error) => {
                         Err(bad(&format!("the body cannot be unpacked ({})", root_cause(&error))))
                     }
                     Ok(Some(Err(error))) => Err(Broken::Failed(ProviderError::Network {
@@ -519,11 +519,32 @@ pub(super) fn bad(detail: &str) -> Broken {
     })
 }
 
-/// The innermost cause: what a person can act on.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// The bytes came and are not what their encoding says. A connection that broke while they were
+/// unpacked is not meant.
+fn cannot_be_unpacked(error: &reqwest::Error) -> bool {
+    let kind = innermost(error)
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind);
+    error.is_decode()
+        && matches!(
+            kind,
+            Some(
+                std::io::ErrorKind::InvalidData
+                    | std::io::ErrorKind::InvalidInput
+                    | std::io::ErrorKind::UnexpectedEof
+            )
+        )
+}
+
+fn innermost(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    cause
+}
+
+/// The innermost cause: what a person can act on.
+fn root_cause(error: &reqwest::Error) -> String {
+    innermost(error).to_string()
 }

@@ -477,10 +477,8 @@ async fn a_stop_text_that_a_server_does_not_know_is_cut_here() {
         {"type": "message", "content": [{"type": "output_text", "text": "It is noon END and more"}]}]}),
         )
     });
-    let reply = generate(
-        endpoint("openai-responses", &server.base()),
-        &request(&json!({"wire": "chat"})),
-    );
+    let asked = request(&json!({"wire": "chat"}));
+    let reply = generate(endpoint("openai-responses", &server.base()), &asked);
     let reply = reply.await.unwrap();
     assert_eq!(
         (reply.text.as_str(), reply.stop_reason),
