@@ -26,7 +26,7 @@ use crate::types::trial::{CallRecord, ServedParts};
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation, WireNames,
+    Message, Outcome, ProviderError, Role, TrialRecord, TrialRules, Violation, WireNames,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
