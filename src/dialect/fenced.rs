@@ -14,7 +14,7 @@ use super::{Dialect, Encoded, Offer, chat, envelope};
 use crate::types::cell::Reasoning;
 use crate::types::fence::union_of_calls;
 use crate::types::{
-    Code, Decoded, DialectName, GenerateReply, Grammar, Message, Reading, ToolCall,
+    Code, Decoded, DialectName, GenerateReply, Grammar, Message, Reading, Repair, ToolCall,
 };
 
 const PROMPT: &str = include_str!("prompts/fenced.txt");
@@ -69,6 +69,11 @@ impl Dialect for Fenced {
 /// A server may read fences by itself and tell the calls apart from the text, leaving them there or
 /// not. One told in both places counts once; a slip of form in the text stays a slip.
 fn with_served_calls(mut decoded: Decoded, reply: &GenerateReply) -> Decoded {
+    let mended = !decoded.strict.violations.is_empty() && !decoded.lenient.calls.is_empty();
+    if mended && decoded.lenient.repairs.is_empty() {
+        // Nothing but the fence itself was out of form.
+        decoded.lenient.repairs.push(Repair::CodeFence);
+    }
     if reply.calls.is_empty() {
         return decoded;
     }
@@ -182,7 +187,6 @@ mod tests {
 
     use super::*;
     use crate::dialect::test_support::{offer, reply};
-    use crate::types::Repair;
     use crate::types::ToolChoice;
 
     fn read(text: &str, served: &[ToolCall]) -> Decoded {

@@ -1,3 +1,5 @@
+//! Tools by name, definitions in the server's form, results that find their calls.
+
 use super::*;
 
 fn zone(schema: Value) -> ToolDefinition {

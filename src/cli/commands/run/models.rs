@@ -158,7 +158,6 @@ async fn model(
         Resolution::Ollama { tag, base, runs } => {
             let configured = alias(app, &found.name).is_some_and(ModelAlias::is_of_a_server);
             let path = match runs {
-                OllamaRuns::Engine => ollama::blob(&base, &tag, LOCAL_LIMIT).await,
                 // The engine only where it is linked in, can read the file, and nothing is said
                 // that only a server can heed.
                 OllamaRuns::Either if cfg!(feature = "llama") && !configured => {
@@ -170,13 +169,6 @@ async fn model(
             if let Some(path) = path {
                 let sentence = format!("{}; its weights are used in place", found.sentence);
                 return local(app, settings, store, found.name, sentence, &path);
-            }
-            if runs == OllamaRuns::Engine {
-                return Err(CliError::usage(format!(
-                    "the weights of `{tag}`, which the Ollama at {base} serves, cannot be read from here"
-                ))
-                .kind("model", Status::Usage)
-                .hint(format!("`ollama:{tag}` lets the Ollama run it")));
             }
             let tag = backends::Tag {
                 name: found.name,
