@@ -322,3 +322,36 @@ fn a_run_is_replayed_with_its_model_gone() {
     let words = trial["violations"][0]["message"].as_str().unwrap();
     assert!(words.contains("changed: prompt"), "{words}");
 }
+
+/// What a cloud service said is kept, what it was told to let us in is not.
+#[tokio::test]
+async fn no_key_is_ever_in_the_file() {
+    use toolbench::model::anthropic::AnthropicProvider;
+    use toolbench::types::endpoint::Protocol;
+    let told = fixture("anthropic.json");
+    let server = Server::start(move |seen| match seen.path.as_str() {
+        "/v1/messages" => Answer::events(list(&told, "stream")),
+        _ => Answer::json(&told["model"]),
+    });
+    let endpoint = endpoint(Protocol::Anthropic, &server.url, "claude-test-1");
+    let inner: Arc<dyn Provider> = Arc::new(AnthropicProvider::new(endpoint).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.jsonl");
+    let provider = CassetteProvider::new(open(&path, CassetteMode::Record), model(), Some(inner));
+    provider.describe().await.unwrap();
+    let asked = GenerateRequest {
+        prompt: question_with_tool().prompt,
+        ..request()
+    };
+    let live = ask(&provider, &asked).await.unwrap();
+    provider.close().await;
+    assert_eq!(
+        server.last("/v1/messages").headers["x-api-key"],
+        "planted-key"
+    );
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("planted-key"), "{text}");
+    let replayed = ask(&player(&path), &asked).await.unwrap();
+    assert_eq!(said(&replayed), said(&live));
+    assert_eq!(replayed.usage, live.usage);
+}
