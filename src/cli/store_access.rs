@@ -76,6 +76,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Lets an Ollama download a tag, with a bar; what has arrived is kept by it.
+    pub(super) async fn ollama_pull(
+        &self,
+        base: &str,
+        tag: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), CliError> {
+        let bar = PullBar {
+            bar: self.ui.download_bar(tag),
+            ui: self.ui.clone(),
+        };
+        let result = crate::store::ollama::pull(base, tag, &bar, cancel).await;
+        bar.bar.finish_and_clear();
+        result.map_err(pull_error)?;
+        self.ui
+            .say(&format!("the Ollama at {base} has pulled {tag}"));
+        Ok(())
+    }
+}
+
 /// A wrong preset, address, key or header.
 pub(super) fn preset_error(error: &PresetError) -> CliError {
     CliError::usage(error.to_string())

@@ -200,6 +200,11 @@ fn model_summary(model: &ModelHeader, latest: &Latest<'_>) -> ModelSummary {
         load_ms: model.facts.load_ms,
         grammar_setup_ms: model.facts.grammar_setup_ms,
         peak_memory_bytes: latency::peak_memory_bytes(own).max(model.facts.peak_memory_bytes),
+        replayed: model
+            .facts
+            .cassette
+            .as_ref()
+            .map(|cassette| cassette.limits()),
     }
 }
 

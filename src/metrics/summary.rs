@@ -193,6 +193,9 @@ pub struct ModelSummary {
     pub grammar_setup_ms: Option<f64>,
     /// Highest resident memory of the process that served this model, over the whole run.
     pub peak_memory_bytes: Option<u64>,
+    /// Where replies come from a cassette: what that can show and what it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<String>,
 }
 
 /// The machine the run was made on.

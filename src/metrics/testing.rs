@@ -217,6 +217,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         is_error: false,
         scripted_error: false,
         code: None,
+        by_server: false,
         tool_ms: 0.5,
     });
     let correction_ms = if corrected { base } else { 0.0 };
@@ -271,6 +272,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         },
         started_at: "2026-01-02T03:04:06Z".to_owned(),
         noisy: false,
+        replayed: false,
     }
 }
 

@@ -192,6 +192,7 @@ impl Provider for ScriptedProvider {
             Ok(GenerateReply {
                 text,
                 calls: Vec::new(),
+                executed: Vec::new(),
                 reasoning: None,
                 payload: None,
                 stop_reason,

@@ -422,6 +422,13 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
     if summary.comparisons.is_empty() {
         notes.extend(rows.iter().filter_map(noticeable));
     }
+    notes.extend(
+        summary
+            .header
+            .models
+            .iter()
+            .filter_map(|model| Some(format!("{}: {}.", model.name, model.replayed.as_ref()?))),
+    );
     let header = &summary.header;
     if header.superseded_trials > 0 {
         let trials = count(header.superseded_trials, "earlier result");

@@ -110,6 +110,11 @@ impl<'a> CellContext<'a> {
         }
     }
 
+    /// Replies come from a cassette.
+    pub(super) fn is_replayed(&self) -> bool {
+        self.model.facts.cassette.is_some()
+    }
+
     /// The offer for a case whose tools are `names` (all when absent).
     pub(super) fn offer(
         &self,

@@ -14,6 +14,7 @@ mod limits;
 mod prepare;
 mod probe;
 mod probing;
+mod read_calls;
 mod recorder;
 mod rescore;
 mod trial;

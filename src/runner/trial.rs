@@ -14,6 +14,7 @@ use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
 use super::probe::was_cut;
+use super::read_calls::ReadCalls;
 use super::recorder::Recorder;
 use crate::clock::{Stopwatch, now_rfc3339};
 use crate::event::Event;
@@ -26,7 +27,7 @@ use crate::types::trial::{CallRecord, ServedParts};
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
-    Message, Outcome, ProviderError, Role, ToolCall, TrialRecord, TrialRules, Violation, WireNames,
+    Message, Outcome, ProviderError, Role, TrialRecord, TrialRules, Violation, WireNames,
 };
 
 /// Longest tool result, in characters, that goes into a prompt; the whole is stored.
@@ -107,6 +108,7 @@ pub(super) async fn run_trial(
         calls: trial.recorder.calls,
         started_at,
         noisy: was_busy(),
+        replayed: context.is_replayed(),
     };
     Finished {
         events: trial.recorder.events,
@@ -126,7 +128,7 @@ pub(super) enum Ended {
 
 /// What one turn came to.
 enum Turn {
-    Calls(Vec<ToolCall>, String),
+    Calls(ReadCalls),
     Answer(String, String),
     Ended(Ended),
 }
@@ -219,9 +221,17 @@ impl Trial<'_> {
                     self.answer = Some(answer);
                     return None;
                 }
-                Turn::Calls(calls, raw) => {
-                    if let Some(ended) = self.execute(round, calls, raw, session).await {
+                Turn::Calls(mut read) => {
+                    let answer = read.answer.take();
+                    if let Some(ended) = self.execute(round, read, session).await {
                         return Some(ended);
+                    }
+                    if let Some(answer) = answer {
+                        self.messages
+                            .push(Message::text(Role::Assistant, answer.clone()));
+                        self.judging.answered(&answer);
+                        self.answer = Some(answer);
+                        return None;
                     }
                     match self.judging.progress() {
                         RoundProgress::Over => return None,
@@ -248,7 +258,7 @@ impl Trial<'_> {
                 if steering.calls.is_empty() {
                     return Turn::Answer(steering.answer.unwrap_or_default(), reply.text);
                 }
-                return Turn::Calls(steering.calls, reply.text);
+                return Turn::Calls(ReadCalls::of(steering, reply, &offer.names));
             }
             if !findings::may_correct(self.context.rules, &self.context.correction, &violations) {
                 return Turn::Ended(Ended::With(violations));
@@ -413,25 +423,29 @@ impl Trial<'_> {
     async fn execute(
         &mut self,
         round: u32,
-        mut calls: Vec<ToolCall>,
-        raw: String,
+        read: ReadCalls,
         session: &mut dyn ToolSession,
     ) -> Option<Ended> {
+        let (mut calls, served, raw) = (read.calls, read.served, read.raw);
         for (index, call) in calls.iter_mut().enumerate() {
             call.id
                 .get_or_insert_with(|| format!("call_{}_{index}", self.turn));
         }
         self.messages
             .push(Message::assistant_calls(raw, calls.clone()));
-        for call in calls {
+        for (call, served) in calls.into_iter().zip(served) {
             let watch = Stopwatch::start();
             let abort = self.abort;
-            let result = tokio::select! {
-                biased;
-                () = abort.cancelled() => return Some(cancelled()),
-                result = session.call(&call) => result,
+            let by_server = served.is_some();
+            let result = match served {
+                Some(result) => Ok(result),
+                None => tokio::select! {
+                    biased;
+                    () = abort.cancelled() => return Some(cancelled()),
+                    result = session.call(&call) => result,
+                },
             };
-            let tool_ms = watch.elapsed_ms();
+            let tool_ms = if by_server { 0.0 } else { watch.elapsed_ms() };
             let mut record = CallRecord {
                 round,
                 turn: self.turn - 1,
@@ -441,6 +455,7 @@ impl Trial<'_> {
                 scripted_error: false,
                 code: None,
                 tool_ms,
+                by_server,
             };
             match result {
                 Ok(result) => {

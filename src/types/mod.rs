@@ -11,6 +11,7 @@ pub mod ending;
 pub mod endpoint;
 pub mod expectation;
 pub mod facts;
+pub mod fence;
 pub mod fingerprint;
 pub mod gbnf;
 pub mod generate;
@@ -38,8 +39,8 @@ pub use decoded::{Decoded, Reading, Repair};
 pub use ending::{EarlyEnd, EndedBy};
 pub use facts::{Mechanism, ModelFacts, Route, Wire, WirePreference};
 pub use generate::{
-    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason,
-    Timing, Usage,
+    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, ServerResult,
+    StopReason, Timing, Usage,
 };
 pub use grammar::{Grammar, Node};
 pub use hash::{ContentHash, canonical_json};

@@ -283,6 +283,7 @@ impl Gathered {
         GenerateReply {
             payload,
             calls,
+            executed: Vec::new(),
             reasoning: Some(self.reasoning).filter(|text| !text.is_empty()),
             text: self.text,
             stop_reason,

@@ -1,12 +1,14 @@
 //! `toolbench run` and `toolbench compare`: settings to a plan, the plan to a record, the record
 //! to the same report that `toolbench report` prints.
 
+mod backends;
 mod dry;
 mod header;
 mod limits;
 mod looks;
 mod models;
 mod probe;
+mod replies;
 mod resume;
 mod served;
 mod suites;
@@ -437,6 +439,17 @@ fn plan_input(
         ("tool_timeout_ms", settings.tool_limit_ms.to_string()),
     ] {
         identities.insert(name.to_owned(), value);
+    }
+    if let Some(file) = settings
+        .cassette
+        .as_ref()
+        .filter(|_| settings.cassette_mode != "record")
+    {
+        // A run that replays is not to be gone on with by one that asks.
+        identities.insert(
+            "cassette".to_owned(),
+            format!("{} {}", settings.cassette_mode, file.display()),
+        );
     }
     let shown = |value: Option<String>| value.unwrap_or_else(|| "auto".to_owned());
     let engine = [

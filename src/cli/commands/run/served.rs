@@ -119,7 +119,11 @@ fn endpoint(
 }
 
 /// What the configuration changes, with the files that it names.
-fn wishes(app: &App, name: &str, alias: &ModelAlias) -> Result<EndpointWishes, CliError> {
+pub(super) fn wishes(
+    app: &App,
+    name: &str,
+    alias: &ModelAlias,
+) -> Result<EndpointWishes, CliError> {
     let read = |file: &std::path::Path, what: &str| {
         let path = app.env.directory.join(file);
         std::fs::read(&path).map_err(|error| {
