@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::SettingFlags;
+use super::mcp_args::McpCommand;
 use super::score_args::{ImportCommand, ScoreArgs};
 
 /// Measures how reliably language models call tools.
@@ -80,6 +81,9 @@ pub(super) enum Command {
     /// Show the grammar of a dialect, or time grammars on a real model
     #[command(subcommand)]
     Grammar(GrammarCommand),
+    /// List and call the tools of a server, measure it, record it, or serve a mock to others
+    #[command(subcommand)]
+    Mcp(McpCommand),
     /// Write a commented toolbench.toml from what this machine has
     Init {
         /// Overwrite an existing file
