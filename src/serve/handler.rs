@@ -14,19 +14,19 @@ use rmcp::model::{
     GetPromptResponse, GetPromptResult, Implementation, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResultType,
-    ServerCapabilities, ServerConfig, Tool,
+    ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
 };
 #[expect(
     deprecated,
     reason = "clients of 2025-11-25 still subscribe and set log levels"
 )]
 use rmcp::model::{SetLevelRequestParams, SubscribeRequestParams, UnsubscribeRequestParams};
-use rmcp::service::{RequestContext, RoleServer};
+use rmcp::service::{RequestContext, RoleServer, SubscriptionContext};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
-use super::rounds::{self, Asked, Questions};
+use super::rounds::{self, Asked, Questions, is_newer};
 use super::script::{Answer, Script, fill, listed};
 use crate::tools::{ToolHost, ToolHostError, ToolSession};
 use crate::types::{Code, ToolCall, ToolResult};
@@ -35,6 +35,9 @@ use crate::types::{Code, ToolCall, ToolResult};
 struct Shared {
     name: String,
     tools: Vec<Tool>,
+    /// Tools that are listed while the number of changes is odd.
+    further_tools: Vec<Tool>,
+    changes: watch::Sender<u64>,
     source: Source,
     questions: Questions,
 }
@@ -66,6 +69,8 @@ impl Handler {
         Ok(Self(Arc::new(Shared {
             name: host.name().to_owned(),
             tools,
+            further_tools: Vec::new(),
+            changes: watch::Sender::new(0),
             source: Source::Mock(Mutex::new(session)),
             questions: Questions::new(),
         })))
@@ -76,9 +81,19 @@ impl Handler {
         Ok(Self(Arc::new(Shared {
             name: script.name.clone(),
             tools: tools(&script.tools)?,
+            further_tools: tools(&script.further_tools)?,
+            changes: watch::Sender::new(0),
             source: Source::Script(Box::new(script)),
             questions: Questions::new(),
         })))
+    }
+
+    fn listed_tools(&self) -> Vec<Tool> {
+        let mut tools = self.0.tools.clone();
+        if *self.0.changes.borrow() % 2 == 1 {
+            tools.extend(self.0.further_tools.iter().cloned());
+        }
+        tools
     }
 
     fn script(&self) -> Option<&Script> {
@@ -111,6 +126,13 @@ impl Handler {
                 return Ok(CallToolResult::error(vec![ContentBlock::text(reason)]).into());
             }
         };
+        if answer.changes_tools {
+            self.0.changes.send_modify(|changes| *changes += 1);
+            if !is_newer(&context) {
+                // Newer clients hear of it where they listen; one that is gone needs not.
+                let _ = context.peer.notify_tool_list_changed().await;
+            }
+        }
         let values = json!({"args": args, "answers": answers});
         let mut result = Map::new();
         let content = Value::Array(answer.content.clone());
@@ -140,8 +162,11 @@ fn tools(raw: &[Value]) -> Result<Vec<Tool>, String> {
 /// Log messages and progress, each after a pause.
 async fn notify(answer: &Answer, context: &RequestContext<RoleServer>) {
     let pause = Duration::from_millis(answer.pause_ms);
+    // Since 2026-07-28 a request says itself whether it wants log messages.
+    let wants_log = !is_newer(context) || context.meta.log_level().is_some();
+    let log = answer.log.iter().filter(|_| wants_log).enumerate();
     #[expect(deprecated, reason = "clients of 2025-11-25 still have a log")]
-    for (index, message) in answer.log.iter().enumerate() {
+    for (index, message) in log {
         if index > 0 {
             tokio::time::sleep(pause).await;
         }
@@ -201,6 +226,7 @@ impl ServerHandler for Handler {
                     .enable_prompts()
                     .enable_resources()
                     .enable_resources_subscribe()
+                    .enable_tool_list_changed()
                     .build()
             }
         };
@@ -209,7 +235,9 @@ impl ServerHandler for Handler {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.tools.iter().find(|tool| tool.name == name).cloned()
+        self.listed_tools()
+            .into_iter()
+            .find(|tool| tool.name == name)
     }
 
     async fn list_tools(
@@ -217,7 +245,7 @@ impl ServerHandler for Handler {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.0.tools.clone()))
+        Ok(ListToolsResult::with_all_items(self.listed_tools()))
     }
 
     async fn call_tool(
@@ -246,6 +274,31 @@ impl ServerHandler for Handler {
                     }
                     Err(error) => Err(ErrorData::internal_error(error.message, None)),
                 }
+            }
+        }
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        self.script().map(|_| requested.clone())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let mut changes = self.0.changes.subscribe();
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            if context.accepted().tools_list_changed == Some(true) {
+                // A client that is gone needs not know.
+                let _ = context.sink().notify_tool_list_changed().await;
             }
         }
     }
@@ -287,7 +340,9 @@ impl ServerHandler for Handler {
             )),
             Some(Err(message)) => Err(ErrorData::internal_error(message, None)),
             Some(Ok(contents)) => {
-                let result: ReadResourceResult = typed(json!({"contents": [contents]}))?;
+                let complete = ResultType::COMPLETE;
+                let result: ReadResourceResult =
+                    typed(json!({"contents": [contents], "resultType": complete}))?;
                 Ok(result.into())
             }
         }
@@ -337,7 +392,7 @@ impl ServerHandler for Handler {
         let values = json!({"args": args, "answers": answers});
         let messages = filled(&Value::Array(prompt.messages.clone()), &values)?;
         let result: GetPromptResult =
-            typed(json!({"description": prompt.description, "messages": messages}))?;
+            typed(json!({"description": prompt.description, "messages": messages, "resultType": ResultType::COMPLETE}))?;
         Ok(result.into())
     }
 

@@ -71,11 +71,8 @@ impl Questions {
         if request.asks.is_empty() {
             return Ok(Asked::Answered(Map::new()));
         }
-        let is_newer = context
-            .protocol_version()
-            .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str());
         let capabilities = context.client_capabilities().unwrap_or_default();
-        if is_newer {
+        if is_newer(context) {
             self.require(request, &capabilities)
         } else {
             ask_now(request, &capabilities, context).await
@@ -151,6 +148,13 @@ impl Questions {
             ))
         }
     }
+}
+
+/// The client speaks 2026-07-28 or later.
+pub(super) fn is_newer(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .protocol_version()
+        .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
 }
 
 /// Asks with requests of the server's own.

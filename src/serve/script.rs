@@ -21,6 +21,8 @@ pub struct Script {
     pub name: String,
     /// Tools as in `tools/list`.
     pub tools: Vec<Value>,
+    /// Tools that come and go, with each call of a tool that says `changes_tools`.
+    pub further_tools: Vec<Value>,
     /// What each tool answers, by name.
     pub answers: BTreeMap<String, Answer>,
     /// Resources as in `resources/list`, each with its `text` or `blob`.
@@ -51,6 +53,8 @@ pub struct Answer {
     pub structured: Option<Value>,
     /// The tool says that it failed.
     pub error: bool,
+    /// The list of tools changes: `further_tools` come, or go again.
+    pub changes_tools: bool,
 }
 
 /// A prompt and its messages.
@@ -76,6 +80,7 @@ impl Script {
         let names: Vec<&str> = script
             .tools
             .iter()
+            .chain(&script.further_tools)
             .filter_map(|tool| tool["name"].as_str())
             .collect();
         match script
