@@ -13,6 +13,7 @@ pub mod fingerprint;
 pub mod generate;
 pub mod grammar;
 pub mod hash;
+pub mod host;
 pub mod looks;
 pub mod matcher;
 pub mod names;

@@ -14,6 +14,8 @@ mod run;
 mod score;
 mod suite;
 
+pub(super) use run::mock;
+
 use super::args::Command;
 use super::context::{App, print, print_json, print_with};
 use super::error::CliError;

@@ -30,12 +30,20 @@ fn python() -> Option<PathBuf> {
     which::which("python3").ok()
 }
 
+fn launch(settings: &mut McpSettings) -> &mut Launch {
+    let Reach::Process(launch) = &mut settings.reach else {
+        panic!("a process");
+    };
+    launch
+}
+
 /// Settings for the faulty server in one mode; `None` where it cannot run.
 fn faulty(mode: &str) -> Option<McpSettings> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mcp/faulty_server.py");
     let arguments = vec![script.to_string_lossy().into_owned(), mode.to_owned()];
     let mut settings = McpSettings::new("faulty", python()?, arguments);
-    settings.environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+    launch(&mut settings).environment =
+        BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
     settings.fault_grace = Duration::from_millis(200);
     settings.line_limit_bytes = 100_000;
     Some(settings)
