@@ -368,7 +368,7 @@ fn connected(app: &App, spec: &HostSpec) -> Result<OpenedHost, CliError> {
 }
 
 fn suite_mock(common: &Common<'_>, name: &str) -> Result<OpenedHost, CliError> {
-    let suites = common.app.library(common.resolved).load(name)?;
+    let suites = common.app.library(common.resolved).load_draft(name)?;
     match suites.as_slice() {
         [suite] if suite.server.is_none() => Ok(OpenedHost {
             name: suite.suite.clone(),

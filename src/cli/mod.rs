@@ -13,6 +13,7 @@ pub mod exit_code;
 mod flags;
 mod host_args;
 mod mcp_args;
+mod recorder;
 mod score_args;
 mod servers;
 mod store_access;

@@ -6,6 +6,7 @@
 //! client's mistake ends at most its own connection; stopping ends everything.
 
 pub mod fault;
+mod grpc;
 mod handler;
 mod http;
 mod lines;
@@ -39,6 +40,8 @@ pub enum Carrier {
     Http,
     /// WebSocket.
     WebSocket,
+    /// gRPC.
+    Grpc,
 }
 
 /// A mock that is ready to be served.
@@ -100,6 +103,7 @@ impl Listening {
         match self.carrier {
             Carrier::Http => format!("http://{address}{}", http::PATH),
             Carrier::WebSocket => format!("ws://{address}"),
+            Carrier::Grpc => address.to_string(),
         }
     }
 
@@ -125,6 +129,7 @@ impl Listening {
                 })
                 .await;
             }
+            Carrier::Grpc => grpc::serve(self.listener, handler, faults, stop).await,
         }
     }
 }

@@ -144,6 +144,7 @@ fn place(args: &ListenArgs) -> Result<Option<(Carrier, SocketAddr)>, CliError> {
     let given = [
         ("--http", &args.http, Carrier::Http),
         ("--ws", &args.ws, Carrier::WebSocket),
+        ("--grpc", &args.grpc, Carrier::Grpc),
     ];
     for (flag, value, carrier) in given {
         if let Some(value) = value {

@@ -14,6 +14,7 @@ use crate::config::Resolved;
 use crate::selftest::estimated_tokens;
 use crate::tools::mcp::{Allowed, Safety};
 use crate::tools::{ToolHost, ToolHostError};
+use crate::cli::recorder::Recorder;
 use crate::types::{ToolCall, ToolDefinition, did_you_mean};
 use crate::validate::ToolSchemas;
 
@@ -140,7 +141,7 @@ impl Selected {
 
     /// Makes every call that may be made, each once.
     async fn record(&self, app: &App, draft: &mut Draft, callable: &BTreeSet<String>) {
-        let mut session = None;
+        let mut recorder = Recorder::new(&self.opened);
         for tool in &mut draft.tools {
             let name = tool.definition.name.clone();
             let Ok(calls) = &mut tool.calls else {
@@ -157,37 +158,18 @@ impl Selected {
             app.ui.say(&format!("calling {name}"));
             for call in calls {
                 let request = ToolCall::new(&name, Value::Object(call.arguments.clone()));
-                let answer = match self.session(&mut session).await {
-                    Ok(open) => open.call(&request).await,
-                    Err(error) => Err(error),
-                };
-                call.reply = match answer {
+                call.reply = match recorder.call(&request).await {
                     Ok(result) => Reply::Recorded {
-                        text: self.without_secrets(&result.content),
+                        text: result.content,
                         is_error: result.is_error,
                     },
-                    Err(error) => {
-                        // The next call gets a new session, and with it a new server if need be.
-                        session = None;
-                        Reply::Failed(self.without_secrets(&error.message))
-                    }
+                    Err(error) => Reply::Failed(error.message),
                 };
                 if self.opened.is_mock {
-                    session = None;
+                    recorder.begin_anew();
                 }
             }
         }
-    }
-
-    async fn session<'s>(
-        &self,
-        open: &'s mut Option<Box<dyn crate::tools::ToolSession>>,
-    ) -> Result<&'s mut Box<dyn crate::tools::ToolSession>, ToolHostError> {
-        let session = match open.take() {
-            Some(session) => session,
-            None => self.host().open(None).await?,
-        };
-        Ok(open.insert(session))
     }
 
     fn failed(&self, error: &ToolHostError) -> CliError {
