@@ -12,11 +12,14 @@
 
 mod client;
 mod connection;
+mod grpc;
+mod http;
 mod lines;
 pub mod listed;
 mod process;
 mod result;
 pub mod settings;
+mod websocket;
 mod wire;
 
 use std::fmt::Write as _;

@@ -8,6 +8,7 @@ pub mod connect;
 pub mod drift;
 pub mod grpc;
 mod guard;
+mod http;
 mod joined;
 mod link;
 pub mod mcp;

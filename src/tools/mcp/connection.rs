@@ -22,11 +22,13 @@ use rmcp::service::{
 use serde_json::{Map, Value};
 
 use super::client::{Client, Questions};
-use super::lines::ClientStream;
+use super::http::HttpTransport;
+use super::lines::{ClientStream, Frames};
 use super::process::Process;
 use super::result::{Answer, Outputs, read_answer};
 use super::settings::{McpSettings, Reach};
 use super::wire::{Fault, FaultKind, Wire};
+use super::{grpc, http, websocket};
 use crate::tools::ToolHostError;
 use crate::tools::link::{About, Link};
 use crate::types::host::{ElicitationAnswer, HostNote, HostNoteKind, Protocol};
@@ -46,6 +48,9 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 /// What carries the messages, kept until the end.
 enum Carrier {
     Process(Box<Process>),
+    Frames(#[expect(dead_code, reason = "kept for its end")] Frames),
+    /// The SDK's own transport holds everything.
+    Http,
 }
 
 impl Carrier {
@@ -53,6 +58,7 @@ impl Carrier {
     fn last_words(&self) -> String {
         match self {
             Self::Process(process) => process.last_words(),
+            Self::Frames(_) | Self::Http => String::new(),
         }
     }
 
@@ -60,6 +66,7 @@ impl Carrier {
     async fn exit(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
         match self {
             Self::Process(process) => process.exit(limit).await,
+            Self::Frames(_) | Self::Http => None,
         }
     }
 }
@@ -137,6 +144,7 @@ impl Connection {
         let serve = async {
             match stream {
                 Stream::Lines(lines) => client.serve_with_lifecycle(lines, lifecycle).await,
+                Stream::Http(http) => client.serve_with_lifecycle(*http, lifecycle).await,
             }
         };
         let service = tokio::select! {
@@ -395,6 +403,7 @@ impl Link for Connection {
         async {
             match &*self.carrier.lock().await {
                 Carrier::Process(process) => process.id(),
+                Carrier::Frames(_) | Carrier::Http => None,
             }
         }
         .boxed()
@@ -420,6 +429,7 @@ impl Link for Connection {
 /// What rmcp speaks through.
 enum Stream {
     Lines(ClientStream),
+    Http(Box<HttpTransport>),
 }
 
 /// Starts the server or reaches it.
@@ -546,9 +556,19 @@ async fn ask(
         handle: Some(handle),
         id,
     };
-    let answer = wire.response(id, lost_before, grace).await;
+    let answer = tokio::select! {
+        biased;
+        answer = wire.response(id, lost_before, grace) => answer.map_err(Failure::Fault),
+        failure = pending.failure() => {
+            // The wire knows more of it, if it knows it.
+            match tokio::time::timeout(grace, wire.response(id, lost_before, grace)).await {
+                Ok(answer) => answer.map_err(Failure::Fault),
+                Err(_) => Err(failure),
+            }
+        }
+    };
     pending.handle = None;
-    answer.map_err(Failure::Fault)
+    answer
 }
 
 /// A request in flight; given up when dropped, so that a late answer is no fault and the server
@@ -557,6 +577,19 @@ struct Pending<'a> {
     wire: &'a Wire,
     handle: Option<rmcp::service::RequestHandle<RoleClient>>,
     id: i64,
+}
+
+impl Pending<'_> {
+    /// Waits for the SDK to give the request up, which it does where it cannot be sent.
+    async fn failure(&mut self) -> Failure {
+        if let Some(handle) = &mut self.handle
+            && let Ok(Err(error)) = (&mut handle.rx).await
+        {
+            return Failure::from(error);
+        }
+        // Answered: the wire has it too.
+        std::future::pending().await
+    }
 }
 
 impl Drop for Pending<'_> {
