@@ -25,6 +25,8 @@ mod grammar;
 mod live_models;
 mod live_server;
 mod live_suites;
+mod mcp_serve;
+mod mcp_support;
 mod rescore;
 mod resume;
 mod runs;

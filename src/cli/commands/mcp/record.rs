@@ -55,8 +55,9 @@ pub(super) fn record(
         ));
     }
     print(&format!(
-        "wrote {shown}: {replayed} calls of {} tools, and the mock answers each as recorded\nnext: {}\n",
-        recorded.tools.len(),
+        "wrote {shown}: recorded {replayed} call{}, and the mock answers {} the same\nnext: {}\n",
+        if replayed == 1 { "" } else { "s" },
+        if replayed == 1 { "it" } else { "each" },
         if suite.is_some() {
             format!("`toolbench suite check {shown}`")
         } else {

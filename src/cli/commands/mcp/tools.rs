@@ -89,7 +89,7 @@ fn tool_text(tool: &ListedTool, with_schemas: bool) -> String {
         format!("{}  [{}]\n", definition.name, marks.join(", "))
     };
     let mut line = |text: &str| {
-        let _ = writeln!(out, "{}", wrap(&format!("  {text}"), WIDTH, "    "));
+        let _ = writeln!(out, "  {}", wrap(text, WIDTH - 2, "      "));
     };
     // Long descriptions are instructions to models; people need the first paragraph.
     let description = definition.description.split("\n\n").next().unwrap_or_default();
