@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::SettingFlags;
-use super::host_args::HostArgs;
+use super::host_args::{HostArgs, SafetyArgs};
 use super::mcp_args::McpCommand;
 use super::score_args::{ImportCommand, ScoreArgs};
 
@@ -130,6 +130,12 @@ pub(super) struct RunArgs {
     /// Say what would be run, and stop
     #[arg(long, help_heading = "Record and output")]
     pub(super) dry_run: bool,
+    /// Tool servers instead of the suites' own.
+    #[command(flatten)]
+    pub(super) hosts: HostArgs,
+    /// What may be called on them.
+    #[command(flatten)]
+    pub(super) safety: SafetyArgs,
     /// All settings.
     #[command(flatten)]
     pub(super) settings: SettingFlags,

@@ -62,9 +62,13 @@ pub(super) async fn run_trial(
     let was_busy = (context.noise)();
     let started_at = now_rfc3339();
     trial.recorder.restart_clock();
-    let (ended, end_state) = match ready {
-        Ok(mut session) => trial.run(session.as_mut()).await,
-        Err(ended) => (ended, None),
+    let (ended, end_state, host_notes) = match ready {
+        Ok(mut session) => {
+            session.answer_elicitations(&case.elicitation);
+            let (ended, state) = trial.run(session.as_mut()).await;
+            (ended, state, session.take_notes())
+        }
+        Err(ended) => (ended, None, Vec::new()),
     };
     let (outcome, violations) = trial.outcome(ended);
     let time = trial.recorder.finish_time();
@@ -101,6 +105,7 @@ pub(super) async fn run_trial(
         calls: trial.recorder.calls,
         started_at,
         noisy: was_busy(),
+        host_notes,
     };
     Finished {
         events: trial.recorder.events,

@@ -24,10 +24,10 @@ pub(super) fn refused_tool(safety: &Safety, tool: &ToolDefinition) -> Option<Str
     let named = match &safety.allowed {
         Allowed::ReadOnly => false,
         Allowed::ReadOnlyAnd(also) => also.contains(&tool.name),
-        Allowed::Only(these) if !these.contains(&tool.name) => {
+        Allowed::Only(these) | Allowed::Among(these) if !these.contains(&tool.name) => {
             return Some("it is not in the list of allowed tools".to_owned());
         }
-        Allowed::Only(_) => true,
+        Allowed::Only(_) | Allowed::Among(_) => true,
     };
     if is_read_only(tool) {
         return None;
@@ -35,10 +35,22 @@ pub(super) fn refused_tool(safety: &Safety, tool: &ToolDefinition) -> Option<Str
     if !named {
         return Some("it is not read-only and not in the list of allowed tools".to_owned());
     }
+    if safety.refuse_unmarked && !is_marked_harmless(tool) {
+        return Some(
+            "it is not marked harmless, and the suite holds injected instructions".to_owned(),
+        );
+    }
     (is_destructive(tool) && !safety.allow_destructive).then(|| {
         "it is allowed by name, but may destroy what it touches (`--allow-destructive` lets it)"
             .to_owned()
     })
+}
+
+fn is_marked_harmless(tool: &ToolDefinition) -> bool {
+    tool.annotations
+        .as_ref()
+        .and_then(|hints| hints.destructive_hint)
+        == Some(false)
 }
 
 /// The server says that the tool changes nothing.
@@ -251,6 +263,9 @@ mod tests {
         assert!(refused(&safety, &tool(None, Some(true))));
         safety.allow_destructive = true;
         assert!(!refused(&safety, &tool(Some(false), Some(true))));
+        safety.refuse_unmarked = true;
+        assert!(refused(&safety, &tool(None, None)));
+        assert!(!refused(&safety, &tool(Some(false), Some(false))));
         safety.allowed = Allowed::Only(vec!["other".to_owned()]);
         assert!(refused(&safety, &tool(Some(true), None)));
     }

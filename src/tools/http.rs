@@ -35,8 +35,9 @@ pub(super) fn client(name: &str, endpoint: &Endpoint) -> Result<reqwest::Client,
         builder = builder.no_proxy();
     }
     if let Some(pem) = authority(endpoint).map_err(failed)? {
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-            .map_err(|error| failed(format!("the certificate authority cannot be read: {error}")))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| {
+            failed(format!("the certificate authority cannot be read: {error}"))
+        })?;
         builder = builder.tls_certs_merge(certificates);
     }
     builder
@@ -63,8 +64,12 @@ pub(super) fn authority(endpoint: &Endpoint) -> Result<Option<Vec<u8>>, String> 
     let Some(path) = &endpoint.certificate_authority else {
         return Ok(None);
     };
-    let pem = std::fs::read(path)
-        .map_err(|error| format!("cannot read certificate authority {}: {error}", path.display()))?;
+    let pem = std::fs::read(path).map_err(|error| {
+        format!(
+            "cannot read certificate authority {}: {error}",
+            path.display()
+        )
+    })?;
     if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
         return Err(format!(
             "certificate authority {} holds no certificate in PEM form",
@@ -103,11 +108,7 @@ pub(super) fn words(error: &reqwest::Error) -> String {
 }
 
 /// A status that is no success, with what helps and the beginning of the body.
-pub(super) fn status_words(
-    status: reqwest::StatusCode,
-    headers: &HeaderMap,
-    body: &str,
-) -> String {
+pub(super) fn status_words(status: reqwest::StatusCode, headers: &HeaderMap, body: &str) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let mut text = format!("HTTP {status}");
     match status.as_u16() {
@@ -177,14 +178,23 @@ mod tests {
         let map = headers(&endpoint("X-Key", "k1")).unwrap();
         assert_eq!(map["x-key"], "k1");
         assert!(!format!("{map:?}").contains("k1"));
-        assert!(headers(&endpoint("X Key", "k1")).unwrap_err().contains("X Key"));
+        assert!(
+            headers(&endpoint("X Key", "k1"))
+                .unwrap_err()
+                .contains("X Key")
+        );
         let bad = headers(&endpoint("X-Key", "k\n1")).unwrap_err();
         assert!(!bad.contains("k\n1"), "{bad}");
     }
 
     #[test]
     fn local_addresses_are_known() {
-        for url in ["http://127.0.0.1:80/x", "http://localhost", "ws://[::1]:3/", "http://u@localhost:1"] {
+        for url in [
+            "http://127.0.0.1:80/x",
+            "http://localhost",
+            "ws://[::1]:3/",
+            "http://u@localhost:1",
+        ] {
             assert!(is_local(url), "{url}");
         }
         assert!(!is_local("https://example.org/localhost"));

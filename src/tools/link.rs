@@ -3,10 +3,14 @@
 //! Data in: calls. Data out: results in one shape, or a host error with its code. Invariants:
 //! every wait is bounded; a link that was given up says so and is not used again.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::mcp::Fault;
+use super::openapi::OpenApiLink;
+use super::rest::RestLink;
 use super::{ToolHostError, mcp};
 use crate::types::ToolResult;
 use crate::types::host::{ElicitationAnswer, HostNote};
@@ -71,8 +75,10 @@ pub(super) trait Link: Send + Sync {
 }
 
 /// Starts or reaches the server of some settings.
-pub(super) async fn start(
-    settings: &mcp::McpSettings,
-) -> Result<std::sync::Arc<dyn Link>, ToolHostError> {
-    Ok(std::sync::Arc::new(mcp::Connection::start(settings).await?))
+pub(super) async fn start(settings: &mcp::McpSettings) -> Result<Arc<dyn Link>, ToolHostError> {
+    Ok(match &settings.reach {
+        mcp::Reach::Rest(endpoint) => Arc::new(RestLink::start(settings, endpoint).await?),
+        mcp::Reach::OpenApi(endpoint) => Arc::new(OpenApiLink::start(settings, endpoint).await?),
+        _ => Arc::new(mcp::Connection::start(settings).await?),
+    })
 }

@@ -13,10 +13,13 @@ mod joined;
 mod link;
 pub mod mcp;
 pub mod mock;
+mod openapi;
 mod repository;
+mod rest;
 pub mod sandbox;
 mod sandbox_hold;
 pub mod server;
+mod service;
 
 use futures::future::BoxFuture;
 use serde_json::Value;

@@ -22,6 +22,8 @@ mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
 mod grammar;
+mod hosts;
+mod live_hosts;
 mod live_models;
 mod live_server;
 mod live_suites;

@@ -450,7 +450,19 @@ async fn open(
             })?;
             Ok((Carrier::Process(Box::new(process)), Stream::Lines(lines)))
         }
-        other => Err(ToolHostError::unsupported(
+        Reach::Http(endpoint) => {
+            let http = http::transport(settings, endpoint, wire)?;
+            Ok((Carrier::Http, Stream::Http(Box::new(http))))
+        }
+        Reach::WebSocket(endpoint) => {
+            let (frames, lines) = websocket::open(settings, endpoint, wire).await?;
+            Ok((Carrier::Frames(frames), Stream::Lines(lines)))
+        }
+        Reach::Grpc(endpoint) => {
+            let (frames, lines) = grpc::open(settings, endpoint, wire).await?;
+            Ok((Carrier::Frames(frames), Stream::Lines(lines)))
+        }
+        other @ (Reach::Rest(_) | Reach::OpenApi(_)) => Err(ToolHostError::unsupported(
             &settings.name,
             other.transport(),
         )),

@@ -42,8 +42,7 @@ pub(super) async fn open(
         .max_encoding_message_size(usize::MAX);
     let (sender, receiver) = futures::channel::mpsc::channel::<String>(LINES_WAITING);
     let mut request = Request::new(receiver.map(|json| Line { json }));
-    *request.metadata_mut() =
-        MetadataMap::from_headers(headers(endpoint).map_err(failed)?);
+    *request.metadata_mut() = MetadataMap::from_headers(headers(endpoint).map_err(failed)?);
     let answers = stream::once(async move { client.session(request).await })
         .flat_map(|opened| match opened {
             Ok(answer) => answer.into_inner().boxed(),

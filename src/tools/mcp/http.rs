@@ -103,9 +103,9 @@ impl HttpTap {
         if let Some(session) = session {
             builder = builder.header(SESSION, session);
         }
-        headers
-            .into_iter()
-            .fold(builder, |builder, (name, value)| builder.header(name, value))
+        headers.into_iter().fold(builder, |builder, (name, value)| {
+            builder.header(name, value)
+        })
     }
 
     fn fail<T>(&self, sent: Sent, kind: FaultKind, text: &str) -> Answer<T> {
@@ -157,7 +157,10 @@ impl HttpTap {
             return Ok(StreamableHttpPostResponse::Sse(events, new_session));
         }
         if !kind.starts_with(JSON) {
-            let text = format!("a body of type `{kind}` (HTTP {status}): {}", start_of(answer).await);
+            let text = format!(
+                "a body of type `{kind}` (HTTP {status}): {}",
+                start_of(answer).await
+            );
             return self.fail(sent, FaultKind::NotMcp, &text);
         }
         self.json(sent, answer, new_session).await
@@ -254,7 +257,7 @@ impl HttpTap {
             if !answer.status().is_success() || !content_type(&answer).starts_with(EVENT_STREAM) {
                 return None;
             }
-            let mut events = SseStream::from_byte_stream(bounded(answer, ERROR_BYTES));
+            let mut events = SseStream::from_bytes_stream(bounded(answer, ERROR_BYTES));
             let first = events.next().await?.ok()?;
             Some(first.event.as_deref() == Some("endpoint"))
         };
@@ -268,12 +271,11 @@ impl HttpTap {
         let wire = Arc::clone(&self.wire);
         let can_resume = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&can_resume);
-        let tapped = SseStream::from_byte_stream(bounded(answer, self.limit)).filter_map(
-            move |event| {
+        let tapped =
+            SseStream::from_bytes_stream(bounded(answer, self.limit)).filter_map(move |event| {
                 let kept = tap(&wire, id, &seen, event);
                 std::future::ready(kept)
-            },
-        );
+            });
         let wire = Arc::clone(&self.wire);
         let end = futures::stream::once(async move {
             if let Some(id) = id
@@ -301,7 +303,11 @@ fn tap(
         Err(error) => {
             let text = format!("an event stream that breaks off: {error}");
             let oversized = text.contains(OVERSIZED);
-            let kind = if oversized { FaultKind::Oversized } else { FaultKind::NotMcp };
+            let kind = if oversized {
+                FaultKind::Oversized
+            } else {
+                FaultKind::NotMcp
+            };
             if id.is_some() && (oversized || !can_resume.load(Ordering::Relaxed)) {
                 wire.fail(id, Fault::new(kind, &text));
             }

@@ -33,6 +33,8 @@ pub enum Allowed {
     ReadOnly,
     /// Those that the server marks read-only, and these.
     ReadOnlyAnd(Vec<String>),
+    /// Of these, whatever the server has.
+    Among(Vec<String>),
     /// Exactly these; a name that the server does not have is an error.
     Only(Vec<String>),
 }
@@ -99,6 +101,8 @@ pub struct Safety {
     pub allowed: Allowed,
     /// Tools that are allowed by name may be destructive.
     pub allow_destructive: bool,
+    /// A tool that says nothing of what it changes counts as destructive.
+    pub refuse_unmarked: bool,
     /// What arguments may say.
     pub arguments: ArgumentPolicy,
     /// Calls are written down and answered with a word that says so; none reaches the server.
@@ -128,6 +132,7 @@ impl Default for Safety {
         Self {
             allowed: Allowed::ReadOnly,
             allow_destructive: false,
+            refuse_unmarked: false,
             arguments: ArgumentPolicy::default(),
             dry_run: false,
             calls_budget: 200,

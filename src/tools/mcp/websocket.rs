@@ -42,9 +42,7 @@ pub(super) async fn open(
     config.max_message_size = Some(settings.line_limit_bytes);
     config.max_frame_size = Some(settings.line_limit_bytes);
     let connector = if endpoint.url.starts_with("wss:") {
-        Some(Connector::Rustls(Arc::new(
-            tls(endpoint).map_err(failed)?,
-        )))
+        Some(Connector::Rustls(Arc::new(tls(endpoint).map_err(failed)?)))
     } else {
         None
     };

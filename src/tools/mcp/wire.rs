@@ -52,6 +52,8 @@ pub enum FaultKind {
     UnknownVersion,
     /// A result of the wrong shape for its method.
     BadResult,
+    /// An operation of an OpenAPI document that is no tool.
+    LeftOut,
 }
 
 impl FaultKind {
@@ -78,6 +80,7 @@ impl FaultKind {
             Self::Status => "answered with an error status",
             Self::NotMcp => "answered with something that is not MCP",
             Self::UnknownVersion => "speaks a protocol version that is not known",
+            Self::LeftOut => "has an operation that is left out",
             Self::BadResult => "answered with a result of the wrong shape",
         }
     }
@@ -93,7 +96,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(kind: FaultKind, line: &str) -> Self {
+    pub(in crate::tools) fn new(kind: FaultKind, line: &str) -> Self {
         let line = match line.char_indices().nth(LINE_CHARACTERS) {
             Some((end, _)) => format!("{}…", &line[..end]),
             None => line.to_owned(),

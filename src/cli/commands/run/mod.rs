@@ -5,6 +5,7 @@ mod header;
 mod looks;
 mod models;
 mod resume;
+mod servers;
 mod suites;
 
 pub(in crate::cli) use suites::mock;
@@ -21,7 +22,7 @@ use crate::config::Settings;
 use crate::event::{Event, EventSink, Tee};
 use crate::host::noise::{NoiseLimits, NoiseMonitor};
 use crate::plan::{Plan, PlanInput, build};
-use crate::record::format::{Execution, Header, SCORER_VERSION};
+use crate::record::format::{Execution, Header, SCORER_VERSION, ToolServerHeader};
 use crate::record::{Run, RunWriter};
 use crate::runner::{CorrectionStyle, Ports, RunError, execute, prepare};
 use crate::types::fingerprint::Fingerprint;
@@ -30,6 +31,7 @@ use crate::types::{ContentHash, DialectName};
 use header::{HeaderParts, Routing};
 use models::RunModel;
 use resume::Resumed;
+use servers::GivenServers;
 use suites::RunSuites;
 
 /// Runs, records, reports.
@@ -58,7 +60,8 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
             "note: the machine is busy with something else; times and time limits will suffer",
         );
     }
-    let suites = suites::load(app, &resolved, &settings)?;
+    let given = GivenServers::of(args)?;
+    let suites = suites::load(app, &resolved, &settings, given.as_ref())?;
     let envelopes = suites::envelopes(app, &resolved)?;
     let models = models::resolve(app, &resolved, &settings, &names, args.dry_run)?;
     check_weights(&models)?;
@@ -72,7 +75,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         &fingerprint,
     ))?;
     if let Some(resumed) = &resumed {
-        resumed.check(&plan, &settings, &fingerprint)?;
+        resumed.check(&plan, &settings, &fingerprint, &suites.servers())?;
     }
     if args.dry_run {
         return dry_run(app, &plan, &suites);
@@ -87,6 +90,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         suites: &suites,
         fingerprint: &fingerprint,
         resumed: resumed.as_ref(),
+        accept_drift: args.safety.accept_drift,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -108,6 +112,7 @@ struct RunParts<'a> {
     suites: &'a RunSuites,
     fingerprint: &'a Fingerprint,
     resumed: Option<&'a Resumed>,
+    accept_drift: bool,
 }
 
 impl RunParts<'_> {
@@ -120,12 +125,20 @@ impl RunParts<'_> {
             return Err(CliError::usage("interrupted before the first trial")
                 .kind("interrupted", Status::Interrupted));
         }
+        let suites = self.suites.of_suites();
+        let tool_servers = match servers::inspect(&suites, &prepared, self.accept_drift).await {
+            Ok(tool_servers) => tool_servers,
+            Err(error) => {
+                close(ports).await;
+                return Err(error);
+            }
+        };
         let mut routing = Routing::of(self.plan, &prepared, &self.suites.skipped);
         if let Some(resumed) = self.resumed {
             routing.keep_only(self.plan, &resumed.run.header);
         }
         self.require_something(&prepared, &routing)?;
-        let (mut writer, finished) = self.writer(&prepared, &routing)?;
+        let (mut writer, finished) = self.writer(&prepared, &routing, tool_servers)?;
         let directory = writer.directory().to_path_buf();
         self.app.ui.say(&format!("record: {}", directory.display()));
         let mut progress = RunProgress::new(&self.app.ui);
@@ -207,6 +220,7 @@ impl RunParts<'_> {
         &self,
         prepared: &crate::runner::Prepared,
         routing: &Routing,
+        tool_servers: Vec<ToolServerHeader>,
     ) -> Result<(RunWriter, HashSet<String>), CliError> {
         let execution = |done| Execution {
             started_at: now_rfc3339(),
@@ -240,6 +254,7 @@ impl RunParts<'_> {
             suites: self.suites,
             prepared,
             routing,
+            tool_servers,
             fingerprint: self.fingerprint,
         });
         let writer = RunWriter::create(&directory, &header, &execution(0))?;
@@ -264,6 +279,7 @@ fn finish(
     let run = Run::open(directory)?;
     let by = settings.by.as_deref();
     let summary = print_run(&run, &settings.format, by, ReportOptions::default(), app)?;
+    servers::say_refusals(app, &run);
     if interrupted {
         app.ui.say(&format!(
             "interrupted; go on with: toolbench {} --resume {}",
@@ -345,6 +361,10 @@ fn plan_input(
         ("tool_timeout_ms", settings.tool_limit_ms.to_string()),
     ] {
         identities.insert(name.to_owned(), value);
+    }
+    let servers = suites.servers_identity();
+    if !servers.is_empty() {
+        identities.insert("tool servers".to_owned(), servers);
     }
     let shown = |value: Option<String>| value.unwrap_or_else(|| "auto".to_owned());
     let engine = [
