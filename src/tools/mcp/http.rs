@@ -185,11 +185,12 @@ impl HttpTap {
             }
         };
         let text = String::from_utf8_lossy(&bytes);
+        let lost_before = self.wire.lost_count();
         let forward = self.wire.incoming(text.trim());
         if sent.id.is_some_and(|id| self.wire.is_waiting(id)) {
             // Whatever it was, it was the only answer that this request gets.
-            let fault = self.wire.last_lost();
-            let fault = fault.unwrap_or_else(|| Fault::new(FaultKind::NotMcp, &text));
+            let fault = lost_since(&self.wire, lost_before)
+                .unwrap_or_else(|| Fault::new(FaultKind::NotMcp, &text));
             self.wire.fail(sent.id, fault);
         }
         if forward == Forward::No {
@@ -269,6 +270,7 @@ impl HttpTap {
     /// stream is the answer to that request.
     fn events(&self, answer: Response, id: Option<i64>) -> Events {
         let wire = Arc::clone(&self.wire);
+        let lost_before = wire.lost_count();
         let can_resume = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&can_resume);
         let tapped =
@@ -283,12 +285,20 @@ impl HttpTap {
                 && !can_resume.load(Ordering::Relaxed)
             {
                 let text = "an event stream that ended before the answer";
-                wire.fail(Some(id), Fault::new(FaultKind::NotMcp, text));
+                let fault = lost_since(&wire, lost_before)
+                    .unwrap_or_else(|| Fault::new(FaultKind::NotMcp, text));
+                wire.fail(Some(id), fault);
             }
         })
         .filter_map(|()| std::future::ready(None));
         tapped.chain(end).boxed()
     }
+}
+
+/// The last line that may have been an answer and could not be read as one, since there were
+/// `before` of them.
+fn lost_since(wire: &Wire, before: u64) -> Option<Fault> {
+    wire.last_lost().filter(|_| wire.lost_count() > before)
 }
 
 /// One event on its way to the SDK.

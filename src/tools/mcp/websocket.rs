@@ -9,6 +9,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{Connector, connect_async_tls_with_config};
@@ -65,7 +66,9 @@ fn read_frame(frame: Result<Message, Error>) -> Option<Result<String, Fault>> {
         Err(error) => {
             let kind = match &error {
                 Error::Capacity(_) => FaultKind::Oversized,
-                Error::Io(_) | Error::Tls(_) => FaultKind::Closed,
+                Error::Io(_)
+                | Error::Tls(_)
+                | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => FaultKind::Closed,
                 _ => FaultKind::NotMcp,
             };
             Some(Err(Fault::new(kind, &error.to_string())))

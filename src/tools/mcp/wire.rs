@@ -261,6 +261,7 @@ impl Wire {
 
     /// The connection broke; every request that waits hears why.
     pub(super) fn break_off(&self, fault: Fault) {
+        self.state().failed.get_or_insert_with(|| fault.clone());
         self.lose(fault);
         self.close();
     }

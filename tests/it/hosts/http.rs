@@ -467,8 +467,11 @@ fn stateless(request: &Request) -> Reply {
     if message["method"] == "server/discover" {
         answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": {
             "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-            "serverInfo": {"name": "small", "version": "2.0"}}});
+            "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "small", "version": "2.0"}}}});
     }
-    answer["result"]["resultType"] = "complete".into();
+    let result = &mut answer["result"];
+    result["resultType"] = "complete".into();
+    result["ttlMs"] = 0.into();
+    result["cacheScope"] = "private".into();
     Reply::json(200, &answer)
 }

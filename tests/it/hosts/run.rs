@@ -412,6 +412,7 @@ for line in sys.stdin:
         send({"jsonrpc": "2.0", "id": id, "result": {"tools": [tool]}})
     elif method == "tools/call":
         if mode == "hang":
+            open(pids + ".called", "w").close()
             continue
         if mode == "crash" and message["params"]["arguments"]["zebra"] == "a":
             os._exit(7)
@@ -514,13 +515,12 @@ fn no_signal_leaves_an_orphan() {
             .unwrap();
         // Until the first trial hangs in its call.
         let pids = context.path("pids");
-        let mut left = 600;
-        while !(pids.exists() && !context.runs().is_empty()) {
+        let mut left = 1200;
+        while !context.path("pids.called").exists() {
             assert!(left > 0, "the run does not start");
             left -= 1;
             std::thread::sleep(Duration::from_millis(50));
         }
-        std::thread::sleep(Duration::from_millis(500));
         for signal in signals {
             let process = child.id().to_string();
             let sent = std::process::Command::new("kill")

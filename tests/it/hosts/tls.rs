@@ -64,13 +64,19 @@ impl Authority {
 async fn works_only_with(authority: &Authority, mut spec: HostSpec) {
     let error = call_once(&spec).await.unwrap_err();
     assert_eq!(error.code, Code::ToolErrorEnv, "{error}");
-    assert!(error.message.to_lowercase().contains("certificate"), "{error}");
+    assert!(
+        error.message.to_lowercase().contains("certificate"),
+        "{error}"
+    );
     spec.certificate_authority = Some(authority.file());
     let result = call_once(&spec).await.unwrap();
     assert!(result.content.contains("zebra"), "{}", result.content);
     spec.certificate_authority = Some(authority.folder.path().join("none.pem"));
     let error = host_of(&spec).list().await.unwrap_err();
-    assert!(error.message.contains("cannot read certificate authority"), "{error}");
+    assert!(
+        error.message.contains("cannot read certificate authority"),
+        "{error}"
+    );
 }
 
 #[test]
