@@ -13,6 +13,7 @@
 mod client;
 mod connection;
 mod grpc;
+mod headers;
 mod http;
 mod lines;
 pub mod listed;
@@ -30,7 +31,8 @@ use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub(in crate::tools) use self::connection::Connection;
+pub(in crate::tools) use self::headers::unsound_header;
+use self::connection::Connection;
 pub(in crate::tools) use self::result::{read_tool, refusal};
 pub use self::settings::{
     Allowed, ArgumentPolicy, Endpoint, Launch, McpSettings, Reach, Safety, allowed_environment,
@@ -43,7 +45,7 @@ use super::sandbox::{Sandbox, SandboxError};
 use super::sandbox_hold::HeldSandbox;
 use super::{HostFacts, ListedTool, ToolHost, ToolHostError, ToolSession};
 use crate::clock::Stopwatch;
-use crate::types::host::{ElicitationAnswer, HostNote, HostNoteKind};
+use crate::types::host::{ElicitationAnswer, HostNote, HostNoteKind, Protocol};
 use crate::types::{Code, ToolCall, ToolDefinition, ToolResult};
 
 /// A real tool server.
@@ -81,8 +83,15 @@ impl Tools {
             .iter()
             .filter_map(|raw| {
                 let definition = read_tool(raw)?;
+                let refused = refused_tool(&settings.safety, &definition).or_else(|| {
+                    let has_headers = matches!(settings.reach, Reach::Http(_))
+                        && settings.protocol != Protocol::V2025_11_25;
+                    has_headers
+                        .then(|| unsound_header(&definition.input_schema))
+                        .flatten()
+                });
                 Some(ListedTool {
-                    refused: refused_tool(&settings.safety, &definition),
+                    refused,
                     raw: raw.clone(),
                     definition,
                 })

@@ -29,6 +29,7 @@ mod live_server;
 mod live_suites;
 mod mcp_serve;
 mod mcp_support;
+mod mcp_tools;
 mod rescore;
 mod resume;
 mod runs;

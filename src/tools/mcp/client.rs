@@ -70,17 +70,27 @@ impl Questions {
         answer
     }
 
-    /// The answer as MCP writes it.
-    pub(super) fn answer_json(&self, question: &str) -> Value {
+    /// The answer as MCP writes it; `schema` is that of the form. A form that is accepted without
+    /// anything filled in keeps its defaults.
+    pub(super) fn answer_json(&self, question: &str, schema: &Value) -> Value {
         let answer = self.answer(question);
         match (answer.action, answer.content) {
             (ElicitationAction::Accept, content) => {
-                json!({"action": "accept", "content": content.unwrap_or_else(|| json!({}))})
+                json!({"action": "accept", "content": content.unwrap_or_else(|| defaults(schema))})
             }
             (ElicitationAction::Decline, _) => json!({"action": "decline"}),
             (ElicitationAction::Cancel, _) => json!({"action": "cancel"}),
         }
     }
+}
+
+/// What a form holds before anybody fills it in.
+fn defaults(schema: &Value) -> Value {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties
+        .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// The client's side of the protocol.
@@ -111,14 +121,12 @@ impl ClientHandler for Client {
         request: ElicitRequestParams,
         _context: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
-        let message = serde_json::to_value(&request)
-            .ok()
-            .and_then(|value| value["message"].as_str().map(str::to_owned))
-            .unwrap_or_default();
-        let answer = self.questions.answer(&message);
+        let request = serde_json::to_value(&request).unwrap_or_default();
+        let message = request["message"].as_str().unwrap_or_default();
+        let answer = self.questions.answer(message);
         Ok(match answer.action {
             ElicitationAction::Accept => ElicitResult::new(Action::Accept)
-                .with_content(answer.content.unwrap_or_else(|| json!({}))),
+                .with_content(answer.content.unwrap_or_else(|| defaults(&request["requestedSchema"]))),
             ElicitationAction::Decline => ElicitResult::new(Action::Decline),
             ElicitationAction::Cancel => ElicitResult::new(Action::Cancel),
         })
@@ -133,7 +141,7 @@ mod tests {
     fn questions_are_answered_by_the_script_or_declined() {
         let questions = Questions::default();
         assert_eq!(
-            questions.answer_json("Your name?"),
+            questions.answer_json("Your name?", &Value::Null),
             json!({"action": "decline"})
         );
         questions.set_script(&[
@@ -149,12 +157,12 @@ mod tests {
             },
         ]);
         assert_eq!(
-            questions.answer_json("Your NAME?"),
+            questions.answer_json("Your NAME?", &Value::Null),
             json!({"action": "accept", "content": {"name": "Ada"}})
         );
-        assert_eq!(questions.answer_json("Sure?"), json!({"action": "cancel"}));
+        assert_eq!(questions.answer_json("Sure?", &Value::Null), json!({"action": "cancel"}));
         assert_eq!(
-            questions.answer_json("Other?"),
+            questions.answer_json("Other?", &Value::Null),
             json!({"action": "decline"})
         );
         let notes = questions.take_notes();

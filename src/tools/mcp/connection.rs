@@ -228,7 +228,8 @@ impl Connection {
     fn input(&self, asked: &Value) -> Option<Value> {
         (asked["method"] == "elicitation/create").then(|| {
             let message = asked["params"]["message"].as_str().unwrap_or_default();
-            self.questions.answer_json(message)
+            self.questions
+                .answer_json(message, &asked["params"]["requestedSchema"])
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The suite names the scenario, its context and the protocol's version in the environment. The
 //! client does the same in all of them: it connects, lists the tools, calls each with the arguments
-//! of the context or with made-up ones, and reads resources and prompts where there are any.
+//! of the context or with made-up ones; a tool that asks for the schema of another gets it as listed.
 
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use crate::types::host::{ElicitationAction, ElicitationAnswer, HostAddress, Prot
 
 /// Longest wait for an answer: the suite itself gives a scenario 30 s.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// The suite's tool that is sent the schema of another one as it came.
+const SCHEMA_ECHO: &str = "json_schema_echo";
 
 /// Plays the client of one scenario.
 pub(super) fn conformance(app: &App, url: &str) -> Result<Status, CliError> {
@@ -40,7 +43,7 @@ pub(super) fn conformance(app: &App, url: &str) -> Result<Status, CliError> {
     // Its tools say nothing of themselves: all of them are allowed by name.
     let names = facts.tools.iter().map(|tool| tool.definition.name.clone());
     let opened = open(app, url, protocol, Allowed::Only(names.collect()))?;
-    with_host(app, &opened, play(&opened, &facts, &context))?;
+    with_host(app, &opened, play(&opened, &context))?;
     Ok(Status::Complete)
 }
 
@@ -73,15 +76,16 @@ fn open(
     })
 }
 
-async fn play(opened: &OpenedHost, facts: &HostFacts, context: &Value) -> Result<(), CliError> {
+async fn play(opened: &OpenedHost, context: &Value) -> Result<(), CliError> {
     let failed = |error: &_| host_failed(opened, error);
+    let facts = opened.host.facts().await.map_err(|error| failed(&error))?;
     let mut session = opened.host.open(None).await.map_err(|error| failed(&error))?;
     session.answer_elicitations(&[ElicitationAnswer {
         asks: None,
         action: ElicitationAction::Accept,
         content: None,
     }]);
-    for call in calls(facts, context) {
+    for call in calls(&facts, context) {
         session.call(&call).await.map_err(|error| failed(&error))?;
     }
     Ok(())
@@ -101,9 +105,15 @@ fn calls(facts: &HostFacts, context: &Value) -> Vec<ToolCall> {
     facts
         .tools
         .iter()
+        .filter(|tool| tool.refused.is_none())
         .map(|tool| {
             let made = examples(&tool.definition, None);
-            let arguments = made.map_or_else(|_| Map::new(), |made| made.required);
+            let mut arguments = made.map_or_else(|_| Map::new(), |made| made.required);
+            if tool.definition.name == SCHEMA_ECHO
+                && let Some(other) = facts.tools.iter().find(|other| other.raw != tool.raw)
+            {
+                arguments.insert("schema".to_owned(), other.raw["inputSchema"].clone());
+            }
             ToolCall::new(&tool.definition.name, Value::Object(arguments))
         })
         .collect()
