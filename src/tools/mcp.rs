@@ -31,8 +31,8 @@ use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub(in crate::tools) use self::headers::unsound_header;
-use self::connection::Connection;
+pub(in crate::tools) use self::connection::Connection;
+use self::headers::unsound_header;
 pub(in crate::tools) use self::result::{read_tool, refusal};
 pub use self::settings::{
     Allowed, ArgumentPolicy, Endpoint, Launch, McpSettings, Reach, Safety, allowed_environment,
