@@ -2,7 +2,8 @@
 //!
 //! The suite names the scenario, its context and the protocol's version in the environment. The
 //! client does the same in all of them: it connects, lists the tools, calls each with the arguments
-//! of the context or with made-up ones; a tool that asks for the schema of another gets it as listed.
+//! of the context or with made-up ones (a tool that asks for the schema of another gets it as listed),
+//! and reads a resource and a prompt where there are any.
 
 use std::time::Duration;
 
@@ -87,6 +88,20 @@ async fn play(opened: &OpenedHost, context: &Value) -> Result<(), CliError> {
     }]);
     for call in calls(&facts, context) {
         session.call(&call).await.map_err(|error| failed(&error))?;
+    }
+    for (capability, list, key, read) in [
+        ("resources", "resources/list", "uri", "resources/read"),
+        ("prompts", "prompts/list", "name", "prompts/get"),
+    ] {
+        if facts.capabilities.get(capability).is_none() {
+            continue;
+        }
+        let listed = opened.host.request(list, json!({})).await;
+        let listed = listed.map_err(|error| failed(&error))?;
+        if let Some(named) = listed[capability][0].get(key) {
+            let read = opened.host.request(read, json!({key: named})).await;
+            read.map_err(|error| failed(&error))?;
+        }
     }
     Ok(())
 }
