@@ -62,7 +62,10 @@ fn answers_that_change_come_in_their_order() {
         .into();
     let recording = recording(vec![session("all", calls)]);
     let rules = rules(&recording);
-    let conditions: Vec<&str> = rules.iter().map(|rule| rule["if"].as_str().unwrap()).collect();
+    let conditions: Vec<&str> = rules
+        .iter()
+        .map(|rule| rule["if"].as_str().unwrap())
+        .collect();
     assert_eq!(
         conditions,
         [

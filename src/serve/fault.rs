@@ -378,11 +378,7 @@ mod tests {
     #[test]
     fn only_the_calls_selected_are_hurt() {
         let faults = faults(&["error,tool=a,call=2", "timeout,call=4"]);
-        let instead = |tool: &str| {
-            faults
-                .on_message(&call(tool))
-                .and_then(|harm| harm.instead)
-        };
+        let instead = |tool: &str| faults.on_message(&call(tool)).and_then(|harm| harm.instead);
         let seen: Vec<_> = ["a", "b", "a", "b", "a"].map(instead).into();
         assert_eq!(
             seen,
@@ -425,9 +421,7 @@ mod tests {
     #[test]
     fn what_is_sent_instead_has_the_fault_and_no_other() {
         let id = json!(7);
-        let read = |instead: Instead| {
-            serde_json::from_str::<Value>(&instead.message(&id).unwrap())
-        };
+        let read = |instead: Instead| serde_json::from_str::<Value>(&instead.message(&id).unwrap());
         assert_eq!(read(Instead::Error).unwrap()["error"]["code"], -32603);
         assert_eq!(read(Instead::RateLimit).unwrap()["id"], 7);
         assert!(read(Instead::WrongType).unwrap()["result"]["content"].is_string());

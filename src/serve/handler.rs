@@ -218,7 +218,8 @@ impl ServerHandler for Handler {
         let capabilities = ServerCapabilities::builder().enable_tools();
         let capabilities = match self.script() {
             None => capabilities.build(),
-            Some(_) => {
+            Some(_) =>
+            {
                 #[expect(deprecated, reason = "clients of 2025-11-25 still have a log")]
                 capabilities
                     .enable_logging()
@@ -391,8 +392,9 @@ impl ServerHandler for Handler {
         };
         let values = json!({"args": args, "answers": answers});
         let messages = filled(&Value::Array(prompt.messages.clone()), &values)?;
-        let result: GetPromptResult =
-            typed(json!({"description": prompt.description, "messages": messages, "resultType": ResultType::COMPLETE}))?;
+        let result: GetPromptResult = typed(
+            json!({"description": prompt.description, "messages": messages, "resultType": ResultType::COMPLETE}),
+        )?;
         Ok(result.into())
     }
 

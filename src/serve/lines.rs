@@ -157,10 +157,7 @@ impl Transport<RoleServer> for Lines {
         item: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Gone>> + Send + 'static {
         let sent = match serde_json::to_string(&item) {
-            Ok(line) => self
-                .outgoing
-                .send(Outgoing::Line(line))
-                .map_err(|_| Gone),
+            Ok(line) => self.outgoing.send(Outgoing::Line(line)).map_err(|_| Gone),
             Err(_) => Err(Gone),
         };
         std::future::ready(sent)

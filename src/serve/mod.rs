@@ -73,11 +73,7 @@ impl Server {
     }
 
     /// Begins to listen; port 0 chooses a free one.
-    pub async fn listen(
-        self,
-        carrier: Carrier,
-        address: SocketAddr,
-    ) -> std::io::Result<Listening> {
+    pub async fn listen(self, carrier: Carrier, address: SocketAddr) -> std::io::Result<Listening> {
         let listener = TcpListener::bind(address).await?;
         Ok(Listening {
             address: listener.local_addr()?,

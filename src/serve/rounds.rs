@@ -167,7 +167,9 @@ async fn ask_now(
     for (key, ask) in request.asks.iter().flatten() {
         let method = ask["method"].as_str().unwrap_or_default();
         if !is_supported(ask, capabilities) {
-            return Ok(Asked::Unable(format!("the client does not support {method}")));
+            return Ok(Asked::Unable(format!(
+                "the client does not support {method}"
+            )));
         }
         let values = json!({"args": request.args, "answers": answers});
         let question: ServerRequest = typed(ask, &values)?;

@@ -150,7 +150,11 @@ fn every_fault_over_http() {
     assert!(body("banner").starts_with("Tool server 1.0"));
     let limited = hurt("rate_limit").1.unwrap();
     assert_eq!(limited.status, 429);
-    assert!(limited.headers.contains("retry-after: 1"), "{}", limited.headers);
+    assert!(
+        limited.headers.contains("retry-after: 1"),
+        "{}",
+        limited.headers
+    );
     assert!(hurt("disconnect").1.is_none());
 }
 
@@ -181,11 +185,23 @@ fn mistakes_are_told_before_anything_is_served() {
     context.write("tiny.yaml", TINY_SUITE);
     context.write("faults.yaml", "- eror\n");
     for (flags, needle) in [
-        (&["tiny.yaml", "--fault", "eror"][..], "did you mean `error`"),
-        (&["tiny.yaml", "--faults", "faults.yaml"], "faults.yaml: `eror`"),
-        (&["tiny.yaml", "--faults", "none.yaml"], "cannot read none.yaml"),
+        (
+            &["tiny.yaml", "--fault", "eror"][..],
+            "did you mean `error`",
+        ),
+        (
+            &["tiny.yaml", "--faults", "faults.yaml"],
+            "faults.yaml: `eror`",
+        ),
+        (
+            &["tiny.yaml", "--faults", "none.yaml"],
+            "cannot read none.yaml",
+        ),
         (&["tiny.yaml", "--http", "here"], "is no address"),
-        (&["tiny.yaml", "--http", "0", "--ws", "0"], "cannot be used with"),
+        (
+            &["tiny.yaml", "--http", "0", "--ws", "0"],
+            "cannot be used with",
+        ),
         (&["wether"], "unknown suite `wether`"),
         (&["quick"], "is a pinned set"),
         (&["filesystem"], "toolbench mcp record --suite filesystem"),
@@ -228,7 +244,11 @@ fn live_python_sdk_speaks_with_the_mock() {
                 .current_dir(context.path(""))
                 .output()
                 .unwrap();
-            assert!(output.status.success(), "{kind} {mode}: {}", stderr(&output));
+            assert!(
+                output.status.success(),
+                "{kind} {mode}: {}",
+                stderr(&output)
+            );
             let said: Value = serde_json::from_slice(&output.stdout).unwrap();
             assert_eq!(said["protocol"], protocol);
             assert_eq!(said["tools"][1][0], "set_alarm");

@@ -74,7 +74,10 @@ impl Served {
 
     /// Whether nothing is written for a while.
     pub fn is_silent(&mut self, time: Duration) -> bool {
-        matches!(self.lines.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+        matches!(
+            self.lines.recv_timeout(time),
+            Err(RecvTimeoutError::Timeout)
+        )
     }
 
     pub fn ask(&mut self, message: &Value) -> Value {
@@ -137,7 +140,10 @@ pub fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(host).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
     let own_host = headers.iter().any(|(name, _)| *name == "Host");
-    let mut request = format!("POST /{path} HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n", body.len());
+    let mut request = format!(
+        "POST /{path} HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     if !own_host {
         request.push_str(&format!("Host: {host}\r\n"));
     }

@@ -125,8 +125,11 @@ impl ClientHandler for Client {
         let message = request["message"].as_str().unwrap_or_default();
         let answer = self.questions.answer(message);
         Ok(match answer.action {
-            ElicitationAction::Accept => ElicitResult::new(Action::Accept)
-                .with_content(answer.content.unwrap_or_else(|| defaults(&request["requestedSchema"]))),
+            ElicitationAction::Accept => ElicitResult::new(Action::Accept).with_content(
+                answer
+                    .content
+                    .unwrap_or_else(|| defaults(&request["requestedSchema"])),
+            ),
             ElicitationAction::Decline => ElicitResult::new(Action::Decline),
             ElicitationAction::Cancel => ElicitResult::new(Action::Cancel),
         })
@@ -160,7 +163,10 @@ mod tests {
             questions.answer_json("Your NAME?", &Value::Null),
             json!({"action": "accept", "content": {"name": "Ada"}})
         );
-        assert_eq!(questions.answer_json("Sure?", &Value::Null), json!({"action": "cancel"}));
+        assert_eq!(
+            questions.answer_json("Sure?", &Value::Null),
+            json!({"action": "cancel"})
+        );
         assert_eq!(
             questions.answer_json("Other?", &Value::Null),
             json!({"action": "decline"})

@@ -114,17 +114,44 @@ mod tests {
     fn unsound_ones_have_a_reason() {
         let property = |property: Value| json!({"properties": {"a": property}});
         for (schema, needle) in [
-            (property(json!({"type": "string", "x-mcp-header": ""})), "no name of a header"),
-            (property(json!({"type": "string", "x-mcp-header": "a b"})), "no name of a header"),
-            (property(json!({"type": "string", "x-mcp-header": "a:b"})), "no name of a header"),
-            (property(json!({"type": "string", "x-mcp-header": "é"})), "no name of a header"),
-            (property(json!({"type": "string", "x-mcp-header": 1})), "no name"),
-            (property(json!({"type": "number", "x-mcp-header": "A"})), "no string"),
-            (property(json!({"type": "null", "x-mcp-header": "A"})), "no string"),
+            (
+                property(json!({"type": "string", "x-mcp-header": ""})),
+                "no name of a header",
+            ),
+            (
+                property(json!({"type": "string", "x-mcp-header": "a b"})),
+                "no name of a header",
+            ),
+            (
+                property(json!({"type": "string", "x-mcp-header": "a:b"})),
+                "no name of a header",
+            ),
+            (
+                property(json!({"type": "string", "x-mcp-header": "é"})),
+                "no name of a header",
+            ),
+            (
+                property(json!({"type": "string", "x-mcp-header": 1})),
+                "no name",
+            ),
+            (
+                property(json!({"type": "number", "x-mcp-header": "A"})),
+                "no string",
+            ),
+            (
+                property(json!({"type": "null", "x-mcp-header": "A"})),
+                "no string",
+            ),
             (property(json!({"x-mcp-header": "A"})), "no string"),
             (json!({"x-mcp-header": "A"}), "no single argument"),
-            (json!({"anyOf": [{"properties": {"a": {"type": "string", "x-mcp-header": "A"}}}]}), "no single argument"),
-            (property(json!({"items": {"type": "string", "x-mcp-header": "A"}})), "no single argument"),
+            (
+                json!({"anyOf": [{"properties": {"a": {"type": "string", "x-mcp-header": "A"}}}]}),
+                "no single argument",
+            ),
+            (
+                property(json!({"items": {"type": "string", "x-mcp-header": "A"}})),
+                "no single argument",
+            ),
             (
                 json!({"properties": {"a": {"type": "string", "x-mcp-header": "A"}, "b": {"type": "string", "x-mcp-header": "a"}}}),
                 "twice",

@@ -51,11 +51,7 @@ pub(super) fn bench(app: &App, resolved: &Resolved, args: &BenchArgs) -> Result<
         all(app, resolved, args, given.as_ref())?
     } else {
         let opened = open(app, resolved, args, &args.server)?;
-        let (subject, row) = with_host(
-            app,
-            &opened,
-            measure(args, &opened, given.as_ref(), None),
-        )?;
+        let (subject, row) = with_host(app, &opened, measure(args, &opened, given.as_ref(), None))?;
         (subject, vec![row])
     };
     match args.format {
@@ -94,28 +90,28 @@ fn all(
     let mock = match args.server.mock.as_slice() {
         [] => BUNDLED.to_owned(),
         [one] => one.clone(),
-        _ => return Err(CliError::usage("`--all` measures one mock, and several are named")),
+        _ => {
+            return Err(CliError::usage(
+                "`--all` measures one mock, and several are named",
+            ));
+        }
     };
     let others = HostArgs {
         mock: Vec::new(),
         ..args.server.clone()
     };
     if others.is_given() {
-        return Err(
-            CliError::usage("`--all` measures a mock over every transport, and a server is named")
-                .hint("leave `--all` out to measure the server, or name a mock: --all --mock weather"),
-        );
+        return Err(CliError::usage(
+            "`--all` measures a mock over every transport, and a server is named",
+        )
+        .hint("leave `--all` out to measure the server, or name a mock: --all --mock weather"));
     }
     let direct = HostArgs {
         mock: vec![mock.clone()],
         ..others.clone()
     };
     let opened = open(app, resolved, args, &direct)?;
-    let (subject, row) = with_host(
-        app,
-        &opened,
-        measure(args, &opened, given, Some(0.1)),
-    )?;
+    let (subject, row) = with_host(app, &opened, measure(args, &opened, given, Some(0.1)))?;
     let mut rows = vec![Row {
         transport: "in process".to_owned(),
         ..row
@@ -162,7 +158,11 @@ async fn measure(
     let watch = Stopwatch::start();
     let facts = opened.host.facts().await.map_err(|error| failed(&error))?;
     let call = subject(args, &facts, given)?;
-    let mut session = opened.host.open(None).await.map_err(|error| failed(&error))?;
+    let mut session = opened
+        .host
+        .open(None)
+        .await
+        .map_err(|error| failed(&error))?;
     let start_ms = watch.elapsed_ms();
     let mut errors = 0;
     let mut times = Vec::with_capacity(args.calls as usize);
@@ -188,7 +188,10 @@ async fn measure(
         errors,
         target_ms,
     };
-    let name = facts.identity.clone().unwrap_or_else(|| opened.name.clone());
+    let name = facts
+        .identity
+        .clone()
+        .unwrap_or_else(|| opened.name.clone());
     Ok((Subject { name, call }, row))
 }
 
@@ -211,9 +214,13 @@ fn subject(
                     .map(|tool| tool.definition.name.as_str())
                     .collect();
                 let near = did_you_mean("", names.iter().copied());
-                CliError::usage("no tool of the server is marked read-only, and none is named").hint(
-                    near.unwrap_or_else(|| format!("name one that may be called again and again: {}", names.join(", "))),
-                )
+                CliError::usage("no tool of the server is marked read-only, and none is named")
+                    .hint(near.unwrap_or_else(|| {
+                        format!(
+                            "name one that may be called again and again: {}",
+                            names.join(", ")
+                        )
+                    }))
             })?,
     };
     if let Some(reason) = &tool.refused {

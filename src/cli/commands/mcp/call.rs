@@ -69,13 +69,20 @@ async fn make_call(
     let facts = opened.host.facts().await.map_err(|error| failed(&error))?;
     let tool = find(&facts, &args.tool)?;
     if let Some(reason) = &tool.refused {
-        return Err(CliError::usage(format!("`{}` is refused: {reason}", args.tool)));
+        return Err(CliError::usage(format!(
+            "`{}` is refused: {reason}",
+            args.tool
+        )));
     }
     let call = ToolCall::new(&args.tool, Value::Object(arguments));
     if !args.no_validate {
         check(&tool.definition, &call)?;
     }
-    let mut session = opened.host.open(None).await.map_err(|error| failed(&error))?;
+    let mut session = opened
+        .host
+        .open(None)
+        .await
+        .map_err(|error| failed(&error))?;
     let watch = Stopwatch::start();
     let result = session.call(&call).await.map_err(|error| failed(&error))?;
     Ok(Called {
@@ -118,7 +125,9 @@ pub(super) fn check(tool: &ToolDefinition, call: &ToolCall) -> Result<(), CliErr
         tool.name,
         lines.join("\n")
     ))
-    .hint("`toolbench mcp tools --schemas` shows the schema; `--no-validate` sends them as they are"))
+    .hint(
+        "`toolbench mcp tools --schemas` shows the schema; `--no-validate` sends them as they are",
+    ))
 }
 
 /// A JSON object, or `@FILE` with one.
@@ -133,8 +142,10 @@ pub(super) fn read_arguments(text: &str) -> Result<Map<String, Value>, CliError>
     };
     match serde_json::from_str(&text) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(CliError::usage(format!("{place}: the arguments are not a JSON object"))
-            .hint("write them as an object: --arguments '{\"city\": \"Berlin\"}'")),
+        Ok(_) => Err(
+            CliError::usage(format!("{place}: the arguments are not a JSON object"))
+                .hint("write them as an object: --arguments '{\"city\": \"Berlin\"}'"),
+        ),
         Err(error) => Err(CliError::usage(format!("{place}: not JSON: {error}"))
             .hint("quote them for the shell: --arguments '{\"city\": \"Berlin\"}'")),
     }

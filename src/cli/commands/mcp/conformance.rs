@@ -66,8 +66,8 @@ fn open(
         accept_drift: true,
         ..Safety::default()
     };
-    let host = connect(&spec, &app.env.variables)
-        .map_err(|error| CliError::usage(error.to_string()))?;
+    let host =
+        connect(&spec, &app.env.variables).map_err(|error| CliError::usage(error.to_string()))?;
     Ok(OpenedHost {
         name: spec.name,
         shown: url.to_owned(),
@@ -80,7 +80,11 @@ fn open(
 async fn play(opened: &OpenedHost, context: &Value) -> Result<(), CliError> {
     let failed = |error: &_| host_failed(opened, error);
     let facts = opened.host.facts().await.map_err(|error| failed(&error))?;
-    let mut session = opened.host.open(None).await.map_err(|error| failed(&error))?;
+    let mut session = opened
+        .host
+        .open(None)
+        .await
+        .map_err(|error| failed(&error))?;
     session.answer_elicitations(&[ElicitationAnswer {
         asks: None,
         action: ElicitationAction::Accept,

@@ -105,10 +105,10 @@ fn open(
         return Ok((args.server.open_one(app, resolved, &safety, limit)?, None));
     };
     if args.server.is_given() {
-        return Err(CliError::usage(
-            "`--suite` brings its own server, and another one is named",
-        )
-        .hint("leave one of the two out"));
+        return Err(
+            CliError::usage("`--suite` brings its own server, and another one is named")
+                .hint("leave one of the two out"),
+        );
     }
     let suites = app.library(resolved).load(name)?;
     let [suite] = suites.as_slice() else {
@@ -168,7 +168,10 @@ async fn drive(
         }
         sessions.push(RecordedSession { id: plan.id, calls });
     }
-    let identity = facts.identity.clone().unwrap_or_else(|| opened.name.clone());
+    let identity = facts
+        .identity
+        .clone()
+        .unwrap_or_else(|| opened.name.clone());
     let offered = facts.tools.iter().filter(|tool| tool.refused.is_none());
     Ok(Recording {
         name: name.to_owned(),
@@ -209,7 +212,10 @@ fn given(app: &App, args: &RecordArgs, facts: &HostFacts) -> Result<Planned, Cli
                 "write a tool's name, `=` and its arguments: --call 'get_time={\"zone\": \"UTC\"}'",
             )
         })?;
-        calls.push(ToolCall::new(tool, Value::Object(read_arguments(arguments)?)));
+        calls.push(ToolCall::new(
+            tool,
+            Value::Object(read_arguments(arguments)?),
+        ));
     }
     if let Some(path) = &args.calls {
         calls.extend(read_calls(path)?);

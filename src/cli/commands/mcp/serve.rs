@@ -101,10 +101,10 @@ pub(super) fn mock_named(
             "`toolbench mcp record --suite {}` makes one of what the server answers",
             suite.suite
         ))),
-        _ => Err(
-            CliError::usage(format!("suite `{name}` is a pinned set and has no mock of its own"))
-                .hint("name one of its suites; `toolbench suite list` shows them"),
-        ),
+        _ => Err(CliError::usage(format!(
+            "suite `{name}` is a pinned set and has no mock of its own"
+        ))
+        .hint("name one of its suites; `toolbench suite list` shows them")),
     }
 }
 
@@ -128,9 +128,8 @@ fn faults(args: &ServeArgs) -> Result<Vec<Fault>, CliError> {
     if let Some(path) = &args.faults {
         let shown = path.display();
         let listed: Vec<String> = serde_saphyr::from_str(&read(path)?).map_err(|error| {
-            CliError::usage(format!("{shown}: {error}")).hint(
-                "write a list of texts, each as after `--fault`: - delay=500ms,tool=get_time",
-            )
+            CliError::usage(format!("{shown}: {error}"))
+                .hint("write a list of texts, each as after `--fault`: - delay=500ms,tool=get_time")
         })?;
         for text in &listed {
             faults.push(parse(text, &format!("{shown}: `{text}`"))?);
@@ -160,7 +159,8 @@ fn address(flag: &str, text: &str) -> Result<SocketAddr, CliError> {
     }
     let text = text.replace("localhost:", "127.0.0.1:");
     text.parse().map_err(|_| {
-        CliError::usage(format!("`{flag} {text}` is no address"))
-            .hint(format!("give an address with a port, or a port: {flag} 127.0.0.1:8080"))
+        CliError::usage(format!("`{flag} {text}` is no address")).hint(format!(
+            "give an address with a port, or a port: {flag} 127.0.0.1:8080"
+        ))
     })
 }

@@ -26,7 +26,9 @@ pub(super) fn tools(app: &App, resolved: &Resolved, args: &ToolsArgs) -> Result<
         facts.map_err(|error| host_failed(&opened, &error))
     })?;
     let text = match args.format {
-        ListFormat::Json => return print_json(&to_json(&opened, &facts)).map(|()| Status::Complete),
+        ListFormat::Json => {
+            return print_json(&to_json(&opened, &facts)).map(|()| Status::Complete);
+        }
         ListFormat::Terminal => to_text(&opened, &facts, args.schemas),
     };
     print(&opened.without_secrets(&text))?;
@@ -92,7 +94,11 @@ fn tool_text(tool: &ListedTool, with_schemas: bool) -> String {
         let _ = writeln!(out, "  {}", wrap(text, WIDTH - 2, "      "));
     };
     // Long descriptions are instructions to models; people need the first paragraph.
-    let description = definition.description.split("\n\n").next().unwrap_or_default();
+    let description = definition
+        .description
+        .split("\n\n")
+        .next()
+        .unwrap_or_default();
     if !description.trim().is_empty() {
         line(&one_line(description));
     }

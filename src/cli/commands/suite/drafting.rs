@@ -9,12 +9,12 @@ use super::super::{App, CliError, Status};
 use crate::authoring::draft::{Draft, DraftTool, Reply};
 use crate::cli::args::NewSuiteArgs;
 use crate::cli::host_args::OpenedHost;
+use crate::cli::recorder::Recorder;
 use crate::cli::store_access::block_on;
 use crate::config::Resolved;
 use crate::selftest::estimated_tokens;
 use crate::tools::mcp::{Allowed, Safety};
 use crate::tools::{ToolHost, ToolHostError};
-use crate::cli::recorder::Recorder;
 use crate::types::{ToolCall, ToolDefinition, did_you_mean};
 use crate::validate::ToolSchemas;
 
