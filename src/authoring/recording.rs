@@ -292,7 +292,7 @@ fn rule(
             is_error,
         } => {
             rule["reply"] = match structured {
-                Some(value) if value.to_string() == *text => verbatim_value(value),
+                Some(value) if is_text_of(value, text) => verbatim_value(value),
                 _ => json!(verbatim(text)),
             };
             if *is_error {
@@ -309,6 +309,12 @@ fn rule(
         rule["patch"] = patch;
     }
     (note, rule)
+}
+
+/// The text is the value's own JSON, which is what a mock says of a value.
+fn is_text_of(value: &Value, text: &str) -> bool {
+    let json = value.to_string();
+    json == text
 }
 
 /// A value whose texts render to themselves.

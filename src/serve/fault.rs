@@ -116,7 +116,7 @@ impl FromStr for Fault {
                     seed = Some(number.map_err(|_| format!("`seed={value}` is no whole number"))?);
                 }
                 _ => {
-                    let hint = did_you_mean(key, ["tool", "call", "rate", "seed"].into_iter());
+                    let hint = did_you_mean(key, ["tool", "call", "rate", "seed"]);
                     let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
                     return Err(format!(
                         "unknown key `{key}`; the keys are tool, call, rate and seed{hint}"
@@ -158,7 +158,7 @@ fn read_kind(text: &str) -> Result<FaultKind, String> {
         "rate_limit" => FaultKind::Instead(Instead::RateLimit),
         _ => {
             let names = KINDS.map(|(name, _)| name.split('=').next().unwrap_or(name));
-            let hint = did_you_mean(name, names.into_iter())
+            let hint = did_you_mean(name, names)
                 .unwrap_or_else(|| format!("the kinds are {}", names.join(", ")));
             return Err(format!("unknown fault `{name}`; {hint}"));
         }
@@ -170,7 +170,7 @@ fn read_kind(text: &str) -> Result<FaultKind, String> {
 }
 
 /// Longest delay that may be asked for: a longer one is `timeout`.
-const LONGEST_DELAY: Duration = Duration::from_secs(3600);
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 fn read_time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time such as 500ms or 2s");

@@ -135,8 +135,8 @@ impl Handler {
         }
         let values = json!({"args": args, "answers": answers});
         let mut result = Map::new();
-        let content = Value::Array(answer.content.clone());
-        result.insert("content".to_owned(), filled(&content, &values)?);
+        let blocks = Value::Array(answer.content.clone());
+        result.insert("content".to_owned(), filled(&blocks, &values)?);
         if let Some(structured) = &answer.structured {
             result.insert("structuredContent".to_owned(), filled(structured, &values)?);
         }
@@ -291,8 +291,8 @@ impl ServerHandler for Handler {
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
-                changed = changes.changed() => {
-                    if changed.is_err() {
+                heard = changes.changed() => {
+                    if heard.is_err() {
                         return Ok(());
                     }
                 }

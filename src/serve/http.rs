@@ -97,14 +97,12 @@ impl HttpServer {
         // There is no line before all others here: what would greet comes before every answer.
         harm.banner |= self.faults.greets() && message["method"] == "tools/call";
         tokio::time::sleep(harm.delay).await;
-        match harm.instead {
-            Some(instead) => hurt(instead, &message["id"]).await,
-            None => {
-                let request = Request::from_parts(head, Full::new(body));
-                let response = self.service.handle(request).await;
-                with_banner(response, harm).await
-            }
+        if let Some(instead) = harm.instead {
+            return hurt(instead, &message["id"]).await;
         }
+        let request = Request::from_parts(head, Full::new(body));
+        let response = self.service.handle(request).await;
+        with_banner(response, harm).await
     }
 }
 

@@ -30,15 +30,15 @@ pub(super) enum Outgoing {
 #[error("the client is gone")]
 pub(super) struct Gone;
 
+/// A call whose time has come, and what it gets instead of its answer.
+type Late = (Value, Option<Instead>);
+
 /// Both ends of a line-based connection.
 pub(super) struct Lines {
     incoming: mpsc::Receiver<String>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     /// Calls that were held up.
-    late: (
-        mpsc::UnboundedSender<(Value, Option<Instead>)>,
-        mpsc::UnboundedReceiver<(Value, Option<Instead>)>,
-    ),
+    late: (mpsc::UnboundedSender<Late>, mpsc::UnboundedReceiver<Late>),
     faults: Arc<Faults>,
 }
 

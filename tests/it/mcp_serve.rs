@@ -229,7 +229,7 @@ fn live_python_sdk_speaks_with_the_mock() {
     let context = Context::new();
     context.write("tiny.yaml", TINY_SUITE);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mcp/sdk_client.py");
-    let calls = json!([["get_time", {"zone": "UTC"}], ["set_alarm", {"hour": 7}], ["get_time", {"place": 1}]]);
+    let calls = json!([["get_time", {"zone": "UTC"}], ["set_alarm", {"hour": 7}], ["no_tool", {}]]);
     let http = serve_tiny(&context, &["--http", "0"]);
     let url = http.address();
     let program = env!("CARGO_BIN_EXE_toolbench");
