@@ -159,6 +159,14 @@ impl OpenedHost {
     }
 }
 
+/// Addresses of one flag, what they become, the schemes they may have, and the flag.
+type Given<'a> = (
+    &'a [String],
+    fn(String) -> HostAddress,
+    &'a [&'a str],
+    &'a str,
+);
+
 /// What follows from all flags for every server.
 struct Common<'a> {
     app: &'a App,
@@ -229,7 +237,7 @@ impl HostArgs {
         for command in &self.stdio {
             hosts.push(self.reach(&common, command_line(command)?)?);
         }
-        let urls: [(&[String], fn(String) -> HostAddress, &[&str], &str); 3] = [
+        let urls: [Given<'_>; 3] = [
             (
                 &self.http,
                 |url| HostAddress::Http { url },

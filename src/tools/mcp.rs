@@ -10,6 +10,7 @@
 //! when it has ended. Otherwise every session gets its own server and a fresh sandbox, one at a
 //! time; the one after a session that called nothing but read-only tools takes over that server.
 
+mod asking;
 mod client;
 mod connection;
 mod grpc;

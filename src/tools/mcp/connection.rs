@@ -12,15 +12,12 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt as _};
 use rmcp::ClientServiceExt as _;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientRequest, CustomRequest, ListToolsRequest,
-    NumberOrString, PaginatedRequestParams, ProtocolVersion,
+    CallToolRequest, CallToolRequestParams, ClientRequest, CustomRequest, ProtocolVersion,
 };
-use rmcp::service::{
-    ClientCacheConfig, ClientLifecycleMode, Peer, PeerRequestOptions, RoleClient, RunningService,
-    ServiceError,
-};
+use rmcp::service::{ClientCacheConfig, ClientLifecycleMode, Peer, RoleClient, RunningService};
 use serde_json::{Map, Value};
 
+use super::asking::{Failure, ask, check_version, list_tools};
 use super::client::{Client, Questions};
 use super::http::HttpTransport;
 use super::lines::{ClientStream, Frames};
@@ -38,8 +35,6 @@ use crate::types::{Code, ToolResult};
 const INPUT_ROUNDS: usize = 10;
 /// A call that shows progress may take so many times the limit of one that does not.
 const PROGRESS_LIMITS: usize = 10;
-/// Pages of a list of tools that are followed.
-const PAGES: usize = 100;
 /// How long a process that closed its output may take to say how it ended.
 const EXIT_LIMIT: Duration = Duration::from_millis(300);
 /// How long the goodbye may take before the process group is ended.
@@ -171,8 +166,15 @@ impl Connection {
         tokio::pin!(asked);
         let mut seen = self.wire.progress();
         let mut failure = Failure::Late;
+        let watched = async {
+            tokio::select! {
+                answered = &mut asked => answered,
+                never = self.watch_process() => never,
+            }
+        };
+        tokio::pin!(watched);
         for _ in 0..PROGRESS_LIMITS {
-            match tokio::time::timeout(self.call_limit, &mut asked).await {
+            match tokio::time::timeout(self.call_limit, &mut watched).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(found)) => {
                     failure = found;
@@ -186,6 +188,21 @@ impl Connection {
             self.is_stale.store(true, Ordering::Relaxed);
         }
         Err(self.error(doing, failure).await)
+    }
+
+    /// Closes the wire when the server's process ends while another one that it has started still
+    /// holds its output; the request then hears of it. Never comes to an end by itself.
+    async fn watch_process(&self) -> Result<Value, Failure> {
+        loop {
+            tokio::time::sleep(EXIT_LIMIT).await;
+            if let Carrier::Process(process) = &mut *self.carrier.lock().await
+                && process.has_ended()
+                && !self.wire.is_closed()
+            {
+                // What it wrote last has been read by now: it ended a while ago.
+                self.wire.close();
+            }
+        }
     }
 
     /// Calls a tool and drives the rounds in which the server asks for more first.
@@ -484,38 +501,7 @@ fn lifecycle(protocol: Protocol) -> ClientLifecycleMode {
     }
 }
 
-/// Why no usable answer came.
-enum Failure {
-    Fault(Fault),
-    Late,
-    Words(String),
-}
-
-impl Failure {
-    /// The next trial is better off with a new connection.
-    fn ends_connection(&self) -> bool {
-        match self {
-            Self::Late => true,
-            Self::Fault(fault) => matches!(
-                fault.kind,
-                FaultKind::Closed | FaultKind::Unreachable | FaultKind::NotMcp
-            ),
-            Self::Words(_) => false,
-        }
-    }
-}
-
-impl From<ServiceError> for Failure {
-    fn from(error: ServiceError) -> Self {
-        match error {
-            ServiceError::TransportClosed | ServiceError::TransportSend(_) => {
-                Self::Fault(Fault::new(FaultKind::Closed, ""))
-            }
-            other => Self::Words(other.to_string()),
-        }
-    }
-}
-
+/// The error of a failure, with the server's last words.
 async fn describe(
     name: &str,
     doing: &str,
@@ -544,126 +530,4 @@ async fn describe(
     };
     message.push_str(&carrier.last_words());
     ToolHostError { code, message }
-}
-
-/// Sends a request through rmcp and takes its answer from the wire.
-async fn ask(
-    peer: &Peer<RoleClient>,
-    wire: &Wire,
-    request: ClientRequest,
-    grace: Duration,
-) -> Result<Value, Failure> {
-    if wire.is_closed() {
-        return Err(Failure::Fault(Fault::new(FaultKind::Closed, "")));
-    }
-    let lost_before = wire.lost_count();
-    let handle = peer
-        .send_request_with_option(request, PeerRequestOptions::no_options())
-        .await?;
-    let id = match &handle.id {
-        NumberOrString::Number(number) => *number,
-        NumberOrString::String(text) => text.parse().unwrap_or(-1),
-    };
-    let mut pending = Pending {
-        wire,
-        handle: Some(handle),
-        id,
-    };
-    let answer = tokio::select! {
-        biased;
-        answer = wire.response(id, lost_before, grace) => answer.map_err(Failure::Fault),
-        failure = pending.failure() => {
-            // The wire knows more of it, if it knows it.
-            match tokio::time::timeout(grace, wire.response(id, lost_before, grace)).await {
-                Ok(answer) => answer.map_err(Failure::Fault),
-                Err(_) => Err(failure),
-            }
-        }
-    };
-    pending.handle = None;
-    answer
-}
-
-/// A request in flight; given up when dropped, so that a late answer is no fault and the server
-/// hears of it.
-struct Pending<'a> {
-    wire: &'a Wire,
-    handle: Option<rmcp::service::RequestHandle<RoleClient>>,
-    id: i64,
-}
-
-impl Pending<'_> {
-    /// Waits for the SDK to give the request up, which it does where it cannot be sent.
-    async fn failure(&mut self) -> Failure {
-        if let Some(handle) = &mut self.handle
-            && let Ok(Err(error)) = (&mut handle.rx).await
-        {
-            return Failure::from(error);
-        }
-        // Answered: the wire has it too.
-        std::future::pending().await
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        let Some(handle) = self.handle.take() else {
-            return;
-        };
-        self.wire.abandon(self.id);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let _ = handle.cancel(Some("time limit".to_owned())).await;
-            });
-        }
-    }
-}
-
-fn check_version(wire: &Wire) -> Result<(), Failure> {
-    // Without `initialize` the version goes with each request and is checked by the SDK.
-    let Some(answer) = wire.handshake() else {
-        return Ok(());
-    };
-    let spoken = answer["result"]["protocolVersion"]
-        .as_str()
-        .unwrap_or_default();
-    let is_known = ProtocolVersion::KNOWN_VERSIONS
-        .iter()
-        .any(|known| known.as_str() == spoken);
-    if is_known {
-        Ok(())
-    } else {
-        let fault = Fault::new(FaultKind::UnknownVersion, &answer.to_string());
-        Err(Failure::Fault(fault))
-    }
-}
-
-async fn list_tools(
-    peer: &Peer<RoleClient>,
-    wire: &Wire,
-    grace: Duration,
-) -> Result<Vec<Value>, Failure> {
-    let mut tools = Vec::new();
-    let mut cursor: Option<String> = None;
-    for _ in 0..PAGES {
-        let page = PaginatedRequestParams::default().with_cursor(cursor);
-        let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(page));
-        let answer = ask(peer, wire, request, grace).await?;
-        if let Some(error) = answer.get("error") {
-            return Err(Failure::Words(format!("tools/list failed: {error}")));
-        }
-        let result = &answer["result"];
-        let Some(listed) = result["tools"].as_array() else {
-            let fault = Fault::new(FaultKind::BadResult, &answer.to_string());
-            return Err(Failure::Fault(fault));
-        };
-        tools.extend(listed.iter().cloned());
-        cursor = result["nextCursor"].as_str().map(str::to_owned);
-        if cursor.is_none() {
-            return Ok(tools);
-        }
-    }
-    Err(Failure::Words(format!(
-        "the list of tools is over {PAGES} pages"
-    )))
 }

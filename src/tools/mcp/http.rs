@@ -94,20 +94,6 @@ impl Sent {
 }
 
 impl HttpTap {
-    fn request(
-        &self,
-        mut builder: RequestBuilder,
-        session: Option<&str>,
-        headers: HashMap<HeaderName, HeaderValue>,
-    ) -> RequestBuilder {
-        if let Some(session) = session {
-            builder = builder.header(SESSION, session);
-        }
-        headers.into_iter().fold(builder, |builder, (name, value)| {
-            builder.header(name, value)
-        })
-    }
-
     fn fail<T>(&self, sent: Sent, kind: FaultKind, text: &str) -> Answer<T> {
         let fault = Fault::new(kind, text);
         self.wire.fail(sent.id, fault.clone());
@@ -131,7 +117,7 @@ impl HttpTap {
             .header(ACCEPT, format!("{JSON}, {EVENT_STREAM}"))
             .header(CONTENT_TYPE, JSON)
             .body(text);
-        let answer = match self.request(builder, session, headers).send().await {
+        let answer = match with_headers(builder, session, headers).send().await {
             Ok(answer) => answer,
             Err(error) => return self.fail(sent, FaultKind::Unreachable, &words(&error)),
         };
@@ -295,6 +281,20 @@ impl HttpTap {
     }
 }
 
+/// A request with its session and what the SDK sends along.
+fn with_headers(
+    mut builder: RequestBuilder,
+    session: Option<&str>,
+    headers: HashMap<HeaderName, HeaderValue>,
+) -> RequestBuilder {
+    if let Some(session) = session {
+        builder = builder.header(SESSION, session);
+    }
+    headers.into_iter().fold(builder, |builder, (name, value)| {
+        builder.header(name, value)
+    })
+}
+
 /// The last line that may have been an answer and could not be read as one, since there were
 /// `before` of them.
 fn lost_since(wire: &Wire, before: u64) -> Option<Fault> {
@@ -404,8 +404,7 @@ impl StreamableHttpClient for HttpTap {
     ) -> Answer<()> {
         let builder = self.client.delete(uri.as_ref());
         // A server need not have it: the session then ends by itself.
-        let _ = self
-            .request(builder, Some(&session_id), custom_headers)
+        let _ = with_headers(builder, Some(&session_id), custom_headers)
             .send()
             .await;
         Ok(())
@@ -423,8 +422,7 @@ impl StreamableHttpClient for HttpTap {
         if let Some(last) = last_event_id {
             builder = builder.header("last-event-id", last);
         }
-        let sent = self
-            .request(builder, session_id.as_deref(), custom_headers)
+        let sent = with_headers(builder, session_id.as_deref(), custom_headers)
             .send()
             .await;
         let answer = sent.map_err(|error| {

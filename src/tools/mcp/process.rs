@@ -78,6 +78,15 @@ impl Process {
         tokio::time::timeout(limit, ended).await.ok()?.ok()
     }
 
+    /// The process itself has ended, whoever may still hold its streams.
+    pub(super) fn has_ended(&mut self) -> bool {
+        #[cfg(unix)]
+        let state = self.child.inner_mut().try_wait();
+        #[cfg(not(unix))]
+        let state = self.child.try_wait();
+        matches!(state, Ok(Some(_)))
+    }
+
     /// The process id.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()

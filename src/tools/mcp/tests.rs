@@ -343,6 +343,7 @@ fn sessions_share_a_read_only_server_and_nothing_else() {
 
         let mut erasing = settings;
         erasing.safety.allowed = Allowed::Only(vec!["look".to_owned(), "erase".to_owned()]);
+        erasing.safety.allow_destructive = true;
         let own = McpHost::new(erasing);
         let mut first = own.open(None).await.unwrap();
         let before = first.call(&look()).await.unwrap();

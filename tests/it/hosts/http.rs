@@ -18,6 +18,9 @@ fn http(server: &Server) -> HostSpec {
     })
 }
 
+/// How a server answers a call.
+type Call = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
+
 /// A server that is faultless but for `tools/call`.
 fn faulty(call: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
     Server::start(move |request| {
@@ -73,7 +76,6 @@ fn each_fault_ends_in_its_own_code() {
         }
         message
     };
-    type Call = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
     let with_id = move |more: Value| -> Call {
         Box::new(move |request| Reply::json(200, &answer(&request.json()["id"], more.clone())))
     };

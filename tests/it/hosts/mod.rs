@@ -1,6 +1,7 @@
 //! Tool servers over every transport: real loopback servers, each fault with its own code.
 
 mod http;
+mod lifecycle;
 mod openapi;
 mod rest;
 mod run;
@@ -18,7 +19,7 @@ use toolbench::types::host::HostAddress;
 use toolbench::types::{ToolCall, ToolResult};
 
 /// Ends any test that would hang.
-const TEST_LIMIT: Duration = Duration::from_secs(60);
+const TEST_LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs a test on one thread, within the limit.
 fn within_limit<F: Future<Output = ()>>(test: F) {

@@ -118,7 +118,7 @@ impl Server {
                 );
                 let tls = tls.clone();
                 std::thread::spawn(move || {
-                    let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+                    let _ = stream.set_read_timeout(Some(Duration::from_mins(1)));
                     match tls {
                         None => serve(stream, &*handler, &requests, &is_over),
                         Some(tls) => {
@@ -197,7 +197,7 @@ fn serve(
                 return;
             }
             Reply::Hang => {
-                wait(Duration::from_secs(60), over);
+                wait(Duration::from_mins(1), over);
                 return;
             }
         };

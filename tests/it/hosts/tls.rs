@@ -98,7 +98,7 @@ fn an_own_authority_is_trusted_over_websocket() {
         let tls = authority.server();
         std::thread::spawn(move || {
             for stream in listener.incoming().take(8).flatten() {
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+                let _ = stream.set_read_timeout(Some(Duration::from_mins(1)));
                 let session = rustls::ServerConnection::new(Arc::clone(&tls)).unwrap();
                 let stream = rustls::StreamOwned::new(session, stream);
                 let Ok(mut socket) = tokio_tungstenite::tungstenite::accept(stream) else {
