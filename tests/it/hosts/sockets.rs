@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures::{SinkExt as _, Stream, StreamExt as _};
@@ -11,8 +12,8 @@ use tokio_tungstenite::tungstenite::Message;
 use toolbench::tools::connect::HostSpec;
 use toolbench::tools::grpc::Line;
 use toolbench::tools::grpc::mcp_server::{Mcp, McpServer};
-use toolbench::types::Code;
 use toolbench::types::host::{HostAddress, Secret};
+use toolbench::types::{Code, ToolCall};
 
 use super::server::mcp_answer;
 use super::{call_once, host_of, look, spec, within_limit};
@@ -258,5 +259,59 @@ fn grpc_works_and_fails_in_its_own_words() {
             address: "http://127.0.0.1:1".to_owned(),
         });
         fails("nobody", nobody, Code::ToolErrorEnv, "cannot be reached").await;
+    });
+}
+
+/// Calls and cancellations in the order in which the server got them.
+static ORDER: Mutex<Vec<(String, i64)>> = Mutex::new(Vec::new());
+
+fn noting(message: &Value) -> Option<Vec<String>> {
+    let note = match message["method"].as_str() {
+        Some("tools/call") => ("call", message["id"].as_i64()),
+        Some("notifications/cancelled") => ("cancel", message["params"]["requestId"].as_i64()),
+        _ => return faultless(message),
+    };
+    let line = (note.0.to_owned(), note.1.unwrap_or(-1));
+    ORDER.lock().expect("the order").push(line);
+    if message["params"]["arguments"]["zebra"] == "hang" {
+        return Some(Vec::new());
+    }
+    faultless(message)
+}
+
+#[test]
+fn messages_arrive_in_the_order_in_which_they_were_sent() {
+    within_limit(async {
+        let host = host_of(&websocket(websocket_server(noting).await));
+        let mut sessions = Vec::new();
+        for _ in 0..40 {
+            sessions.push(host.open(None).await.unwrap());
+        }
+        let (look, hang) = (look(), ToolCall::new("look", json!({"zebra": "hang"})));
+        let (look, hang) = (&look, &hang);
+        futures::future::join_all(sessions.iter_mut().map(|session| async move {
+            for _ in 0..10 {
+                session.call(look).await.unwrap();
+                // Given up at once: the word that it is must not overtake it.
+                let given_up = tokio::time::timeout(Duration::ZERO, session.call(hang)).await;
+                assert!(given_up.is_err());
+            }
+        }))
+        .await;
+        sessions[0].call(look).await.unwrap();
+        host.close().await;
+        let order = ORDER.lock().unwrap();
+        let calls: Vec<i64> = order
+            .iter()
+            .filter(|(what, _)| what == "call")
+            .map(|(_, id)| *id)
+            .collect();
+        assert!(calls.len() > 400, "{}", calls.len());
+        assert!(calls.is_sorted(), "{calls:?}");
+        for (at, (what, id)) in order.iter().enumerate() {
+            let call = ("call".to_owned(), *id);
+            assert!(what == "call" || order[..at].contains(&call), "{what} {id}");
+        }
+        assert!(order.iter().any(|(what, _)| what == "cancel"));
     });
 }
