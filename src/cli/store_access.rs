@@ -192,5 +192,17 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CliError
     Ok(runtime.block_on(future))
 }
 
+/// Like [`block_on`], and does not wait for what still reads in the background: a read of standard
+/// input ends with the process alone.
+pub(super) fn block_on_and_leave<T>(future: impl Future<Output = T>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
+}
+
 /// How long a local server is given to answer.
 pub(super) const LOCAL_LIMIT: Duration = Duration::from_millis(500);

@@ -69,9 +69,13 @@ pub(super) async fn run_trial(
     let was_busy = (context.noise)();
     let started_at = now_rfc3339();
     trial.recorder.restart_clock();
-    let (ended, end_state) = match ready {
-        Ok(mut session) => trial.run(session.as_mut()).await,
-        Err(ended) => (ended, None),
+    let (ended, end_state, host_notes) = match ready {
+        Ok(mut session) => {
+            session.answer_elicitations(&case.elicitation);
+            let (ended, state) = trial.run(session.as_mut()).await;
+            (ended, state, session.take_notes())
+        }
+        Err(ended) => (ended, None, Vec::new()),
     };
     let (outcome, violations) = trial.outcome(ended);
     let time = trial.recorder.finish_time();
@@ -109,6 +113,7 @@ pub(super) async fn run_trial(
         started_at,
         noisy: was_busy(),
         replayed: context.is_replayed(),
+        host_notes,
     };
     Finished {
         events: trial.recorder.events,

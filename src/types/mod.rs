@@ -17,6 +17,7 @@ pub mod gbnf;
 pub mod generate;
 pub mod grammar;
 pub mod hash;
+pub mod host;
 pub mod looks;
 pub mod matcher;
 pub mod names;

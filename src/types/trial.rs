@@ -10,6 +10,7 @@ use super::cell::{CellKey, Constraint};
 use super::decoded::Reading;
 use super::generate::{GenerateReply, ServerResult, StopReason, Timing, Usage};
 use super::hash::ContentHash;
+use super::host::HostNote;
 use super::outcome::Outcome;
 use super::suite::Difficulty;
 use super::tool::ToolCall;
@@ -61,6 +62,9 @@ pub struct TrialRecord {
     /// Every call that went to the tool host, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallRecord>,
+    /// What the tool host did or met besides results: restarts, refused calls, questions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_notes: Vec<HostNote>,
     /// How the executed calls stood to those expected; absent where the judge did not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_counts: Option<CallCounts>,
