@@ -227,6 +227,7 @@ impl HostArgs {
         safety: &Safety,
         call_limit: Duration,
     ) -> Result<Vec<OpenedHost>, CliError> {
+        self.check_address_flags()?;
         let common = Common {
             app,
             resolved,
@@ -285,6 +286,23 @@ impl HostArgs {
             }
         }
         Ok(hosts)
+    }
+
+    /// Flags that mean nothing to the servers that are named would be lost without a word.
+    fn check_address_flags(&self) -> Result<(), CliError> {
+        let has_address = self.count() > self.stdio.len() + self.mock.len();
+        let given = [
+            ("--header", !self.header.is_empty()),
+            ("--bearer-env", self.bearer_env.is_some()),
+            ("--ca", self.ca.is_some()),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) if !has_address => Err(CliError::usage(format!(
+                "`{flag}` is for servers that are reached at an address, and none is named"
+            ))
+            .hint("name one with --http, --ws, --grpc, --rest or --openapi; a program gets its keys from `env` of a `--mcp-config` list")),
+            _ => Ok(()),
+        }
     }
 
     /// All servers as one host, each tool under its own name where two have it.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolbench::tools::connect::HostSpec;
-use toolbench::types::Code;
-use toolbench::types::host::{HostAddress, HostNoteKind, Protocol, Secret};
+use toolbench::types::host::{
+    ElicitationAction, ElicitationAnswer, HostAddress, HostNoteKind, Protocol, Secret,
+};
+use toolbench::types::{Code, ToolCall};
 
 use super::server::{PAUSE, Reply, Request, Server, event, mcp_answer, mcp_reply};
 use super::{call_once, host_of, look, spec, within_limit};
@@ -457,6 +459,93 @@ fn both_versions_of_the_protocol_are_spoken() {
         assert_eq!(facts.protocol.as_deref(), Some("2025-11-25"));
         spec.protocol = Protocol::V2026_07_28;
         assert!(host_of(&spec).facts().await.is_err());
+    });
+}
+
+#[test]
+fn a_stateless_server_that_asks_back_is_answered_in_a_second_round() {
+    within_limit(async {
+        let server = Server::start(|request| {
+            let message = request.json();
+            if message["method"] != "tools/call" {
+                return stateless(request);
+            }
+            let parameters = &message["params"];
+            let result = if parameters["inputResponses"].is_null() {
+                json!({"resultType": "input_required", "requestState": "s1", "inputRequests": {"q1": {
+                    "method": "elicitation/create", "params": {"mode": "form", "message": "Which colour?",
+                        "requestedSchema": {"type": "object", "properties": {"colour": {"type": "string"}}}}}}})
+            } else {
+                let heard = json!([parameters["inputResponses"], parameters["requestState"]]);
+                json!({"resultType": "complete", "content": [{"type": "text", "text": heard.to_string()}]})
+            };
+            Reply::json(
+                200,
+                &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}),
+            )
+        });
+        let mut spec = http(&server);
+        spec.protocol = Protocol::V2026_07_28;
+        let host = host_of(&spec);
+        let mut session = host.open(None).await.unwrap();
+        let result = session.call(&look()).await.unwrap();
+        assert_eq!(result.content, r#"[{"q1":{"action":"decline"}},"s1"]"#);
+        session.answer_elicitations(&[ElicitationAnswer {
+            asks: Some("colour".to_owned()),
+            action: ElicitationAction::Accept,
+            content: Some(json!({"colour": "red"})),
+        }]);
+        let result = session.call(&look()).await.unwrap();
+        assert!(
+            result.content.contains(r#""content":{"colour":"red"}"#),
+            "{}",
+            result.content
+        );
+        let kinds: Vec<_> = session
+            .take_notes()
+            .into_iter()
+            .map(|note| note.kind)
+            .collect();
+        assert_eq!(
+            kinds,
+            [HostNoteKind::Elicitation, HostNoteKind::Elicitation]
+        );
+        host.close().await;
+    });
+}
+
+#[test]
+fn a_structured_result_is_held_to_its_own_schema() {
+    within_limit(async {
+        let server = Server::start(|request| {
+            let message = request.json();
+            let result = match message["method"].as_str() {
+                Some("tools/list") => {
+                    let mut tool = super::server::tools()[0].clone();
+                    tool["outputSchema"] = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
+                    json!({"tools": [tool]})
+                }
+                Some("tools/call") => json!({"content": [{"type": "text", "text": "x"}],
+                    "structuredContent": {"n": message["params"]["arguments"]["apple"]}}),
+                _ => return mcp_reply(request),
+            };
+            Reply::json(
+                200,
+                &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}),
+            )
+        });
+        let host = host_of(&http(&server));
+        let mut session = host.open(None).await.unwrap();
+        session.call(&look()).await.unwrap();
+        assert_eq!(session.take_notes(), []);
+        let text = ToolCall::new("look", json!({"apple": "one"}));
+        let result = session.call(&text).await.unwrap();
+        // It hurts no call, and is told.
+        assert_eq!(result.structured, Some(json!({"n": "one"})));
+        let notes = session.take_notes();
+        assert_eq!(notes[0].kind, HostNoteKind::BadStructure);
+        assert!(notes[0].detail.contains("/n"), "{notes:?}");
+        host.close().await;
     });
 }
 

@@ -387,6 +387,20 @@ fn flags_that_hold_a_key_are_refused_without_repeating_it() {
 }
 
 #[test]
+fn flags_for_addresses_are_refused_where_there_is_none() {
+    let context = context();
+    for flags in [
+        ["--bearer-env", "HOME"],
+        ["--header", "X: $HOME"],
+        ["--ca", "x.pem"],
+    ] {
+        let all = arguments(&[&["--stdio", "no-such-program"][..], &flags[..]].concat());
+        let text = context.expect_error(2, &all);
+        assert!(text.contains("reached at an address"), "{text}");
+    }
+}
+
+#[test]
 fn a_slow_server_has_time_while_it_shows_progress() {
     let context = context();
     let server = Server::start(|request| {
