@@ -6,6 +6,7 @@
 //! depend on nothing but their own plan entry, so any order gives equal replies.
 
 mod cell;
+mod conversation;
 mod correction;
 mod execute;
 mod findings;

@@ -4,12 +4,12 @@
 //! events that go before it. Invariants: never fails (what goes wrong is an outcome); every
 //! request and reply is stored; only parse to schema findings are corrected.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::cell::{CellContext, PreparedOffer};
+use super::conversation::{all_tools, on_wire, prompt_rest, shown};
 use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
@@ -22,16 +22,12 @@ use crate::plan::PlannedTrial;
 use crate::tools::ToolSession;
 use crate::types::decoded::Reading;
 use crate::types::generate::RequestContext;
-use crate::types::suite::Round;
 use crate::types::trial::{CallRecord, ServedParts};
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Case, Code, Constraint, ContentHash, Decoded, GenerateReply, GenerateRequest,
     Message, Outcome, ProviderError, Role, TrialRecord, TrialRules, Violation, WireNames,
 };
-
-/// Longest tool result, in characters, that goes into a prompt; the whole is stored.
-const RESULT_CHARACTERS: usize = 8_000;
 
 /// A finished trial and the events before it.
 pub(super) struct Finished {
@@ -546,58 +542,8 @@ fn guarded(judge: impl FnOnce() -> Vec<Violation>) -> Vec<Violation> {
     })
 }
 
-/// Every tool that is offered at some time in the case; all of the host's when that is not said.
-fn all_tools(case: &Case, rounds: &[Round]) -> Option<Vec<String>> {
-    let mut current = case.tools.clone();
-    let mut all: Vec<String> = Vec::new();
-    for round in rounds {
-        if round.tools.is_some() {
-            current.clone_from(&round.tools);
-        }
-        all.extend(current.clone()?);
-    }
-    all.sort();
-    all.dedup();
-    Some(all)
-}
-
 fn cancelled() -> Ended {
     Ended::With(vec![Violation::new(Code::Cancelled, "interrupted")])
-}
-
-/// Messages with the names that tools have on the wire.
-fn on_wire<'a>(messages: &'a [Message], names: &WireNames) -> Cow<'a, [Message]> {
-    if names.is_identity() {
-        return Cow::Borrowed(messages);
-    }
-    let mut messages = messages.to_vec();
-    for message in &mut messages {
-        for call in &mut message.tool_calls {
-            call.name = names.wire(&call.name).to_owned();
-        }
-        if let Some(name) = &mut message.tool_name {
-            *name = names.wire(name).to_owned();
-        }
-    }
-    Cow::Owned(messages)
-}
-
-/// A tool result as it goes into a prompt: whole, or cut with a word that says so.
-fn shown(content: &str) -> String {
-    let total = content.chars().count();
-    if total <= RESULT_CHARACTERS {
-        return content.to_owned();
-    }
-    let kept: String = content.chars().take(RESULT_CHARACTERS).collect();
-    format!("{kept}\n[cut: {RESULT_CHARACTERS} of {total} characters]")
-}
-
-/// The last part of a prompt, for live displays.
-fn prompt_rest(request: &GenerateRequest) -> String {
-    match &request.prompt {
-        crate::types::Prompt::Text { rest, .. } => rest.clone(),
-        chat @ crate::types::Prompt::Chat { .. } => chat.as_stored(),
-    }
 }
 
 #[cfg(test)]
