@@ -212,7 +212,7 @@ mod tests {
         let text = "```tool\n{\"tool\":\"get_weather\",\"arguments\":{\"city\":\"Oslo\"}}\n```";
         for text in [text, "", "I look it up."] {
             let decoded = read(text, std::slice::from_ref(&call));
-            assert_eq!(decoded.strict.calls, [call.clone()], "{text}");
+            assert_eq!(decoded.strict.calls, std::slice::from_ref(&call), "{text}");
             assert!(decoded.strict.violations.is_empty() && decoded.strict.answer.is_none());
         }
     }

@@ -204,7 +204,7 @@ fn model_summary(model: &ModelHeader, latest: &Latest<'_>) -> ModelSummary {
             .facts
             .cassette
             .as_ref()
-            .map(|cassette| cassette.limits()),
+            .map(crate::types::facts::CassetteFacts::limits),
     }
 }
 

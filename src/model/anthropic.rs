@@ -41,8 +41,8 @@ pub struct AnthropicProvider {
 
 impl AnthropicProvider {
     /// Takes an endpoint; fails where its headers or certificates cannot be used.
-    pub fn new(endpoint: Endpoint) -> Result<Self, ProviderError> {
-        let endpoint = with_header(&endpoint, "anthropic-version", API_VERSION);
+    pub fn new(endpoint: &Endpoint) -> Result<Self, ProviderError> {
+        let endpoint = with_header(endpoint, "anthropic-version", API_VERSION);
         Ok(Self {
             client: HttpClient::new(&endpoint)?,
             endpoint,

@@ -207,7 +207,7 @@ impl CassetteProvider {
             model: self.model.clone(),
             facts: Box::new(facts),
         };
-        state.stored.add(line).map_err(not_written)
+        state.stored.add(line).map_err(|error| not_written(&error))
     }
 
     /// Why there are no facts of this model.
@@ -240,14 +240,13 @@ impl CassetteProvider {
     ) -> Result<GenerateReply, ProviderError> {
         let shape = {
             let mut state = self.cassette.state();
-            let repeat = match &request.context {
-                Some(_) => 0,
-                None => {
-                    let bare = Shape::of(&self.model, request, 0).key();
-                    let asked = state.asked.entry(bare).or_default();
-                    *asked += 1;
-                    *asked - 1
-                }
+            let repeat = if request.context.is_some() {
+                0
+            } else {
+                let bare = Shape::of(&self.model, request, 0).key();
+                let asked = state.asked.entry(bare).or_default();
+                *asked += 1;
+                *asked - 1
             };
             Shape::of(&self.model, request, repeat)
         };
@@ -265,7 +264,6 @@ impl CassetteProvider {
     }
 
     /// The recorded reply, without times; an error where the key stands for another request.
-    #[expect(clippy::type_complexity, reason = "a reply is itself a result")]
     fn recorded(
         &self,
         shape: &Shape,
@@ -336,7 +334,7 @@ impl CassetteProvider {
         state
             .stored
             .add(Line::Reply(Box::new(entry)))
-            .map_err(not_written)
+            .map_err(|error| not_written(&error))
     }
 }
 
@@ -348,7 +346,7 @@ fn belongs_to_request(error: &ProviderError) -> bool {
     )
 }
 
-fn not_written(error: CassetteError) -> ProviderError {
+fn not_written(error: &CassetteError) -> ProviderError {
     ProviderError::Rejected {
         detail: error.to_string(),
     }

@@ -146,13 +146,13 @@ impl ContextProvider {
             ([only], "") => Ok(only.clone()),
             ([], _) => Ok(Value::Null),
             _ => {
-                let names: Vec<&str> = list.iter().map(|entry| text(entry, "id")).collect();
+                let known: Vec<&str> = list.iter().map(|entry| text(entry, "id")).collect();
                 Err(ProviderError::Rejected {
                     detail: format!(
                         "{} has no model `{}`; it has: {}",
                         self.endpoint.base_url,
                         self.endpoint.model,
-                        names.join(", ")
+                        known.join(", ")
                     ),
                 })
             }

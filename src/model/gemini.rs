@@ -250,12 +250,12 @@ impl GeminiProvider {
                 Err(broken) => Some(broken),
             }
         };
-        self.fill(parts, &mut collector);
+        self.fill(&parts, &mut collector);
         (collector, broken)
     }
 
-    fn fill(&self, parts: Parts, collector: &mut Collector) {
-        for (part, id) in parts.parts.iter().zip(&parts.ids) {
+    fn fill(&self, parts: &Parts, collector: &mut Collector) {
+        for (part, id) in parts.list.iter().zip(&parts.ids) {
             if let Some(call) = part.get("functionCall") {
                 let kept = json!({"id": call["id"], "signature": part["thoughtSignature"]});
                 self.kept.keep(id, kept);
@@ -273,7 +273,7 @@ impl GeminiProvider {
         if !collector.calls.is_empty() && collector.stop == Some(StopReason::Stop) {
             collector.stop = Some(StopReason::ToolCalls);
         }
-        collector.payload = Some(json!({"parts": parts.parts}));
+        collector.payload = Some(json!({"parts": parts.list}));
     }
 
     /// The service tells a wrong key as a bad request, and a schema it cannot take likewise.
@@ -337,7 +337,7 @@ async fn stream(
 /// Parts of the first candidate, joined where they go on one another.
 #[derive(Default)]
 struct Parts {
-    parts: Vec<Value>,
+    list: Vec<Value>,
     /// An id for each; of calls, the one that goes into the record.
     ids: Vec<String>,
     calls: usize,
@@ -409,24 +409,21 @@ impl Parts {
                 told.to_owned()
             };
             self.calls += 1;
-            self.parts.push(part.clone());
+            self.list.push(part.clone());
             self.ids.push(id);
             return;
         }
-        let goes_on = self.parts.last_mut().filter(|last| {
+        let goes_on = self.list.last_mut().filter(|last| {
             last.get("text").is_some()
                 && last.get("thought") == part.get("thought")
                 && part.get("text").is_some()
         });
-        match goes_on {
-            Some(last) => {
-                let joined = format!("{}{}", text(last, "text"), text(part, "text"));
-                last["text"] = Value::from(joined);
-            }
-            None => {
-                self.parts.push(part.clone());
-                self.ids.push(String::new());
-            }
+        if let Some(last) = goes_on {
+            let joined = format!("{}{}", text(last, "text"), text(part, "text"));
+            last["text"] = Value::from(joined);
+        } else {
+            self.list.push(part.clone());
+            self.ids.push(String::new());
         }
     }
 

@@ -34,7 +34,7 @@ pub fn served(endpoint: Endpoint) -> Result<Arc<dyn Provider>, ProviderError> {
             endpoint,
             ollama::OllamaOptions::default(),
         )?)),
-        Protocol::Anthropic => Ok(Arc::new(anthropic::AnthropicProvider::new(endpoint)?)),
+        Protocol::Anthropic => Ok(Arc::new(anthropic::AnthropicProvider::new(&endpoint)?)),
         Protocol::Gemini => Ok(Arc::new(gemini::GeminiProvider::new(endpoint)?)),
         Protocol::Context => Ok(Arc::new(context::ContextProvider::new(endpoint)?)),
     }

@@ -58,7 +58,7 @@ pub(super) fn probes(summary: &Summary) -> Vec<String> {
             format!(", constrained by {}", one.as_str())
         });
         let route = format!("{} over {}{constraint}", set.model, set.wire.as_str());
-        let named = |verdict: ProbeVerdict| -> Vec<&str> {
+        let with = |verdict: ProbeVerdict| -> Vec<&str> {
             let of = set.results.iter().filter(|one| one.verdict == verdict);
             of.map(|one| one.probe.as_str()).collect()
         };
@@ -75,7 +75,7 @@ pub(super) fn probes(summary: &Summary) -> Vec<String> {
             }
         }
         for verdict in [ProbeVerdict::Proven, ProbeVerdict::Unproven] {
-            let names = named(verdict);
+            let names = with(verdict);
             if !names.is_empty() {
                 lines.push(format!(
                     "{route}: {}: {}.",

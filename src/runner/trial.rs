@@ -438,13 +438,14 @@ impl Trial<'_> {
             let watch = Stopwatch::start();
             let abort = self.abort;
             let by_server = served.is_some();
-            let result = match served {
-                Some(result) => Ok(result),
-                None => tokio::select! {
+            let result = if let Some(result) = served {
+                Ok(result)
+            } else {
+                tokio::select! {
                     biased;
                     () = abort.cancelled() => return Some(cancelled()),
                     result = session.call(&call) => result,
-                },
+                }
             };
             let tool_ms = if by_server { 0.0 } else { watch.elapsed_ms() };
             let mut record = CallRecord {

@@ -334,7 +334,7 @@ async fn no_key_is_ever_in_the_file() {
         _ => Answer::json(&told["model"]),
     });
     let endpoint = endpoint(Protocol::Anthropic, &server.url, "claude-test-1");
-    let inner: Arc<dyn Provider> = Arc::new(AnthropicProvider::new(endpoint).unwrap());
+    let inner: Arc<dyn Provider> = Arc::new(AnthropicProvider::new(&endpoint).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.jsonl");
     let provider = CassetteProvider::new(open(&path, CassetteMode::Record), model(), Some(inner));

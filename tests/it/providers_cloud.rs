@@ -17,7 +17,7 @@ const STREAM: &str = "/v1beta/models/gemini-test-1:streamGenerateContent?alt=sse
 
 fn anthropic(server: &Server) -> AnthropicProvider {
     let endpoint = endpoint(Protocol::Anthropic, &server.url, "claude-test-1");
-    AnthropicProvider::new(endpoint).unwrap()
+    AnthropicProvider::new(&endpoint).unwrap()
 }
 
 fn gemini(server: &Server) -> GeminiProvider {
@@ -405,7 +405,7 @@ async fn live_services_answer_where_there_is_a_key() {
     ) {
         let url = "https://api.anthropic.com";
         let endpoint = of(Protocol::Anthropic, url, model, "x-api-key", found);
-        providers.push(Box::new(AnthropicProvider::new(endpoint).unwrap()));
+        providers.push(Box::new(AnthropicProvider::new(&endpoint).unwrap()));
     }
     if let (Some(found), Some(model)) = (key("GEMINI_API_KEY"), key("TOOLBENCH_TEST_GEMINI_MODEL"))
     {

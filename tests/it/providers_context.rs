@@ -253,10 +253,10 @@ fn what_the_server_ran_is_recorded_so_and_not_run_again() {
     assert_eq!(trial["outcome"]["kind"], "passed", "{trial}");
     assert_eq!(trial["calls"][0]["by_server"], true);
     assert_eq!(trial["answer"], "It is noon.");
-    let content = std::fs::read_to_string(run.join("content.jsonl")).unwrap();
-    assert!(content.contains("12:00 by the server"));
+    let stored = std::fs::read_to_string(run.join("content.jsonl")).unwrap();
+    assert!(stored.contains("12:00 by the server"));
     assert!(
-        !content.contains("It is noon in UTC"),
+        !stored.contains("It is noon in UTC"),
         "the mock was asked too"
     );
     let again = context.expect(

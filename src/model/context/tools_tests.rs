@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn zone(schema: Value) -> ToolDefinition {
+fn zone(schema: &Value) -> ToolDefinition {
     serde_json::from_value(json!({"name": "get_time", "inputSchema": schema})).unwrap()
 }
 
@@ -12,7 +12,7 @@ fn known_tools_go_by_name_and_others_in_the_servers_form() {
         {"name": "zone", "type": "string", "required": true}]}]});
     let known = KnownTools::of(&[&page]);
     let own = zone(
-        json!({"type": "object", "properties": {"zone": {"type": "string"}},
+        &json!({"type": "object", "properties": {"zone": {"type": "string"}},
         "required": ["zone"], "additionalProperties": false}),
     );
     let other = ToolDefinition {
@@ -26,7 +26,7 @@ fn known_tools_go_by_name_and_others_in_the_servers_form() {
     );
     let named_only = KnownTools::of(&[&json!(["get_time"])]);
     assert_eq!(
-        named_only.named(&[zone(json!({}))]).unwrap(),
+        named_only.named(&[zone(&json!({}))]).unwrap(),
         json!(["get_time"])
     );
 }
@@ -36,7 +36,7 @@ fn a_tool_of_the_same_name_with_other_parameters_is_refused() {
     let page = json!({"data": [{"name": "get_time", "parameters": {"type": "object",
         "properties": {"place": {"type": "string"}}}}]});
     let refused = KnownTools::of(&[&page])
-        .named(&[zone(json!({"properties": {"zone": {"type": "string"}}}))])
+        .named(&[zone(&json!({"properties": {"zone": {"type": "string"}}}))])
         .unwrap_err();
     assert!(
         refused.to_string().contains("other parameters"),

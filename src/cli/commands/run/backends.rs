@@ -23,7 +23,7 @@ const MOST_PROGRAM_BYTES: u64 = 64 << 20;
 pub(super) struct Tag<'a> {
     pub(super) name: String,
     pub(super) sentence: String,
-    pub(super) tag: &'a str,
+    pub(super) as_served: &'a str,
     pub(super) base: &'a str,
 }
 
@@ -43,18 +43,18 @@ pub(super) async fn ollama_model(
     let preset = store.presets.find("ollama").ok_or_else(|| {
         CliError::usage("there is no preset `ollama`").kind("model", Status::Usage)
     })?;
-    let blob = ollama::blob(tag.base, tag.tag, LOCAL_LIMIT).await;
+    let blob = ollama::blob(tag.base, tag.as_served, LOCAL_LIMIT).await;
     let options = OllamaOptions {
         keep_alive: configured.and_then(|alias| alias.keep_alive.as_deref().map(keep_alive)),
         think: configured.and_then(|alias| alias.think.as_deref().map(think)),
         weights: blob.as_deref().and_then(template_of),
     };
-    let digest = ollama::digest(tag.base, tag.tag, LOCAL_LIMIT).await;
+    let digest = ollama::digest(tag.base, tag.as_served, LOCAL_LIMIT).await;
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     let mut remote = false;
     for context_tokens in contexts(&settings.variants) {
         let endpoint = preset
-            .endpoint(tag.tag, &wishes, context_tokens, &app.env.variables)
+            .endpoint(tag.as_served, &wishes, context_tokens, &app.env.variables)
             .map_err(|error| preset_error(&error))?;
         remote = endpoint.remote;
         let provider = OllamaProvider::new(endpoint, options.clone()).map_err(|error| {
@@ -72,7 +72,7 @@ pub(super) async fn ollama_model(
     Ok(RunModel {
         identity: format!(
             "ollama:{}@{}; {}; {}",
-            tag.tag,
+            tag.as_served,
             tag.base,
             digest.as_deref().unwrap_or("no digest told"),
             ContentHash::of_value(&asked).short()

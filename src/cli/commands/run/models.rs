@@ -173,7 +173,7 @@ async fn model(
             let tag = backends::Tag {
                 name: found.name,
                 sentence: found.sentence,
-                tag: &tag,
+                as_served: &tag,
                 base: &base,
             };
             backends::ollama_model(app, settings, store, tag).await
