@@ -1,4 +1,5 @@
-//! Puts the git revision of the sources into the binary; empty where there is no git.
+//! Puts the git revision of the sources into the binary (empty where there is no git), and makes the
+//! gRPC transport's client and server from its .proto without protoc.
 
 use std::process::Command;
 
@@ -18,7 +19,17 @@ fn opt_level() -> String {
     std::env::var("OPT_LEVEL").unwrap_or_default()
 }
 
+const PROTO: &str = "proto/toolbench_mcp.proto";
+
+fn generate_grpc() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed={PROTO}");
+    let descriptors = protox::compile([PROTO], ["proto"])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
+
 fn main() {
+    generate_grpc().expect("the gRPC transport compiles");
     let revision = git(&["rev-parse", "--short=12", "HEAD"]).map_or_else(String::new, |hash| {
         let dirty = git(&["status", "--porcelain", "--untracked-files=no"])
             .is_some_and(|changes| !changes.is_empty());

@@ -40,6 +40,7 @@ fn reply(text: &str) -> GenerateReply {
     GenerateReply {
         text: text.to_owned(),
         calls: Vec::new(),
+        executed: Vec::new(),
         reasoning: None,
         payload: None,
         stop_reason: StopReason::Stop,

@@ -24,6 +24,7 @@ pub mod report;
 pub mod runner;
 pub mod score;
 pub mod selftest;
+pub mod serve;
 pub mod store;
 pub mod suite;
 pub mod tools;

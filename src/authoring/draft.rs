@@ -249,7 +249,7 @@ fn literal(value: &Value) -> Value {
     Matcher::Equals(value.clone()).into()
 }
 
-fn literals(arguments: &Map<String, Value>) -> Value {
+pub(super) fn literals(arguments: &Map<String, Value>) -> Value {
     arguments
         .iter()
         .map(|(name, value)| (name.clone(), literal(value)))

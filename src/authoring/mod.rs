@@ -8,6 +8,7 @@
 pub mod draft;
 pub mod example;
 pub mod insert;
+pub mod recording;
 pub mod starter;
 mod text;
 pub mod trial;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::SettingFlags;
+use super::host_args::{HostArgs, SafetyArgs};
+use super::mcp_args::McpCommand;
 use super::runs_args::RunsCommand;
 use super::score_args::{ImportCommand, ScoreArgs};
 
@@ -93,6 +95,9 @@ pub(super) enum Command {
     /// Show the grammar of a dialect, or time grammars on a real model
     #[command(subcommand)]
     Grammar(GrammarCommand),
+    /// List and call the tools of a server, measure it, record it, or serve a mock to others
+    #[command(subcommand)]
+    Mcp(McpCommand),
     /// Write a commented toolbench.toml from what this machine has
     Init {
         /// Overwrite an existing file
@@ -138,6 +143,12 @@ pub(super) struct RunArgs {
     /// Say what would be run, and stop
     #[arg(long, help_heading = "Record and output")]
     pub(super) dry_run: bool,
+    /// Tool servers instead of the suites' own.
+    #[command(flatten)]
+    pub(super) hosts: HostArgs,
+    /// What may be called on them.
+    #[command(flatten)]
+    pub(super) safety: SafetyArgs,
     /// All settings.
     #[command(flatten)]
     pub(super) settings: SettingFlags,
@@ -298,11 +309,11 @@ pub(super) struct NewSuiteArgs {
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) dir: PathBuf,
     /// Draft cases for each tool of an MCP server, and record what its read-only tools answer
-    #[arg(long, requires = "source")]
+    #[arg(long)]
     pub(super) from_mcp: bool,
     /// Where the tools are.
     #[command(flatten)]
-    pub(super) server: McpSelector,
+    pub(super) server: HostArgs,
     /// Name of the server in the list, where it has several
     #[arg(
         long = "server",
@@ -328,36 +339,6 @@ pub(super) struct NewSuiteArgs {
         help_heading = "Drafting from a server"
     )]
     pub(super) arguments: Vec<String>,
-}
-
-/// How an MCP server is named.
-#[derive(Debug, Args)]
-#[group(id = "source", multiple = false)]
-pub(super) struct McpSelector {
-    /// Command that starts a server on standard input and output
-    #[arg(
-        long,
-        value_name = "COMMAND",
-        requires = "from_mcp",
-        help_heading = "Drafting from a server"
-    )]
-    pub(super) stdio: Option<String>,
-    /// A suite whose mock is taken for the server
-    #[arg(
-        long,
-        value_name = "SUITE",
-        requires = "from_mcp",
-        help_heading = "Drafting from a server"
-    )]
-    pub(super) mock: Option<String>,
-    /// List of servers of a desktop client or editor (`mcpServers`)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "from_mcp",
-        help_heading = "Drafting from a server"
-    )]
-    pub(super) mcp_config: Option<PathBuf>,
 }
 
 /// Arguments of `suite add-case`.

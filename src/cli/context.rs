@@ -146,7 +146,8 @@ impl App {
     }
 
     /// The process's one watch on Ctrl-C, started when first asked for: the first stops what is
-    /// next, the second gives up what is in flight, the third ends the process.
+    /// next, the second gives up what is in flight, the third ends the process. SIGTERM gives up
+    /// what is in flight at once, so that tool servers and engines are ended with us.
     pub(super) fn interrupts(&self) -> &Cancel {
         self.interrupts.get_or_init(|| {
             let cancel = Cancel::default();
@@ -187,15 +188,64 @@ fn watch_interrupts(cancel: &Cancel, ui: &Ui) {
         return;
     };
     runtime.block_on(async {
-        let _ = tokio::signal::ctrl_c().await;
-        ui.say("stopping after what is in progress (Ctrl-C again to give it up)");
+        let Ok(mut signals) = Signals::listen() else {
+            return;
+        };
+        if signals.next().await == Asked::ToStop {
+            ui.say("stopping after what is in progress (Ctrl-C again to give it up)");
+            cancel.stop.cancel();
+            signals.next().await;
+        }
         cancel.stop.cancel();
-        let _ = tokio::signal::ctrl_c().await;
         cancel.abort.cancel();
-        let _ = tokio::signal::ctrl_c().await;
+        while signals.next().await != Asked::ToStop {}
         #[expect(clippy::exit, reason = "asked for three times")]
         std::process::exit(i32::from(Status::Interrupted.code()));
     });
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Ctrl-C.
+    ToStop,
+    /// A supervisor's word: there is no time for what is in progress.
+    ToEnd,
+}
+
+/// Ctrl-C, and where there is such a thing the signal that ends a process. A hang-up stays what it
+/// was: `nohup` relies on it.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) -> Asked {
+        #[cfg(unix)]
+        let ended = async {
+            self.terminate.recv().await;
+        };
+        #[cfg(not(unix))]
+        let ended = std::future::pending::<()>();
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => Asked::ToStop,
+            () = ended => Asked::ToEnd,
+        }
+    }
 }
 
 fn read_config(path: &Path, required: bool) -> Result<ConfigFile, CliError> {

@@ -5,7 +5,7 @@
 pub enum Status {
     /// The record is complete.
     Complete,
-    /// A floor was missed.
+    /// A floor was missed, or a tool called by hand said that it failed.
     Breached,
     /// Usage, configuration or suite is invalid.
     Usage,
@@ -48,7 +48,7 @@ impl Status {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Complete => "the record is complete",
-            Self::Breached => "a floor was missed",
+            Self::Breached => "a floor was missed, or the tool of `mcp call` said that it failed",
             Self::Usage => "usage, configuration or suite is invalid",
             Self::Undecidable => {
                 "undecidable: a named suite could not run, a cell has no scored trial, or more than 5 % of its trials are excluded"

@@ -14,7 +14,7 @@ use crate::config::Resolved;
 use crate::selftest::{Report, check_suite};
 use crate::suite::check;
 use crate::tools::ToolHost;
-use crate::tools::mcp::{McpHost, allowed_environment};
+use crate::tools::mcp::{McpHost, Reach, allowed_environment};
 use crate::tools::sandbox::with_sandbox_path;
 use crate::tools::server::{Programs, installed_python_packages, server_for};
 use crate::types::Suite;
@@ -45,8 +45,10 @@ pub(super) fn host(
     let base = PathBuf::from(resolved.text("sandbox").unwrap_or("/tmp/toolbench"));
     let mut settings = server_for(suite, &folder(app, resolved), &programs, &base)
         .map_err(|error| error.to_string())?;
-    settings.environment =
-        allowed_environment(app.env.variables.clone(), &[], &settings.environment);
+    if let Reach::Process(launch) = &mut settings.reach {
+        launch.environment =
+            allowed_environment(app.env.variables.clone(), &[], &launch.environment);
+    }
     settings.call_limit = call_limit;
     let suite = match &settings.sandbox {
         Some(sandbox) => {

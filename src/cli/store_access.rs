@@ -76,6 +76,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Lets an Ollama download a tag, with a bar; what has arrived is kept by it.
+    pub(super) async fn ollama_pull(
+        &self,
+        base: &str,
+        tag: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), CliError> {
+        let bar = PullBar {
+            bar: self.ui.download_bar(tag),
+            ui: self.ui.clone(),
+        };
+        let result = crate::store::ollama::pull(base, tag, &bar, cancel).await;
+        bar.bar.finish_and_clear();
+        result.map_err(pull_error)?;
+        self.ui
+            .say(&format!("the Ollama at {base} has pulled {tag}"));
+        Ok(())
+    }
+}
+
 /// A wrong preset, address, key or header.
 pub(super) fn preset_error(error: &PresetError) -> CliError {
     CliError::usage(error.to_string())
@@ -169,6 +190,18 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CliError
         .build()
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     Ok(runtime.block_on(future))
+}
+
+/// Like [`block_on`], and does not wait for what still reads in the background: a read of standard
+/// input ends with the process alone.
+pub(super) fn block_on_and_leave<T>(future: impl Future<Output = T>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 /// How long a local server is given to answer.

@@ -103,6 +103,14 @@ pub struct ModelAlias {
     pub retries: Option<u32>,
     /// File of certificates to trust beside the system's, PEM.
     pub ca: Option<PathBuf>,
+    /// How long an Ollama keeps the model (`10m`, `-1`).
+    pub keep_alive: Option<String>,
+    /// Whether a model of an Ollama thinks first: `on`, `off`, or a level that it knows.
+    pub think: Option<String>,
+    /// Of a command: variables that it is to see, by name.
+    pub pass_env: Vec<String>,
+    /// Of a command: the weights that are handed to it.
+    pub weights: Option<PathBuf>,
     /// File of the chat template, for raw text where the server does not tell it.
     pub chat_template: Option<PathBuf>,
     /// Why a hybrid asks its next leg; for every cause where it does not say.

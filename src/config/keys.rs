@@ -445,6 +445,22 @@ pub const KEYS: &[Key] = &[
         "Download models of the catalogue without asking",
     ),
     new(
+        ENGINE,
+        "cassette",
+        Kind::Text,
+        None,
+        "FILE",
+        "Keep replies in a file, or take them from it",
+    ),
+    new(
+        ENGINE,
+        "cassette-mode",
+        Kind::Text,
+        Some("auto"),
+        "MODE",
+        "record: ask and keep; replay: only from the file; auto: from the file, and ask for what it lacks",
+    ),
+    new(
         OUTPUT,
         "out",
         Kind::Text,

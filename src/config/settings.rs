@@ -89,6 +89,10 @@ pub struct Settings {
     pub ignore_memory_check: bool,
     /// Download without asking.
     pub pull: bool,
+    /// File of recorded replies.
+    pub cassette: Option<PathBuf>,
+    /// What is done with it: `record`, `replay` or `auto`.
+    pub cassette_mode: String,
     /// Folder of run directories.
     pub out: PathBuf,
     /// How rows are split.
@@ -218,6 +222,9 @@ impl Settings {
             kv_cache_type: resolved.text("kv-cache-type").map(str::to_owned),
             ignore_memory_check: resolved.switch("ignore-memory-check"),
             pull: resolved.switch("pull"),
+            cassette: resolved.text("cassette").map(PathBuf::from),
+            cassette_mode: one_of(resolved, "cassette-mode", &["record", "replay", "auto"])?
+                .unwrap_or_default(),
             out: PathBuf::from(resolved.text("out").unwrap_or("reports")),
             by: one_of(resolved, "by", &["suite", "category", "difficulty"])?,
             margin_points: resolved.number("margin").unwrap_or_default(),

@@ -12,8 +12,9 @@ use super::prompt_text::{Writer, example_turns, system_text, written_messages};
 use super::reading::{self, Reader, exact_call, fault, leading_json};
 use super::{Dialect, Encoded, Offer, chat, envelope};
 use crate::types::cell::Reasoning;
+use crate::types::fence::union_of_calls;
 use crate::types::{
-    Code, Decoded, DialectName, GenerateReply, Grammar, Message, Reading, ToolCall,
+    Code, Decoded, DialectName, GenerateReply, Grammar, Message, Reading, Repair, ToolCall,
 };
 
 const PROMPT: &str = include_str!("prompts/fenced.txt");
@@ -49,7 +50,7 @@ impl Dialect for Fenced {
     }
 
     fn decode(&self, offer: &Offer, reply: &GenerateReply) -> Decoded {
-        reading::decode(
+        let decoded = reading::decode(
             &Reader {
                 dialect: DialectName::Fenced,
                 offer,
@@ -60,8 +61,38 @@ impl Dialect for Fenced {
                 is_words: &|_| true,
             },
             reply,
-        )
+        );
+        with_served_calls(decoded, reply)
     }
+}
+
+/// A server may read fences by itself and tell the calls apart from the text, leaving them there or
+/// not. One told in both places counts once; a slip of form in the text stays a slip.
+fn with_served_calls(mut decoded: Decoded, reply: &GenerateReply) -> Decoded {
+    let mended = !decoded.strict.violations.is_empty() && !decoded.lenient.calls.is_empty();
+    if mended && decoded.lenient.repairs.is_empty() {
+        // Nothing but the fence itself was out of form.
+        decoded.lenient.repairs.push(Repair::CodeFence);
+    }
+    if reply.calls.is_empty() {
+        return decoded;
+    }
+    let taken_out = reply.text.trim().is_empty();
+    let join = |reading: &mut Reading| {
+        let told = std::mem::take(&mut reading.calls);
+        reading.calls = union_of_calls(told, reply.calls.clone());
+        reading.violations.clear();
+        let answer = reading.answer.take();
+        reading.thought = reading.thought.take().or(answer);
+    };
+    if taken_out || decoded.strict.violations.is_empty() {
+        join(&mut decoded.strict);
+        decoded.lenient = decoded.strict.clone();
+    } else {
+        join(&mut decoded.lenient);
+    }
+    decoded.attempted_call = true;
+    decoded
 }
 
 struct FencedWriter {
@@ -148,4 +179,41 @@ fn read_blocks(text: &str) -> Result<Vec<ToolCall>, (Code, String)> {
         }
     }
     Ok(calls)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::dialect::test_support::{offer, reply};
+    use crate::types::ToolChoice;
+
+    fn read(text: &str, served: &[ToolCall]) -> Decoded {
+        let reply = GenerateReply {
+            calls: served.to_vec(),
+            ..reply(text)
+        };
+        Fenced.decode(&offer(None, ToolChoice::Auto), &reply)
+    }
+
+    #[test]
+    fn a_fence_that_closes_behind_the_brace_is_read_leniently_only() {
+        let text = "```tool\n{\"tool\":\"get_weather\",\"arguments\":{\"city\":\"Oslo\"}}```";
+        let decoded = read(text, &[]);
+        assert_eq!(decoded.strict.violations[0].code, Code::WrongEnvelope);
+        assert_eq!(decoded.lenient.calls.len(), 1);
+        assert_eq!(decoded.lenient.repairs, [Repair::CodeFence]);
+    }
+
+    #[test]
+    fn a_call_that_the_server_tells_too_counts_once() {
+        let call = ToolCall::new("get_weather", json!({"city": "Oslo"}));
+        let text = "```tool\n{\"tool\":\"get_weather\",\"arguments\":{\"city\":\"Oslo\"}}\n```";
+        for text in [text, "", "I look it up."] {
+            let decoded = read(text, std::slice::from_ref(&call));
+            assert_eq!(decoded.strict.calls, std::slice::from_ref(&call), "{text}");
+            assert!(decoded.strict.violations.is_empty() && decoded.strict.answer.is_none());
+        }
+    }
 }

@@ -156,7 +156,7 @@ fn each_repair_is_recorded_and_the_strict_reading_says_what_is_wrong() {
             Fenced,
             "```tool\n{\"tool\":\"get_weather\",\"arguments\":{\"city\":\"A\"}}```",
             1,
-            &[],
+            &[CodeFence],
             wrong,
         ),
         case(

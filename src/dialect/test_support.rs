@@ -109,6 +109,7 @@ pub(crate) fn reply(text: &str) -> GenerateReply {
     GenerateReply {
         text: text.to_owned(),
         calls: Vec::new(),
+        executed: Vec::new(),
         reasoning: None,
         payload: None,
         stop_reason: StopReason::Stop,

@@ -484,6 +484,7 @@ impl Draft {
         GenerateReply {
             text: self.output.into_text(),
             calls: Vec::new(),
+            executed: Vec::new(),
             reasoning: None,
             payload: None,
             stop_reason,

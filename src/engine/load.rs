@@ -236,6 +236,7 @@ fn facts(plan: &Plan, model: &LlamaModel, vocabulary: &Vocabulary<'_>) -> ModelF
         peak_memory_bytes: host::peak_memory_bytes(),
         threads: Some(plan.threads),
         gpu_layers: Some(plan.gpu_layers),
+        ..ModelFacts::default()
     }
 }
 

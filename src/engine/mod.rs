@@ -39,6 +39,7 @@ pub fn about() -> (String, String) {
 enum Job {
     Load(u64, EngineSettings),
     Generate(u64, Box<GenerateRequest>, Arc<AtomicBool>),
+    Health(u64),
     /// A line that is not a request; answered in its turn.
     Refuse(u64, String),
 }
@@ -71,6 +72,7 @@ fn read_requests(input: impl BufRead, jobs: &Sender<Job>, flags: &Flags) {
         let job = match serde_json::from_str(&line) {
             Ok(ToEngine::Load { id, settings }) => Job::Load(id, settings),
             Ok(ToEngine::Generate { id, request }) => accept(id, request, flags),
+            Ok(ToEngine::Health { id }) => Job::Health(id),
             Ok(ToEngine::Cancel { id }) => {
                 cancel(flags, Some(id));
                 continue;
@@ -130,6 +132,7 @@ fn work(jobs: &Receiver<Job>, flags: &Flags, output: &mut impl Write) -> std::io
                 forget(flags, id);
                 refuse(output, id, "no model is loaded yet; send `load` first")?;
             }
+            Job::Health(id) => refuse(output, id, "no model is loaded yet; send `load` first")?,
             Job::Refuse(id, detail) => refuse(output, id, &detail)?,
         }
     }
@@ -162,11 +165,13 @@ fn serve_model(
             id,
             protocol: PROTOCOL_VERSION,
             facts: Box::new(facts),
+            health: true,
         },
     )?;
     while let Ok(job) = jobs.recv() {
         match job {
             Job::Load(id, _) => refuse(output, id, "a model is already loaded")?,
+            Job::Health(id) => answer(output, &FromEngine::Healthy { id })?,
             Job::Refuse(id, detail) => refuse(output, id, &detail)?,
             Job::Generate(id, request, flag) => {
                 let reply = generator.reply(&request, &flag);

@@ -81,7 +81,8 @@ pub(super) fn corrections(cases: &Cases<'_>) -> Corrections {
             .collect();
         of_cases(&corrected, |trial| (value(trial), 1.0))
     };
-    let overhead_ms = per_corrected(&|trial| trial.time.correction_ms);
+    let replayed = cases.iter().flatten().any(|trial| trial.replayed);
+    let overhead_ms = per_corrected(&|trial| trial.time.correction_ms).filter(|_| !replayed);
     let overhead_tokens = per_corrected(&correction_tokens);
     let all_turns: f64 = scored(cases).map(turns).sum();
     Corrections {

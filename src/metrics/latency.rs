@@ -175,7 +175,9 @@ pub(super) fn latency(cases: &Cases<'_>) -> Latency {
     let quantiles = |value: &dyn Fn(&TrialRecord) -> Option<f64>| {
         by_case(cases, &|trial| value(trial).into_iter().collect())
     };
-    let mean = |value: &dyn Fn(&TrialRecord) -> f64| mean_of(scored(cases).map(value));
+    let mean = |value: &dyn Fn(&TrialRecord) -> f64| {
+        mean_of(scored(cases).filter(|trial| !trial.replayed).map(value))
+    };
     Latency {
         first_token_ms: quantiles(&|trial| trial.time.to_first_token_ms),
         first_output_ms: quantiles(&first_output_ms),
@@ -203,7 +205,9 @@ pub(super) fn latency(cases: &Cases<'_>) -> Latency {
 fn by_case(cases: &Cases<'_>, values: &dyn Fn(&TrialRecord) -> Vec<f64>) -> Quantiles {
     let of_case = |trials: &Vec<&TrialRecord>| {
         let scored = trials.iter().filter(|trial| trial.outcome.is_scored());
-        scored.flat_map(|trial| values(trial)).collect()
+        // What was replayed was not measured.
+        let timed = scored.filter(|trial| !trial.replayed);
+        timed.flat_map(|trial| values(trial)).collect()
     };
     Quantiles::of(cases.iter().map(of_case).collect())
 }
@@ -225,7 +229,8 @@ pub(super) fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 pub(super) fn speed(cases: &Cases<'_>) -> Speed {
-    let attempts = || scored(cases).flat_map(|trial| &trial.attempts);
+    let timed = || scored(cases).filter(|trial| !trial.replayed);
+    let attempts = || timed().flat_map(|trial| &trial.attempts);
     let summed = |pair: &dyn Fn(&AttemptRecord) -> Option<(f64, f64)>| {
         of_cases(cases, |trial| {
             let pairs = trial.attempts.iter().filter_map(pair);

@@ -211,6 +211,11 @@ fn one_model(model: &ModelHeader, peak: Option<u64>, legs: Vec<ModelSummary>) ->
         load_ms: model.facts.load_ms,
         grammar_setup_ms: model.facts.grammar_setup_ms,
         peak_memory_bytes: peak.max(model.facts.peak_memory_bytes),
+        replayed: model
+            .facts
+            .cassette
+            .as_ref()
+            .map(crate::types::facts::CassetteFacts::limits),
         legs,
         fallback: model.fallback.as_ref().map(FallbackRules::in_words),
     }

@@ -25,7 +25,8 @@ pub struct Objective {
 
 /// See [`Objective`].
 pub(super) fn objective(cases: &Cases<'_>, task_ms: f64) -> Objective {
-    let eligible = |trial: &TrialRecord| trial.outcome.counted() != Counted::Undecidable;
+    let eligible =
+        |trial: &TrialRecord| trial.outcome.counted() != Counted::Undecidable && !trial.replayed;
     let attained =
         |trial: &TrialRecord| trial.outcome.is_success() && trial.time.total_ms <= task_ms;
     let trials = || cases.iter().flatten().filter(|trial| eligible(trial));

@@ -200,6 +200,8 @@ pub struct ModelSummary {
     /// When a hybrid asks its next leg.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
+    /// Where replies come from a cassette: what that can show and what it cannot.
+    pub replayed: Option<String>,
 }
 
 /// The machine the run was made on.

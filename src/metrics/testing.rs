@@ -76,6 +76,7 @@ impl Run {
             shard: None,
             rescored_from: None,
             privacy: None,
+            tool_servers: Vec::new(),
             fingerprint: Fingerprint {
                 tier: "cpu-small".to_owned(),
                 cpu: "Example CPU".to_owned(),
@@ -219,6 +220,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         is_error: false,
         scripted_error: false,
         code: None,
+        by_server: false,
         tool_ms: 0.5,
     });
     let correction_ms = if corrected { base } else { 0.0 };
@@ -273,6 +275,8 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         },
         started_at: "2026-01-02T03:04:06Z".to_owned(),
         noisy: false,
+        replayed: false,
+        host_notes: Vec::new(),
     }
 }
 

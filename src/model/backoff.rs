@@ -17,7 +17,7 @@ const MOST_WORDS: usize = 400;
 /// First pause before a repetition; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause, also where the server asks for a longer one: the request fails then.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// One failed sending.
 pub(super) struct Fault {
@@ -78,7 +78,7 @@ pub(super) fn refusal(
             ProviderError::NotEnoughMemory {
                 detail: format!(
                     "the server has not enough memory for the model ({detail}); try a smaller \
-                     model or quantisation, a smaller `--context`, or end other models there"
+                     quantisation or model, a smaller `--context`, or end other models there"
                 ),
             }
         }
@@ -142,13 +142,12 @@ fn is_too_long(body: &str) -> bool {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let value = text(RETRY_AFTER)?.trim();
-    let seconds: f64 = match value.parse() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let then = jiff::fmt::rfc2822::parse(value).ok()?;
-            let now = jiff::fmt::rfc2822::parse(text(DATE)?.trim()).ok()?;
-            (then.timestamp().as_second() - now.timestamp().as_second()).max(0) as f64
-        }
+    let seconds: f64 = if let Ok(seconds) = value.parse() {
+        seconds
+    } else {
+        let then = jiff::fmt::rfc2822::parse(value).ok()?;
+        let now = jiff::fmt::rfc2822::parse(text(DATE)?.trim()).ok()?;
+        (then.timestamp().as_second() - now.timestamp().as_second()).max(0) as f64
     };
     (0.0..86_400.0)
         .contains(&seconds)
@@ -241,7 +240,7 @@ mod tests {
             (
                 500,
                 r#"{"error":"model requires more system memory (9 GiB) than is available (2 GiB)"}"#,
-                "smaller model",
+                "smaller quantisation",
                 false,
             ),
             (
@@ -288,6 +287,6 @@ mod tests {
                 .any(|pair| (pair[0] - pair[1]).abs() > 1e-6)
         );
         assert!(fault(None).pause(u32::MAX).unwrap() <= LONGEST_PAUSE);
-        assert!(fault(Some(Duration::from_secs(3600))).pause(0).is_none());
+        assert!(fault(Some(Duration::from_hours(1))).pause(0).is_none());
     }
 }

@@ -30,6 +30,8 @@ const LIMIT_GRACE: Duration = Duration::from_secs(5);
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// How long a child may take to load a model: the largest from a slow disk, and then some.
 const LOAD_LIMIT: Duration = Duration::from_mins(20);
+/// How long a child may take to say that it is well.
+const HEALTH_LIMIT: Duration = Duration::from_secs(10);
 /// How long a child may take to end when its input has ended.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
@@ -69,6 +71,19 @@ impl EngineCommand {
         }
     }
 
+    /// Passes further variables on, by name: what the user of a command says it needs.
+    #[must_use]
+    pub fn passing(
+        mut self,
+        names: &[String],
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
+        let wanted = |name: &OsString| names.iter().any(|wanted| name.to_str() == Some(wanted));
+        self.environment
+            .extend(environment.into_iter().filter(|(name, _)| wanted(name)));
+        self
+    }
+
     /// toolbench's own engine: `<program> engine`.
     pub fn own(
         program: impl Into<PathBuf>,
@@ -104,6 +119,8 @@ pub struct EngineProvider {
 struct Running {
     child: Arc<Child>,
     facts: ModelFacts,
+    /// It answers `Health`.
+    health: bool,
 }
 
 impl EngineProvider {
@@ -141,13 +158,17 @@ impl EngineProvider {
         }
         let child = Arc::new(Child::start(&self.command)?);
         self.pid.store(child.pid().unwrap_or(0), Ordering::Relaxed);
-        let facts = self.load(&child).await?;
-        let running = Running { child, facts };
+        let (facts, health) = self.load(&child).await?;
+        let running = Running {
+            child,
+            facts,
+            health,
+        };
         *slot = Some(running.clone());
         Ok(running)
     }
 
-    async fn load(&self, child: &Child) -> Result<ModelFacts, ProviderError> {
+    async fn load(&self, child: &Child) -> Result<(ModelFacts, bool), ProviderError> {
         let id = self.id();
         let settings = self.settings.clone();
         let answer = child.ask(id, &ToEngine::Load { id, settings })?;
@@ -159,15 +180,23 @@ impl EngineProvider {
         };
         match received? {
             FromEngine::Loaded {
-                protocol, facts, ..
-            } if protocol == PROTOCOL_VERSION => Ok(*facts),
+                protocol,
+                mut facts,
+                health,
+                ..
+            } if protocol == PROTOCOL_VERSION => {
+                if facts.provider.is_empty() {
+                    "command".clone_into(&mut facts.provider);
+                }
+                Ok((*facts, health))
+            }
             FromEngine::Loaded { protocol, .. } => Err(ProviderError::Rejected {
                 detail: format!(
                     "the engine speaks protocol {protocol} and toolbench {PROTOCOL_VERSION}"
                 ),
             }),
             FromEngine::Error { error, .. } => Err(error),
-            FromEngine::Reply { .. } => Err(out_of_turn("load")),
+            FromEngine::Reply { .. } | FromEngine::Healthy { .. } => Err(out_of_turn("load")),
         }
     }
 
@@ -200,7 +229,29 @@ impl EngineProvider {
         match received? {
             FromEngine::Reply { reply, .. } => Ok(*reply),
             FromEngine::Error { error, .. } => Err(error),
-            FromEngine::Loaded { .. } => Err(out_of_turn("generate")),
+            FromEngine::Loaded { .. } | FromEngine::Healthy { .. } => Err(out_of_turn("generate")),
+        }
+    }
+
+    /// Whether the child would answer: it is there, and says so itself where it can.
+    async fn well(&self) -> Result<(), ProviderError> {
+        let running = self.running().await?;
+        if !running.health {
+            return Ok(());
+        }
+        let child = &*running.child;
+        let id = self.id();
+        let answer = child.ask(id, &ToEngine::Health { id })?;
+        let Ok(received) = tokio::time::timeout(HEALTH_LIMIT, answer.received()).await else {
+            child.kill("it did not say that it is well");
+            return Err(ProviderError::Timeout {
+                limit_ms: u64::try_from(HEALTH_LIMIT.as_millis()).unwrap_or(u64::MAX),
+            });
+        };
+        match received? {
+            FromEngine::Healthy { .. } => Ok(()),
+            FromEngine::Error { error, .. } => Err(error),
+            FromEngine::Loaded { .. } | FromEngine::Reply { .. } => Err(out_of_turn("health")),
         }
     }
 
@@ -258,6 +309,10 @@ impl Provider for EngineProvider {
         cancel: &'a CancellationToken,
     ) -> BoxFuture<'a, Result<GenerateReply, ProviderError>> {
         Box::pin(self.reply(request, cancel))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(self.well())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

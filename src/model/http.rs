@@ -12,6 +12,7 @@ use std::time::Duration;
 use eventsource_stream::Eventsource as _;
 use futures::stream::{BoxStream, StreamExt as _};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,8 @@ use crate::types::endpoint::Endpoint;
 
 /// Most bytes of one reply.
 const MOST_BYTES: usize = 16 << 20;
+/// Redirects followed, all to the same server.
+const MOST_REDIRECTS: usize = 5;
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -107,6 +110,7 @@ impl HttpClient {
         let mut builder = Client::builder()
             .user_agent(concat!("toolbench/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_LIMIT)
+            .redirect(Policy::custom(within_origin))
             .default_headers(headers);
         if !endpoint.remote {
             builder = builder.no_proxy();
@@ -160,8 +164,8 @@ impl HttpClient {
     {
         let mut spent = Spent::default();
         loop {
-            let sent = self.send(Method::POST, path, Some(body), limits, &mut spent);
-            let answer = sent.await.map_err(Broken::Failed)?;
+            let sending = self.send(Method::POST, path, Some(body), limits, &mut spent);
+            let answer = sending.await.map_err(Broken::Failed)?;
             let watch = answer.watch;
             let broken = match read(answer).await {
                 Err(Broken::Failed(
@@ -466,7 +470,7 @@ impl Answer {
                     }
                     Ok(None) => return None,
                     Ok(Some(Ok(bytes))) => Ok(bytes),
-                    Ok(Some(Err(error))) if error.is_decode() => {
+                    Ok(Some(Err(error))) if cannot_be_unpacked(&error) => {
                         Err(bad(&format!("the body cannot be unpacked ({})", root_cause(&error))))
                     }
                     Ok(Some(Err(error))) => Err(Broken::Failed(ProviderError::Network {
@@ -490,6 +494,18 @@ impl Answer {
             Some((next, state))
         })
         .boxed()
+    }
+}
+
+/// Follows only where the same server answers: headers hold keys.
+fn within_origin(attempt: Attempt<'_>) -> Action {
+    let origin = attempt.previous().first().map(reqwest::Url::origin);
+    if origin != Some(attempt.url().origin()) {
+        attempt.stop()
+    } else if attempt.previous().len() > MOST_REDIRECTS {
+        attempt.error("too many redirects")
+    } else {
+        attempt.follow()
     }
 }
 
@@ -519,11 +535,32 @@ pub(super) fn bad(detail: &str) -> Broken {
     })
 }
 
-/// The innermost cause: what a person can act on.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// The bytes came and are not what their encoding says. A connection that broke while they were
+/// unpacked is not meant.
+fn cannot_be_unpacked(error: &reqwest::Error) -> bool {
+    let kind = innermost(error)
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind);
+    error.is_decode()
+        && matches!(
+            kind,
+            Some(
+                std::io::ErrorKind::InvalidData
+                    | std::io::ErrorKind::InvalidInput
+                    | std::io::ErrorKind::UnexpectedEof
+            )
+        )
+}
+
+fn innermost(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    cause
+}
+
+/// The innermost cause: what a person can act on.
+fn root_cause(error: &reqwest::Error) -> String {
+    innermost(error).to_string()
 }

@@ -11,10 +11,15 @@ use tokio_util::sync::CancellationToken;
 use crate::types::endpoint::{Endpoint, Protocol};
 use crate::types::{GenerateReply, GenerateRequest, ModelFacts, ProviderError};
 
+pub mod anthropic;
 mod backoff;
-#[cfg(feature = "llama")]
+pub mod cassette;
+pub mod context;
 pub mod engine;
+pub mod gemini;
+mod hosted;
 mod http;
+pub mod ollama;
 mod openai;
 pub mod scripted;
 mod throttle;
@@ -25,14 +30,13 @@ pub fn served(endpoint: Endpoint) -> Result<Arc<dyn Provider>, ProviderError> {
         Protocol::ChatCompletions | Protocol::Responses => {
             Ok(Arc::new(openai::OpenAiProvider::new(endpoint)?))
         }
-        Protocol::Ollama | Protocol::Anthropic | Protocol::Gemini | Protocol::Context => {
-            Err(ProviderError::Rejected {
-                detail: format!(
-                    "this version does not speak the protocol of `{}`",
-                    endpoint.preset
-                ),
-            })
-        }
+        Protocol::Ollama => Ok(Arc::new(ollama::OllamaProvider::new(
+            endpoint,
+            ollama::OllamaOptions::default(),
+        )?)),
+        Protocol::Anthropic => Ok(Arc::new(anthropic::AnthropicProvider::new(&endpoint)?)),
+        Protocol::Gemini => Ok(Arc::new(gemini::GeminiProvider::new(endpoint)?)),
+        Protocol::Context => Ok(Arc::new(context::ContextProvider::new(endpoint)?)),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Script {
     pub replies: BTreeMap<String, Vec<Line>>,
     /// Reply where nothing else is written.
     pub otherwise: Option<Line>,
+    /// The model does not fit into memory, in these words.
+    pub does_not_fit: Option<String>,
 }
 
 /// One canned reply: text, or something that goes wrong.
@@ -139,6 +141,11 @@ impl ScriptedProvider {
 impl Provider for ScriptedProvider {
     fn describe(&self) -> BoxFuture<'_, Result<ModelFacts, ProviderError>> {
         Box::pin(async {
+            if let Some(words) = &self.script.does_not_fit {
+                return Err(ProviderError::NotEnoughMemory {
+                    detail: words.clone(),
+                });
+            }
             Ok(ModelFacts {
                 provider: "scripted".to_owned(),
                 reported_name: self.script.name.clone(),
@@ -185,6 +192,7 @@ impl Provider for ScriptedProvider {
             Ok(GenerateReply {
                 text,
                 calls: Vec::new(),
+                executed: Vec::new(),
                 reasoning: None,
                 payload: None,
                 stop_reason,

@@ -27,7 +27,8 @@ const LONGEST_RESULT: u64 = 8_200;
 pub const METHOD: &str = "typical: 4 characters a token, one request for each expected call and \
     final answer, replies of 40 tokens and results of 60, no corrections; worst case: 2 characters \
     a token, every turn and every correction used, every reply as long as --max-tokens, one tool \
-    result of full length for each reply";
+    result for each reply, as long as a mock's rules, state and arguments together, or 8,000 \
+    characters from a real server";
 
 /// Requests and tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -134,7 +135,7 @@ pub fn estimate(plan: &Plan, trial: &PlannedTrial, distractors: &[ToolDefinition
         worst: Load::of(
             most_requests,
             characters.div_ceil(FEWEST_CHARACTERS),
-            most_tokens + LONGEST_RESULT.div_ceil(FEWEST_CHARACTERS),
+            most_tokens + longest_result(suite, case, most_tokens).div_ceil(FEWEST_CHARACTERS),
             most_tokens,
         ),
     }
@@ -148,6 +149,18 @@ fn offered(suite: &Suite, case: &Case) -> u64 {
         suite.tools.iter().map(length).sum()
     };
     of_suite + case.own_tools.iter().map(length).sum::<u64>()
+}
+
+/// Characters of the longest tool result: what a mock answers is made of its rule, its state and the
+/// arguments; of a real server only the cut is known.
+fn longest_result(suite: &Suite, case: &Case, most_tokens: u64) -> u64 {
+    let Some(mock) = suite.mock.as_ref().filter(|_| suite.server.is_none()) else {
+        return LONGEST_RESULT;
+    };
+    let rule = mock.rules.iter().map(length).max().unwrap_or_default();
+    let state = length(&mock.state) + length(&case.state);
+    let arguments = most_tokens * USUAL_CHARACTERS;
+    (rule + state + arguments).min(LONGEST_RESULT)
 }
 
 fn length<T: Serialize>(value: &T) -> u64 {

@@ -44,6 +44,10 @@ fn wire(
     let native = dialect == DialectName::Native;
     let candidates: &[Wire] = match (preference, native) {
         (WirePreference::Auto, true) => &[Wire::ChatWithTools, Wire::RawText],
+        // A server that can chat knows its template; where nobody else does, it is left to it.
+        (WirePreference::Auto, false) if facts.chat_template.is_none() => {
+            &[Wire::Chat, Wire::RawText]
+        }
         (WirePreference::Auto, false) => &[Wire::RawText, Wire::Chat],
         (WirePreference::Raw, _) => &[Wire::RawText],
         (WirePreference::Chat, _) => &[Wire::Chat],

@@ -146,8 +146,9 @@ impl Redactor {
             Value::Object(fields) => {
                 let old = std::mem::take(fields);
                 for (mut key, mut field) in old {
-                    if !keep.contains(&key.as_str()) {
-                        self.value(&mut field, keep);
+                    if !(keep.contains(&key.as_str()) && is_name(&field)) {
+                        let is_content = CONTENT.contains(&key.as_str());
+                        self.value(&mut field, if is_content { &[] } else { keep });
                     }
                     self.text(&mut key);
                     fields.insert(key, field);
@@ -222,8 +223,9 @@ pub struct Private {
     pub redactor: Redactor,
 }
 
-/// Keys of suites whose values name things or choose among fixed words.
-const NAMES: [&str; 10] = [
+/// Keys of suites and tools whose values name things or choose among fixed words; a value that is more
+/// than a word or a list of words is no name.
+const NAMES: [&str; 9] = [
     "suite",
     "id",
     "name",
@@ -233,8 +235,33 @@ const NAMES: [&str; 10] = [
     "tags",
     "difficulty",
     "code",
-    "include",
 ];
+
+/// Keys below which everything is content, whatever it is called there.
+const CONTENT: [&str; 13] = [
+    "state",
+    "arguments",
+    "reply",
+    "answer_all",
+    "patch",
+    "when",
+    "answer",
+    "ask_back",
+    "inputSchema",
+    "input_schema",
+    "bfcl",
+    "server",
+    "source",
+];
+
+/// A string, or a list of strings.
+fn is_name(value: &Value) -> bool {
+    match value {
+        Value::String(_) => true,
+        Value::Array(items) => items.iter().all(Value::is_string),
+        _ => false,
+    }
+}
 
 impl Private {
     /// Everything is kept as it is.

@@ -28,6 +28,26 @@ fn every_string_of_a_value_is_redacted_but_names() {
 }
 
 #[test]
+fn names_are_names_only_where_they_name() {
+    let redactor = redactor(&["sk-[a-z]+"]);
+    let mut value = json!({
+        "suite": "sk-suite",
+        "tools": [{"name": "sk-tool", "description": "sk-a", "inputSchema": {"properties": {"name": {"enum": ["sk-b"]}}}}],
+        "mock": {"state": {"name": "sk-c", "tags": ["sk-d"]}},
+        "cases": [{"id": "sk-case", "tools": ["sk-tool"], "user": "sk-e",
+            "expect": {"calls": [{"tool": "sk-tool", "arguments": {"name": "sk-f"}}]}}]
+    });
+    redactor.value(&mut value, &NAMES);
+    let text = value.to_string();
+    for name in ["sk-suite", "sk-tool", "sk-case"] {
+        assert!(text.contains(name), "{text}");
+    }
+    for content in ["sk-a", "sk-b", "sk-c", "sk-d", "sk-e", "sk-f"] {
+        assert!(!text.contains(&format!("{content}\"")), "{content}: {text}");
+    }
+}
+
+#[test]
 fn a_replacement_is_never_read_as_a_template() {
     let mut text = "a $1 b".to_owned();
     redactor(&[r"\$1"]).text(&mut text);

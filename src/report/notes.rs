@@ -58,7 +58,7 @@ pub(super) fn probes(summary: &Summary) -> Vec<String> {
             format!(", constrained by {}", one.as_str())
         });
         let route = format!("{} over {}{constraint}", set.model, set.wire.as_str());
-        let named = |verdict: ProbeVerdict| -> Vec<&str> {
+        let with = |verdict: ProbeVerdict| -> Vec<&str> {
             let of = set.results.iter().filter(|one| one.verdict == verdict);
             of.map(|one| one.probe.as_str()).collect()
         };
@@ -75,7 +75,7 @@ pub(super) fn probes(summary: &Summary) -> Vec<String> {
             }
         }
         for verdict in [ProbeVerdict::Proven, ProbeVerdict::Unproven] {
-            let names = named(verdict);
+            let names = with(verdict);
             if !names.is_empty() {
                 lines.push(format!(
                     "{route}: {}: {}.",
@@ -422,6 +422,13 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
     if summary.comparisons.is_empty() {
         notes.extend(rows.iter().filter_map(noticeable));
     }
+    notes.extend(
+        summary
+            .header
+            .models
+            .iter()
+            .filter_map(|model| Some(format!("{}: {}.", model.name, model.replayed.as_ref()?))),
+    );
     let header = &summary.header;
     if header.superseded_trials > 0 {
         let trials = count(header.superseded_trials, "earlier result");

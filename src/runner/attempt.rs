@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::cell::PreparedOffer;
+use super::conversation::prompt_rest;
 use super::findings;
 use super::probe::was_cut;
 use super::trial::{Ended, Offers, Trial};
@@ -19,7 +20,7 @@ use crate::types::trial::ServedParts;
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Decoded, DialectName, FallbackRules, GenerateReply, GenerateRequest, Message,
-    Prompt, ProviderError, Violation,
+    ProviderError, Violation,
 };
 
 /// A reply that stands, read and checked.
@@ -268,13 +269,5 @@ impl Trial<'_> {
             correction: None,
             folds,
         }
-    }
-}
-
-/// The last part of a prompt, for live displays.
-fn prompt_rest(request: &GenerateRequest) -> String {
-    match &request.prompt {
-        Prompt::Text { rest, .. } => rest.clone(),
-        chat @ Prompt::Chat { .. } => chat.as_stored(),
     }
 }

@@ -132,6 +132,13 @@ impl<'a> CellContext<'a> {
         }
     }
 
+    /// Replies come from a cassette.
+    pub(super) fn is_replayed(&self) -> bool {
+        self.legs
+            .iter()
+            .any(|leg| leg.model.facts.cassette.is_some())
+    }
+
     /// What each leg is offered for a case whose tools are `names` (all when absent).
     pub(super) fn offers(
         &self,

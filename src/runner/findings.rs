@@ -218,6 +218,7 @@ mod tests {
         let reply = GenerateReply {
             text: "{\"thought\":\"look up\",\"answer\":\"x\"}".to_owned(),
             calls: Vec::new(),
+            executed: Vec::new(),
             reasoning: None,
             payload: None,
             stop_reason: StopReason::Stop,

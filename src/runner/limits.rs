@@ -15,6 +15,9 @@ use crate::types::outcome::Counted;
 use crate::types::price::amount_in_words;
 use crate::types::{EndedBy, Outcome, Price, ToolDefinition, TrialRecord};
 
+/// What makes a trial's worst case smaller.
+const SMALLER: &str = " (less with fewer --max-turns and --max-corrections)";
+
 /// What a run may take. What is absent is not limited.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
@@ -314,7 +317,7 @@ impl Meter {
             return Some((
                 EndedBy::Requests,
                 format!(
-                    "{} of --limit-requests {limit} are made, and the next trial could take {}",
+                    "{} of --limit-requests {limit} are made, and the next trial could take {} at the worst{SMALLER}",
                     taken.requests, worst.requests
                 ),
             ));
@@ -323,7 +326,7 @@ impl Meter {
             return Some((
                 EndedBy::Tokens,
                 format!(
-                    "{} of --limit-tokens {limit} are used, and the next trial could take {}",
+                    "{} of --limit-tokens {limit} are used, and the next trial could take {} at the worst{SMALLER}",
                     taken.tokens, worst.tokens
                 ),
             ));
@@ -333,7 +336,7 @@ impl Meter {
         Some((
             EndedBy::Budget,
             format!(
-                "{} of --budget {limit} is spent, and the next trial could cost {}",
+                "{} of --budget {limit} is spent, and the next trial could cost {} at the worst{SMALLER}",
                 amount_in_words(taken.money, currency),
                 amount_in_words(worst.money, currency)
             ),

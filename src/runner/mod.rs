@@ -7,6 +7,7 @@
 
 mod attempt;
 mod cell;
+mod conversation;
 mod correction;
 mod execute;
 mod findings;
@@ -16,6 +17,7 @@ mod limits;
 mod prepare;
 mod probe;
 mod probing;
+mod read_calls;
 mod recorder;
 mod rescore;
 mod trial;

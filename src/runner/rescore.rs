@@ -118,7 +118,8 @@ struct Walk<'a, S> {
 
 /// What a turn came to under today's rules.
 enum Decision {
-    Calls(Vec<ToolCall>),
+    /// And what the server answered after it had run them all itself.
+    Calls(Vec<ToolCall>, Option<String>),
     Answer(String),
     Ended(Ended),
 }
@@ -179,8 +180,18 @@ impl<S: BuildHasher> Walk<'_, S> {
                     }
                     break;
                 }
-                Decision::Calls(calls) => {
+                Decision::Calls(calls, answer) => {
                     self.replay(turn, &calls, session).await?;
+                    if let Some(answer) =
+                        answer.filter(|text| !text.trim().is_empty() && self.run_by_server(turn))
+                    {
+                        self.judging.answered(&answer);
+                        self.trial.answer = Some(answer);
+                        if more {
+                            return Err(format!("turn {} ends with an answer now", turn + 1));
+                        }
+                        break;
+                    }
                     match (self.judging.progress(), more) {
                         (RoundProgress::Loop(violation), _) => {
                             ended = Some(Ended::With(vec![violation]));
@@ -204,6 +215,12 @@ impl<S: BuildHasher> Walk<'_, S> {
         let state = session.as_ref().and_then(|session| session.state());
         self.judging.end_round(state);
         Ok(ended)
+    }
+
+    /// The server ran every call of a turn.
+    fn run_by_server(&self, turn: u32) -> bool {
+        let mut calls = self.trial.calls.iter().filter(|call| call.turn == turn);
+        calls.all(|call| call.by_server)
     }
 
     fn is_last(&self, round: u32) -> bool {
@@ -240,7 +257,7 @@ impl<S: BuildHasher> Walk<'_, S> {
                 return Ok(if reading.calls.is_empty() {
                     Decision::Answer(reading.answer.unwrap_or_default())
                 } else {
-                    Decision::Calls(reading.calls)
+                    Decision::Calls(reading.calls, reading.thought)
                 });
             }
             if !findings::may_correct(self.cell.rules, self.cell.correction, &violations) {
@@ -325,6 +342,7 @@ impl<S: BuildHasher> Walk<'_, S> {
         Ok(GenerateReply {
             text,
             calls: parts.calls,
+            executed: parts.executed,
             reasoning: parts.reasoning,
             payload: parts.payload,
             stop_reason: attempt.stop_reason.unwrap_or(StopReason::Stop),
@@ -420,7 +438,7 @@ impl<S: BuildHasher> Walk<'_, S> {
             let hash = record.result.as_ref().ok_or("a call has no result")?;
             let result: ToolResult = serde_json::from_value(self.stored(hash)?.clone())
                 .map_err(|error| format!("a stored result cannot be read: {error}"))?;
-            if let Some(session) = session {
+            if let Some(session) = session.as_mut().filter(|_| !record.by_server) {
                 let now = session
                     .call(&record.call)
                     .await

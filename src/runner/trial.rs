@@ -11,24 +11,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::Read;
 use super::cell::{CellContext, PreparedOffer};
+use super::conversation::{all_tools, shown};
 use super::correction::correction_messages;
 use super::findings;
 use super::judging::{Judging, RoundProgress};
+use super::read_calls::ReadCalls;
 use super::recorder::Recorder;
 use crate::clock::{Stopwatch, now_rfc3339};
 use crate::event::Event;
 use crate::plan::PlannedTrial;
 use crate::tools::ToolSession;
-use crate::types::suite::Round;
 use crate::types::trial::CallRecord;
 use crate::types::violation::primary;
 use crate::types::{
-    Case, Code, Constraint, ContentHash, Message, Outcome, Role, ToolCall, TrialRecord, TrialRules,
-    Violation,
+    Case, Code, Constraint, ContentHash, Message, Outcome, Role, TrialRecord, TrialRules, Violation,
 };
-
-/// Longest tool result, in characters, that goes into a prompt; the whole is stored.
-const RESULT_CHARACTERS: usize = 8_000;
 
 /// A finished trial and the events before it.
 pub(super) struct Finished {
@@ -69,9 +66,13 @@ pub(super) async fn run_trial(
     let was_busy = (context.noise)();
     let started_at = now_rfc3339();
     trial.recorder.restart_clock();
-    let (ended, end_state) = match ready {
-        Ok(mut session) => trial.run(session.as_mut()).await,
-        Err(ended) => (ended, None),
+    let (ended, end_state, host_notes) = match ready {
+        Ok(mut session) => {
+            session.answer_elicitations(&case.elicitation);
+            let (ended, state) = trial.run(session.as_mut()).await;
+            (ended, state, session.take_notes())
+        }
+        Err(ended) => (ended, None, Vec::new()),
     };
     let (outcome, violations) = trial.outcome(ended);
     let constraint_refused = trial.why_refused();
@@ -109,6 +110,8 @@ pub(super) async fn run_trial(
         calls: trial.recorder.calls,
         started_at,
         noisy: was_busy(),
+        replayed: context.is_replayed(),
+        host_notes,
     };
     Finished {
         events: trial.recorder.events,
@@ -129,16 +132,9 @@ pub(super) enum Ended {
 /// What each leg is offered in a round, by leg.
 pub(super) type Offers = [Arc<PreparedOffer>];
 
-/// Calls of one turn, as written by a leg.
-struct Made {
-    calls: Vec<ToolCall>,
-    raw: String,
-    leg: usize,
-}
-
 /// What one turn came to.
 enum Turn {
-    Calls(Made),
+    Calls(ReadCalls),
     Answer(String, String),
     Ended(Ended),
 }
@@ -276,9 +272,17 @@ impl Trial<'_> {
                     self.answer = Some(answer);
                     return None;
                 }
-                Turn::Calls(made) => {
-                    if let Some(ended) = self.execute(round, made, session).await {
+                Turn::Calls(mut read) => {
+                    let answer = read.answer.take();
+                    if let Some(ended) = self.execute(round, read, session).await {
                         return Some(ended);
+                    }
+                    if let Some(answer) = answer {
+                        self.messages
+                            .push(Message::text(Role::Assistant, answer.clone()));
+                        self.judging.answered(&answer);
+                        self.answer = Some(answer);
+                        return None;
                     }
                     match self.judging.progress() {
                         RoundProgress::Over => return None,
@@ -305,10 +309,10 @@ impl Trial<'_> {
                 if steering.calls.is_empty() {
                     return Turn::Answer(steering.answer.unwrap_or_default(), read.reply.text);
                 }
-                return Turn::Calls(Made {
-                    calls: steering.calls,
-                    raw: read.reply.text,
-                    leg: read.leg,
+                let leg = read.leg;
+                return Turn::Calls(ReadCalls {
+                    leg,
+                    ..ReadCalls::of(steering, read.reply, &offers[leg].names)
                 });
             }
             let (rules, style) = (self.context.rules, &self.context.correction);
@@ -344,26 +348,31 @@ impl Trial<'_> {
     async fn execute(
         &mut self,
         round: u32,
-        made: Made,
+        read: ReadCalls,
         session: &mut dyn ToolSession,
     ) -> Option<Ended> {
-        let mut calls = made.calls;
+        let (mut calls, served, raw) = (read.calls, read.served, read.raw);
         for (index, call) in calls.iter_mut().enumerate() {
             call.id
                 .get_or_insert_with(|| format!("call_{}_{index}", self.turn));
         }
-        self.authors.insert(self.messages.len(), made.leg);
+        self.authors.insert(self.messages.len(), read.leg);
         self.messages
-            .push(Message::assistant_calls(made.raw, calls.clone()));
-        for call in calls {
+            .push(Message::assistant_calls(raw, calls.clone()));
+        for (call, served) in calls.into_iter().zip(served) {
             let watch = Stopwatch::start();
             let abort = self.abort;
-            let result = tokio::select! {
-                biased;
-                () = abort.cancelled() => return Some(cancelled()),
-                result = session.call(&call) => result,
+            let by_server = served.is_some();
+            let result = if let Some(result) = served {
+                Ok(result)
+            } else {
+                tokio::select! {
+                    biased;
+                    () = abort.cancelled() => return Some(cancelled()),
+                    result = session.call(&call) => result,
+                }
             };
-            let tool_ms = watch.elapsed_ms();
+            let tool_ms = if by_server { 0.0 } else { watch.elapsed_ms() };
             let mut record = CallRecord {
                 round,
                 turn: self.turn - 1,
@@ -373,6 +382,7 @@ impl Trial<'_> {
                 scripted_error: false,
                 code: None,
                 tool_ms,
+                by_server,
             };
             match result {
                 Ok(result) => {
@@ -458,33 +468,8 @@ fn guarded(judge: impl FnOnce() -> Vec<Violation>) -> Vec<Violation> {
     })
 }
 
-/// Every tool that is offered at some time in the case; all of the host's when that is not said.
-fn all_tools(case: &Case, rounds: &[Round]) -> Option<Vec<String>> {
-    let mut current = case.tools.clone();
-    let mut all: Vec<String> = Vec::new();
-    for round in rounds {
-        if round.tools.is_some() {
-            current.clone_from(&round.tools);
-        }
-        all.extend(current.clone()?);
-    }
-    all.sort();
-    all.dedup();
-    Some(all)
-}
-
 fn cancelled() -> Ended {
     Ended::With(vec![Violation::new(Code::Cancelled, "interrupted")])
-}
-
-/// A tool result as it goes into a prompt: whole, or cut with a word that says so.
-fn shown(content: &str) -> String {
-    let total = content.chars().count();
-    if total <= RESULT_CHARACTERS {
-        return content.to_owned();
-    }
-    let kept: String = content.chars().take(RESULT_CHARACTERS).collect();
-    format!("{kept}\n[cut: {RESULT_CHARACTERS} of {total} characters]")
 }
 
 #[cfg(test)]

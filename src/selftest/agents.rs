@@ -148,23 +148,41 @@ fn turns_of(case: &Case, calls: &[ToolCall]) -> Vec<String> {
         .collect()
 }
 
-fn oracle_round(case: &Case, round: &Round, tools: &Tools<'_>) -> Result<Vec<String>, String> {
+/// The calls that an oracle makes in a case, in order; why they cannot be made otherwise.
+pub fn oracle_calls(case: &Case, tools: &[ToolDefinition]) -> Result<Vec<ToolCall>, String> {
+    let tools = Tools { listed: tools };
+    let rounds = case.all_rounds();
+    let calls = rounds
+        .iter()
+        .map(|round| calls_of_round(case, round, &tools))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(calls.concat())
+}
+
+fn calls_of_round(case: &Case, round: &Round, tools: &Tools<'_>) -> Result<Vec<ToolCall>, String> {
     let expect = &round.expect;
-    let solution = expect.solution.clone().unwrap_or_default();
-    let calls = match solution.calls {
+    let calls = match expect.solution.clone().unwrap_or_default().calls {
         Some(calls) => calls,
         None => first_set(expect)
             .iter()
             .map(|call| oracle_call(case, call, tools))
             .collect::<Result<_, _>>()?,
     };
-    let calls = match (
-        calls.is_empty() && expect.any_call,
-        tools.offered(case, 0).first(),
-    ) {
-        (true, Some(tool)) => made_call(tool, &mut Plainest).into_iter().collect(),
-        _ => calls,
-    };
+    Ok(
+        match (
+            calls.is_empty() && expect.any_call,
+            tools.offered(case, 0).first(),
+        ) {
+            (true, Some(tool)) => made_call(tool, &mut Plainest).into_iter().collect(),
+            _ => calls,
+        },
+    )
+}
+
+fn oracle_round(case: &Case, round: &Round, tools: &Tools<'_>) -> Result<Vec<String>, String> {
+    let expect = &round.expect;
+    let solution = expect.solution.clone().unwrap_or_default();
+    let calls = calls_of_round(case, round, tools)?;
     let mut replies = turns_of(case, &calls);
     let ends_with_calls = case.ends == Ends::Calls && !calls.is_empty();
     if !ends_with_calls {

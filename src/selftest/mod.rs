@@ -10,5 +10,6 @@ mod likeness;
 mod play;
 mod report;
 
+pub use agents::oracle_calls;
 pub use likeness::{MOST_ALIKE, too_alike};
 pub use report::{AgentScore, Limits, Report, check_suite, estimated_tokens};

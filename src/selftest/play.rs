@@ -185,6 +185,7 @@ impl Provider for AgentProvider {
             Ok(GenerateReply {
                 text,
                 calls: Vec::new(),
+                executed: Vec::new(),
                 reasoning: None,
                 payload: None,
                 stop_reason: StopReason::Stop,

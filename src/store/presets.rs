@@ -185,7 +185,7 @@ impl Presets {
         }
         for (index, preset) in parsed.presets.iter().enumerate() {
             let name = &preset.name;
-            if name.is_empty() || name.contains([':', '@', '/']) || name.ends_with(".gguf") {
+            if name.is_empty() || name.contains([':', '@', '/']) {
                 return Err(fault(format!(
                     "`{name}` cannot be the name of a preset: no `:`, `@` or `/`"
                 )));

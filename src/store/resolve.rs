@@ -44,6 +44,8 @@ pub enum Resolution {
         tag: String,
         /// Ollama's address.
         base: String,
+        /// Who is to run it.
+        runs: OllamaRuns,
     },
     /// A model of a server that a preset describes.
     Served {
@@ -76,6 +78,15 @@ pub enum Resolution {
         /// Quantisation or file name, where the user gave one.
         quant: Option<String>,
     },
+}
+
+/// Who runs a tag of an Ollama.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OllamaRuns {
+    /// The Ollama: it was named.
+    Ollama,
+    /// The engine where it can read the weights, otherwise the Ollama.
+    Either,
 }
 
 /// How weights were found.
@@ -199,8 +210,8 @@ impl ResolveError {
                 "scripted" => "for example scripted:fixtures/replies.yaml".to_owned(),
                 preset => format!("for example {preset}:MODEL or {preset}:MODEL@http://HOST:PORT"),
             },
-            Self::NoOllama { .. } => "ollama serve".to_owned(),
-            Self::NoOllamaTag { tag, .. } => format!("ollama pull {tag}"),
+            Self::NoOllama { .. } => "start it with `ollama serve`; another address stands in OLLAMA_HOST or after the tag: ollama:TAG@http://HOST:PORT".to_owned(),
+            Self::NoOllamaTag { tag, .. } => format!("`toolbench model pull ollama:{tag}`, or the same command with `--pull`"),
         }
     }
 }
@@ -250,16 +261,9 @@ async fn resolve_target(
             if let Some(found) = on_this_machine(name, inputs)? {
                 return Ok(found);
             }
-            let tags = match inputs.ollama_base {
-                Some(base) => ollama::tags(base, OLLAMA_LIMIT).await.unwrap_or_default(),
-                None => Vec::new(),
-            };
-            match tags.iter().find(|tag| ollama::is_called(tag, name)) {
-                Some(tag) => Ok(served(
-                    tag,
-                    inputs.ollama_base.unwrap_or(ollama::DEFAULT_BASE),
-                )),
-                None => in_catalogue(name, inputs, &tags),
+            match served_tag(name, inputs, OllamaRuns::Either).await {
+                (_, Some(found)) => Ok(found),
+                (tags, None) => in_catalogue(name, inputs, &tags),
             }
         }
     }
@@ -359,14 +363,16 @@ async fn named_ollama(
     tag: &str,
     inputs: &ResolveInputs<'_>,
 ) -> Result<(Resolution, String), ResolveError> {
-    let base = inputs.ollama_base.unwrap_or(ollama::DEFAULT_BASE);
+    let (tag, address) = split_address(tag);
+    let base = address.or(inputs.ollama_base);
+    let base = base.unwrap_or(ollama::DEFAULT_BASE);
     let Some(tags) = ollama::tags(base, OLLAMA_LIMIT).await else {
         return Err(ResolveError::NoOllama {
             base: base.to_owned(),
         });
     };
     match tags.iter().find(|known| ollama::is_called(known, tag)) {
-        Some(tag) => Ok(served(tag, base)),
+        Some(tag) => Ok(served(tag, base, OllamaRuns::Ollama)),
         None => Err(ResolveError::NoOllamaTag {
             base: base.to_owned(),
             tag: tag.to_owned(),
@@ -375,10 +381,26 @@ async fn named_ollama(
     }
 }
 
-fn served(tag: &str, base: &str) -> (Resolution, String) {
+/// The tags of a running Ollama, and the one of this name.
+async fn served_tag(
+    name: &str,
+    inputs: &ResolveInputs<'_>,
+    runs: OllamaRuns,
+) -> (Vec<String>, Option<(Resolution, String)>) {
+    let Some(base) = inputs.ollama_base else {
+        return (Vec::new(), None);
+    };
+    let tags = ollama::tags(base, OLLAMA_LIMIT).await.unwrap_or_default();
+    let found = tags.iter().find(|tag| ollama::is_called(tag, name));
+    let found = found.map(|tag| served(tag, base, runs));
+    (tags, found)
+}
+
+fn served(tag: &str, base: &str, runs: OllamaRuns) -> (Resolution, String) {
     let resolution = Resolution::Ollama {
         tag: tag.to_owned(),
         base: base.to_owned(),
+        runs,
     };
     (
         resolution,

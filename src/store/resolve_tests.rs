@@ -173,7 +173,7 @@ async fn what_means_nothing_says_what_was_meant_and_what_to_do() {
         ("hf:o/r:", "hf:owner/repo", "Qwen/"),
         ("scripted:", "no model", "scripted:"),
         ("scripted:none.yaml", "does not exist", "model list"),
-        ("ollama:ph3.5", "has no `ph3.5`", "ollama pull ph3.5"),
+        ("ollama:ph3.5", "has no `ph3.5`", "model pull ollama:ph3.5"),
         (
             "vlm:qwen",
             "did you mean `vllm:qwen`",

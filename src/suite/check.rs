@@ -120,6 +120,10 @@ impl Checker<'_> {
         }
         if suite.cases.is_empty() {
             self.report(&["suite:"], format!("suite `{}` has no cases", suite.suite));
+            // Its tools and mock are whole: they can be served and called.
+            if let Some(problem) = self.problems.last_mut() {
+                problem.unwritten = true;
+            }
         }
         if suite.server.is_none() && suite.mock.is_none() {
             self.report(

@@ -8,7 +8,7 @@
 
 mod rules;
 mod template;
-mod values;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

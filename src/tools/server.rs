@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::mcp::{Allowed, McpSettings};
+use super::mcp::{Allowed, Launch, McpSettings, Reach};
 use super::repository::fixed_variables;
 use super::sandbox::{PLACEHOLDER, Sandbox, SandboxError};
 use crate::types::Suite;
@@ -126,21 +126,28 @@ pub fn server_for(
     let path = sandbox.path().to_string_lossy().into_owned();
     let filled = |text: &String| text.replace(PLACEHOLDER, &path);
     arguments.extend(server.arguments.iter().map(filled));
-    let mut settings = McpSettings::new(&suite.suite, program, arguments);
-    settings.working_directory = Some(sandbox.path().to_owned());
-    settings.environment = fixed_environment();
+    let mut environment = fixed_environment();
     if !server.git.is_empty() {
-        settings.environment.extend(fixed_variables(&server.git));
+        environment.extend(fixed_variables(&server.git));
         // Libraries that read settings by themselves look for them at home.
-        settings.environment.insert("HOME".to_owned(), path.clone());
+        environment.insert("HOME".to_owned(), path.clone());
     }
     let own = server.environment.iter();
-    settings
-        .environment
-        .extend(own.map(|(name, value)| (name.clone(), filled(value))));
+    environment.extend(own.map(|(name, value)| (name.clone(), filled(value))));
+    let mut settings = McpSettings::reached(
+        &suite.suite,
+        Reach::Process(Launch {
+            program,
+            arguments,
+            working_directory: Some(sandbox.path().to_owned()),
+            environment,
+        }),
+    );
     settings.sandbox = Some(sandbox);
+    // What it changes is its own sandbox, which is built anew.
+    settings.safety.allow_destructive = true;
     if !server.allow.is_empty() {
-        settings.allowed = Allowed::Only(server.allow.clone());
+        settings.safety.allowed = Allowed::Only(server.allow.clone());
     }
     Ok(settings)
 }
@@ -327,15 +334,27 @@ mod tests {
         let settings = find().unwrap();
         let sandbox = base.path().join("sandbox/fs");
         assert_eq!(
-            settings.arguments[0],
+            settings.launch().unwrap().arguments[0],
             package.join("dist/index.js").to_string_lossy()
         );
-        assert_eq!(settings.arguments[1], sandbox.join("x").to_string_lossy());
+        assert_eq!(
+            settings.launch().unwrap().arguments[1],
+            sandbox.join("x").to_string_lossy()
+        );
         let store = sandbox.join("m").to_string_lossy().into_owned();
-        assert_eq!(settings.environment.get("STORE"), Some(&store));
-        assert!(!settings.environment.contains_key("HOME"));
-        assert_eq!(settings.working_directory, Some(sandbox));
-        assert_eq!(settings.allowed, Allowed::Only(vec!["read".to_owned()]));
+        assert_eq!(
+            settings.launch().unwrap().environment.get("STORE"),
+            Some(&store)
+        );
+        assert!(!settings.launch().unwrap().environment.contains_key("HOME"));
+        assert_eq!(
+            settings.launch().unwrap().working_directory.clone(),
+            Some(sandbox)
+        );
+        assert_eq!(
+            settings.safety.allowed,
+            Allowed::Only(vec!["read".to_owned()])
+        );
         let without = server_for(&suite, base.path(), &Programs::default(), base.path());
         let message = without.unwrap_err().to_string();
         assert!(
@@ -372,10 +391,10 @@ mod tests {
         assert!(other.contains("installed is version 2026.1.2"), "{other}");
         std::fs::rename(older, libraries.join("mcp_server_git-2026.10.19.dist-info")).unwrap();
         let settings = find(&programs()).unwrap();
-        assert_eq!(settings.program, python_of(&environment));
+        assert_eq!(settings.launch().unwrap().program, python_of(&environment));
         let sandbox = base.path().join("sandbox/fs");
         assert_eq!(
-            settings.arguments,
+            settings.launch().unwrap().arguments,
             [
                 "-I",
                 "-m",
@@ -386,8 +405,14 @@ mod tests {
         );
         // The user's own git settings stay out of it.
         let home = sandbox.to_string_lossy().into_owned();
-        assert_eq!(settings.environment.get("HOME"), Some(&home));
-        assert_eq!(settings.environment["GIT_AUTHOR_DATE"], "1772445600 +0000");
+        assert_eq!(
+            settings.launch().unwrap().environment.get("HOME"),
+            Some(&home)
+        );
+        assert_eq!(
+            settings.launch().unwrap().environment["GIT_AUTHOR_DATE"],
+            "1772445600 +0000"
+        );
         let message = find(&Programs::default()).unwrap_err().to_string();
         assert!(
             message.contains("needs git; run `apt-get install git`"),

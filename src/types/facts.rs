@@ -58,9 +58,38 @@ pub struct ModelFacts {
     /// Another machine generates: its tier is `remote`, and times include the network.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub remote: bool,
+    /// Replies come from a file, recorded before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cassette: Option<CassetteFacts>,
     /// Settings of sampling and tool choice that the provider is known to refuse.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refuses: Vec<String>,
+}
+
+/// Where replies come from when they come from a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CassetteFacts {
+    /// The file, as the user named it.
+    pub file: String,
+    /// Some replies may be the model's: what the file lacked was asked for.
+    #[serde(default)]
+    pub partly_live: bool,
+}
+
+impl CassetteFacts {
+    /// What a run from it can show and what it cannot, for reports.
+    pub fn limits(&self) -> String {
+        let replies = if self.partly_live {
+            "replies from a cassette, where it has them"
+        } else {
+            "replies from a cassette"
+        };
+        format!(
+            "{replies} ({}): shows changes of prompts, templates, grammars, tools and scoring; not \
+             of the model, its server or its speed, so no times are given",
+            self.file
+        )
+    }
 }
 
 /// What goes over to the provider.

@@ -249,6 +249,18 @@ impl Timing {
     }
 }
 
+/// The result of a call that the server has run itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerResult {
+    /// Which of the reply's calls, from 0.
+    pub call: usize,
+    /// The text of the result.
+    pub content: String,
+    /// The server says that the tool failed.
+    #[serde(default)]
+    pub is_error: bool,
+}
+
 /// What a model answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerateReply {
@@ -257,6 +269,9 @@ pub struct GenerateReply {
     /// Calls the server itself parsed (chat with tools only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
+    /// What came of those among `calls` that the server has run itself: they are not run again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub executed: Vec<ServerResult>,
     /// Reasoning that the server gave apart from the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
@@ -282,6 +297,26 @@ pub struct GenerateReply {
     /// Peak resident memory of the serving process so far, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
+}
+
+impl GenerateReply {
+    /// A reply of nothing but text; the rest is to be filled in where it is known.
+    pub fn of_text(text: impl Into<String>, stop_reason: StopReason) -> Self {
+        Self {
+            text: text.into(),
+            calls: Vec::new(),
+            executed: Vec::new(),
+            reasoning: None,
+            payload: None,
+            stop_reason,
+            usage: Usage::default(),
+            timing: Timing::default(),
+            constrained: false,
+            grammar_error: None,
+            token_marks: Vec::new(),
+            peak_memory_bytes: None,
+        }
+    }
 }
 
 /// Why a provider could not answer. None of these is the model's doing.

@@ -11,11 +11,13 @@ pub mod ending;
 pub mod endpoint;
 pub mod expectation;
 pub mod facts;
+pub mod fence;
 pub mod fingerprint;
 pub mod gbnf;
 pub mod generate;
 pub mod grammar;
 pub mod hash;
+pub mod host;
 pub mod hybrid;
 pub mod looks;
 pub mod matcher;
@@ -39,8 +41,8 @@ pub use decoded::{Decoded, Reading, Repair};
 pub use ending::{EarlyEnd, EndedBy};
 pub use facts::{Mechanism, ModelFacts, Route, Wire, WirePreference};
 pub use generate::{
-    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, StopReason,
-    Timing, Usage,
+    ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling, ServerResult,
+    StopReason, Timing, Usage,
 };
 pub use grammar::{Grammar, Node};
 pub use hash::{ContentHash, canonical_json};

@@ -1,4 +1,5 @@
 //! The engine protocol: JSON Lines on stdio between toolbench and a process that serves one model.
+//! PROTOCOL.md describes it for the authors of backends; a test holds it to what is here.
 //!
 //! `toolbench engine` speaks it, and so may any other backend. One JSON object a line, no line
 //! breaks inside. The parent writes `ToEngine`, the child answers `FromEngine` with the same `id`;
@@ -31,6 +32,12 @@ pub enum ToEngine {
         /// The request.
         request: Box<GenerateRequest>,
     },
+    /// Say whether requests would be answered now. Answered by `Healthy` or `Error`; sent only to a
+    /// child that declared it.
+    Health {
+        /// Request id.
+        id: u64,
+    },
     /// Stop the named request; it is answered with `stop_reason: cancelled`.
     Cancel {
         /// Id of the `Generate` to stop.
@@ -48,8 +55,16 @@ pub enum FromEngine {
         id: u64,
         /// [`PROTOCOL_VERSION`] of the child.
         protocol: u32,
-        /// What was loaded.
+        /// What was loaded: the wires and mechanisms among it are what is offered.
         facts: Box<ModelFacts>,
+        /// The child answers `Health`.
+        #[serde(default)]
+        health: bool,
+    },
+    /// Requests would be answered.
+    Healthy {
+        /// Id of the `Health`.
+        id: u64,
     },
     /// A reply.
     Reply {
@@ -71,7 +86,7 @@ pub enum FromEngine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Path of the GGUF file.
+    /// Path of the GGUF file; empty for a backend that was given none.
     pub path: String,
     /// Context window in tokens.
     pub context_tokens: u32,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::conversation::Message;
 use super::expectation::Expectation;
 use super::hash::ContentHash;
+use super::host::ElicitationAnswer;
 use super::matcher::Matcher;
 use super::tool::ToolDefinition;
 
@@ -126,6 +127,10 @@ pub struct Case {
     /// Merged into the mock's state before the case (RFC 7396).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Value>,
+    /// What the person answers when a real server asks back in the middle of a call; what none of
+    /// these fits is declined.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub elicitation: Vec<ElicitationAnswer>,
     /// Messages before the first round, such as an earlier call and its result.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Message>,
@@ -323,9 +328,14 @@ impl Case {
 
     /// Hash of what is asked and expected, apart from what is offered.
     pub fn case_hash(&self) -> ContentHash {
-        ContentHash::of_value(&serde_json::json!({
+        let mut asked = serde_json::json!({
             "history": self.history, "rounds": self.all_rounds(), "state": self.state,
             "ends": self.ends, "same_turn": self.same_turn,
-        }))
+        });
+        // Cases that answer no question keep the hash that they had before there were any.
+        if !self.elicitation.is_empty() {
+            asked["elicitation"] = serde_json::to_value(&self.elicitation).unwrap_or_default();
+        }
+        ContentHash::of_value(&asked)
     }
 }

@@ -49,6 +49,58 @@ pub struct ToolAnnotations {
     pub destructive_hint: Option<bool>,
 }
 
+/// The JSON Schema of parameters that are listed one by one, as some servers write them:
+/// `[{"name", "type", "description", "required", …}]`. Anything that is no such list is given back
+/// as it is; a parameter is required only where it says so.
+pub fn schema_of_parameters(parameters: &Value) -> Value {
+    let Value::Array(items) = parameters else {
+        return parameters.clone();
+    };
+    let mut properties = serde_json::Map::new();
+    let mut required = Vec::new();
+    for item in items {
+        let (Some(name), Value::Object(fields)) = (item["name"].as_str(), item) else {
+            return parameters.clone();
+        };
+        let mut schema = match fields.get("schema") {
+            Some(Value::Object(schema)) => schema.clone(),
+            _ => serde_json::Map::new(),
+        };
+        for (key, value) in fields {
+            match key.as_str() {
+                "name" | "schema" | "required" | "optional" => {}
+                "type" => {
+                    schema.insert(key.clone(), json_type(value));
+                }
+                _ => {
+                    schema.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        let optional = fields.get("optional").and_then(Value::as_bool);
+        let says_so = fields.get("required").and_then(Value::as_bool);
+        if says_so.unwrap_or(optional == Some(false)) {
+            required.push(Value::from(name));
+        }
+        properties.insert(name.to_owned(), Value::Object(schema));
+    }
+    serde_json::json!({"type": "object", "properties": properties, "required": required})
+}
+
+/// The names that JSON Schema has for types that other languages name otherwise.
+fn json_type(value: &Value) -> Value {
+    let name = match value.as_str() {
+        Some("str" | "text") => "string",
+        Some("int") => "integer",
+        Some("float" | "double") => "number",
+        Some("bool") => "boolean",
+        Some("list") => "array",
+        Some("dict" | "map") => "object",
+        _ => return value.clone(),
+    };
+    Value::from(name)
+}
+
 /// One call as a model wrote it and a dialect read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +213,25 @@ impl WireNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_in_a_list_become_a_schema() {
+        let listed = serde_json::json!([
+            {"name": "zone", "type": "str", "description": "where", "required": true},
+            {"name": "seconds", "type": "boolean", "default": false},
+        ]);
+        assert_eq!(
+            schema_of_parameters(&listed),
+            serde_json::json!({"type": "object", "properties": {
+                "zone": {"type": "string", "description": "where"},
+                "seconds": {"type": "boolean", "default": false},
+            }, "required": ["zone"]})
+        );
+        let object = serde_json::json!({"type": "object"});
+        assert_eq!(schema_of_parameters(&object), object);
+        let odd = serde_json::json!(["zone"]);
+        assert_eq!(schema_of_parameters(&odd), odd);
+    }
 
     #[test]
     fn restricted_names_are_reversible_and_distinct() {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::{CellKey, Constraint};
 use super::decoded::Reading;
-use super::generate::{GenerateReply, StopReason, Timing, Usage};
+use super::generate::{GenerateReply, ServerResult, StopReason, Timing, Usage};
 use super::hash::ContentHash;
+use super::host::HostNote;
 use super::hybrid::FallbackCause;
 use super::outcome::Outcome;
 use super::suite::Difficulty;
@@ -62,6 +63,9 @@ pub struct TrialRecord {
     /// Every call that went to the tool host, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallRecord>,
+    /// What the tool host did or met besides results: restarts, refused calls, questions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_notes: Vec<HostNote>,
     /// How the executed calls stood to those expected; absent where the judge did not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_counts: Option<CallCounts>,
@@ -80,6 +84,9 @@ pub struct TrialRecord {
     /// The machine was busy with something else (load or steal over the limit) meanwhile.
     #[serde(default)]
     pub noisy: bool,
+    /// Replies came from a cassette: the times are those of reading a file, and no measurement.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 /// What a server gave beside the text of a reply: what it read, and what it read it from.
@@ -89,6 +96,9 @@ pub struct ServedParts {
     /// Calls that it read, with the names used on the wire.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
+    /// Results of those that it has run itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub executed: Vec<ServerResult>,
     /// Reasoning that it kept apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
@@ -102,6 +112,7 @@ impl ServedParts {
     pub fn of(reply: &GenerateReply) -> Option<Self> {
         let parts = Self {
             calls: reply.calls.clone(),
+            executed: reply.executed.clone(),
             reasoning: reply.reasoning.clone(),
             payload: reply.payload.clone(),
         };
@@ -192,6 +203,9 @@ pub struct CallRecord {
     pub code: Option<Code>,
     /// Time in the tool host.
     pub tool_ms: f64,
+    /// The model's server ran it and gave its result: no tool host was asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_server: bool,
 }
 
 /// How the executed calls of a trial stood to those its case expects, summed over rounds. Per round

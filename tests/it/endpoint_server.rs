@@ -309,7 +309,7 @@ fn a_server_that_comes_back_loses_no_trial() {
     });
     let context = tiny();
     let mut child = context
-        .command(&run(&name(&first), &[]))
+        .command(&run(&name(&first), &["--probes", "off"]))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -452,6 +452,48 @@ fn a_list_of_quantisations_is_a_list_of_models() {
         &["run", "vllm:a/b", "--quant", "q8_0", "--suite", "tiny.yaml"],
     );
     assert!(text.contains("one served model"), "{text}");
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_a_result_and_the_others_go_on() {
+    let context = tiny();
+    context.write("small.yaml", crate::support::RIGHT_SCRIPT);
+    context.write(
+        "large.yaml",
+        "name: large\ndoes_not_fit: needs 9.1 GB and 2.0 GB are free\n",
+    );
+    let both = [
+        "run",
+        "scripted:large.yaml",
+        "scripted:small.yaml",
+        "--suite",
+        "tiny.yaml",
+        "--constraint",
+        "off",
+    ];
+    let output = context.run(&both);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("needs 9.1 GB"));
+    assert!(
+        trials(&context)
+            .iter()
+            .all(|trial| trial["outcome"]["kind"] == "passed")
+    );
+    let header = std::fs::read_to_string(context.only_run().join("header.json")).unwrap();
+    let header: Value = serde_json::from_str(&header).unwrap();
+    let left_out = &header["excluded"][0];
+    assert_eq!(left_out["model"], "scripted:large.yaml");
+    assert!(
+        left_out["reason"]
+            .as_str()
+            .unwrap()
+            .contains("needs 9.1 GB")
+    );
+    let text = context.expect_error(3, &run("scripted:large.yaml", &[]));
+    assert!(
+        text.contains("does not fit") && text.contains("--quant"),
+        "{text}"
+    );
 }
 
 /// With keys in the environment the same suite runs against the service; it never gates.

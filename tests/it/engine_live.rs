@@ -95,7 +95,7 @@ pub fn request(model: &str, question: &str) -> GenerateRequest {
 }
 
 pub fn held(mut request: GenerateRequest) -> GenerateRequest {
-    request.grammar = Some(CALLS.to_owned());
+    request.constraint = Some(ConstraintText::Lark(CALLS.to_owned()));
     request.max_tokens = 100;
     request
 }
@@ -296,7 +296,7 @@ async fn a_prompt_that_does_not_fit_is_refused_before_decoding() {
     // One that just fits runs until the context is full.
     let mut tight = request("smollm2", WEATHER);
     tight.max_tokens = 4000;
-    tight.grammar = Some("start: /[a-z ]{5000}/".to_owned());
+    tight.constraint = Some(ConstraintText::Lark("start: /[a-z ]{5000}/".to_owned()));
     if let Prompt::Text { rest, .. } = &mut tight.prompt {
         *rest = "word ".repeat(900);
     }
@@ -397,6 +397,7 @@ async fn refusals_leave_the_model_loaded() {
         prompt: Prompt::Chat {
             messages: Vec::new(),
             tools: Vec::new(),
+            tool_choice: toolbench::types::ToolChoice::Auto,
         },
         ..request("smollm2", SUM)
     };

@@ -203,13 +203,13 @@ fn serve(wire: Wire) -> EndpointServer {
 /// The tiny suite's tools with a case for each fault.
 fn suite() -> String {
     let (tools, _) = TINY_SUITE.split_once("cases:").unwrap();
-    let cases: String = FAULTS
+    let cases: Vec<String> = FAULTS
         .iter()
         .map(|(name, _)| {
             format!("  - {{id: {name}, category: fault, why: one fault, user: 'fault {name}! what time is it in UTC?',\n     expect: {{calls: [{{tool: get_time, arguments: {{zone: UTC}}}}]}}}}\n")
         })
         .collect();
-    format!("{tools}cases:\n{cases}")
+    format!("{tools}cases:\n{}", cases.concat())
 }
 
 /// Code or kind of each case's outcome.
@@ -255,7 +255,7 @@ fn column(wire: Wire) -> BTreeMap<String, Value> {
         "too much is excluded for a verdict\n{text}"
     );
     assert!(
-        started.elapsed() < Duration::from_secs(240),
+        started.elapsed() < Duration::from_mins(4),
         "something hangs"
     );
     let trials = json_lines(&context.only_run().join("trials.jsonl"));

@@ -21,6 +21,11 @@ fn suite() -> String {
             &format!("what time is it in {KEY}?"),
         )
         .replace("{zone: UTC}", &format!("{{zone: {KEY}}}"))
+        .replace(
+            "state: {alarms: []}",
+            &format!("state: {{alarms: [], owner: {{name: {KEY}}}}}"),
+        )
+        .replace("The time in a zone.", &format!("The time for {KEY}."))
         .replace("thanks!", &format!("thanks for {KEY}!"))
 }
 

@@ -31,6 +31,7 @@ const LADDER: &[(&str, &[&str])] = &[
             "types", "suite", "plan", "runner", "model", "tools", "validate", "event",
         ],
     ),
+    ("serve", &["types", "tools"]),
     ("record", &["types", "event"]),
     ("metrics", &["types", "record"]),
     ("report", &["types", "metrics"]),

@@ -6,6 +6,7 @@ mod explain;
 mod grammar;
 mod import;
 mod init;
+mod mcp;
 mod model;
 mod report;
 mod rescore;
@@ -13,6 +14,8 @@ mod run;
 mod runs;
 mod score;
 mod suite;
+
+pub(super) use run::mock;
 
 use super::args::Command;
 use super::context::{App, print, print_json, print_with};
@@ -34,6 +37,7 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Suite(command) => suite::suite(app, command),
         Command::Model(command) => model::model(app, command),
         Command::Grammar(command) => grammar::grammar(app, &command),
+        Command::Mcp(command) => mcp::mcp(app, command),
         Command::Init { force } => init::init(app, force),
         Command::Doctor { format } => doctor::doctor(app, format),
         Command::Config(command) => config::config(app, command),

@@ -116,6 +116,10 @@ struct Wish {
 }
 
 async fn pull(app: &App, store: &Store, name: &str, wish: &Wish) -> Result<(), CliError> {
+    if let Some(tag) = name.strip_prefix("ollama:") {
+        let stop = &app.interrupts().stop;
+        return store.ollama_pull(&store.ollama_base, tag, stop).await;
+    }
     let target = target(store, name, wish)?;
     let pulled = store.pull(&target, &app.interrupts().stop).await?;
     let verb = if pulled.was_cached {

@@ -44,7 +44,7 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
         .collect();
     let parts = Parts {
         header: &run.header,
-        hosts: hosts(&suites)?,
+        hosts: hosts(&run.header, &suites)?,
         corrections: corrections(&run.header)?,
         suites,
         rules,
@@ -215,10 +215,14 @@ fn rules(app: &App, header: &Header) -> Result<TrialRules, CliError> {
     Ok(settings.rules)
 }
 
-fn hosts(suites: &[Suite]) -> Result<BTreeMap<String, Arc<dyn ToolHost>>, CliError> {
+/// The mocks of suites. A run on other servers has none: what those answered is on record.
+fn hosts(
+    header: &Header,
+    suites: &[Suite],
+) -> Result<BTreeMap<String, Arc<dyn ToolHost>>, CliError> {
     suites
         .iter()
-        .filter(|suite| suite.server.is_none())
+        .filter(|suite| suite.server.is_none() && header.tool_servers.is_empty())
         .map(|suite| {
             let host: Arc<dyn ToolHost> = Arc::new(super::run::mock(suite)?);
             Ok((suite.suite.clone(), host))

@@ -366,6 +366,7 @@ async fn read_answers(output: ChildStdout, shared: Arc<Shared>) {
 fn deliver(shared: &Shared, message: FromEngine) {
     let id = match &message {
         FromEngine::Loaded { id, .. }
+        | FromEngine::Healthy { id }
         | FromEngine::Reply { id, .. }
         | FromEngine::Error { id, .. } => *id,
     };

@@ -43,16 +43,14 @@ pub(super) fn add(calls: &mut Vec<CallParts>, pieces: &[Value]) {
             let same_id = id.is_empty() || call.id.is_empty() || id == call.id;
             same_place && same_id
         };
-        let at = match calls.iter().rposition(continues) {
-            Some(at) => at,
-            None => {
-                calls.push(CallParts {
-                    index,
-                    ..CallParts::default()
-                });
-                calls.len() - 1
-            }
-        };
+        let known = calls.iter().rposition(continues);
+        let at = known.unwrap_or_else(|| {
+            calls.push(CallParts {
+                index,
+                ..CallParts::default()
+            });
+            calls.len() - 1
+        });
         let call = &mut calls[at];
         if call.id.is_empty() {
             id.clone_into(&mut call.id);

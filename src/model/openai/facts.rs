@@ -128,10 +128,11 @@ fn names(models: &Value) -> Vec<String> {
 fn entry<'a>(models: &'a Value, model: &str) -> Option<&'a Value> {
     let list = models.get("data")?.as_array()?;
     let called = |entry: &&Value| entry.get("id").and_then(Value::as_str) == Some(model);
-    list.iter().find(called).or_else(|| match list.as_slice() {
+    let only = match list.as_slice() {
         [only] if model.is_empty() => Some(only),
         _ => None,
-    })
+    };
+    list.iter().find(called).or(only)
 }
 
 /// A listed name is meant by this one: itself, the same with `:latest`, or with a suffix that routes

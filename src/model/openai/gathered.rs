@@ -32,6 +32,7 @@ pub(super) struct Gathered {
 
 /// When pieces came, in milliseconds since the request was sent, and what the server measured.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "units end names")]
 struct Times {
     prefill_ms: Option<f64>,
     decode_ms: Option<f64>,
@@ -282,6 +283,7 @@ impl Gathered {
         GenerateReply {
             payload,
             calls,
+            executed: Vec::new(),
             reasoning: Some(self.reasoning).filter(|text| !text.is_empty()),
             text: self.text,
             stop_reason,

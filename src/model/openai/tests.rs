@@ -555,3 +555,17 @@ async fn too_much_at_once_is_answered_with_less() {
     // 24 at once, 2 taken: without a window every round would refuse nearly all that are left.
     assert!((1..80).contains(&refused), "{refused} refusals");
 }
+
+#[tokio::test]
+async fn a_key_goes_to_no_other_server() {
+    let other = EndpointServer::start(|_| Reply::json(200, &json!({})));
+    let away = format!("{}/v1/chat/completions", other.base());
+    let server = EndpointServer::start(move |_| Reply::whole(307, &[("location", &away)], b""));
+    let endpoint = Endpoint {
+        headers: vec![("x-api-key".into(), crate::types::endpoint::Secret::new("k"))],
+        ..endpoint("vllm", &server.base())
+    };
+    let error = generate(endpoint, &request(&json!({"wire": "chat"}))).await;
+    assert!(error.unwrap_err().to_string().contains("307"));
+    assert!(other.requests().is_empty());
+}

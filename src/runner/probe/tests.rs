@@ -78,6 +78,7 @@ impl Server {
         GenerateReply {
             text,
             calls,
+            executed: Vec::new(),
             reasoning: None,
             payload: None,
             stop_reason: StopReason::Stop,

@@ -5,97 +5,147 @@
 //! `mcp_protocol_error` with the offending line; a connection that was given up is stale.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rmcp::ServiceExt as _;
+use futures::future::{BoxFuture, FutureExt as _};
+use rmcp::ClientServiceExt as _;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientCapabilities, ClientConfig, ClientRequest,
-    Implementation, ListToolsRequest, NumberOrString, PaginatedRequestParams, ProtocolVersion,
+    CallToolRequest, CallToolRequestParams, ClientRequest, CustomRequest, ProtocolVersion,
 };
-use rmcp::service::ClientCacheConfig;
-use rmcp::service::{PeerRequestOptions, RoleClient, RunningService, ServiceError};
+use rmcp::service::{ClientCacheConfig, ClientLifecycleMode, Peer, RoleClient, RunningService};
 use serde_json::{Map, Value};
 
-use super::process::{ClientStream, Process};
-use super::settings::McpSettings;
+use super::asking::{Failure, ask, check_version, list_tools};
+use super::client::{Client, Questions};
+use super::http::HttpTransport;
+use super::lines::{ClientStream, Frames};
+use super::process::Process;
+use super::result::{Answer, Outputs, read_answer};
+use super::settings::{McpSettings, Reach};
 use super::wire::{Fault, FaultKind, Wire};
+use super::{grpc, http, websocket};
 use crate::tools::ToolHostError;
-use crate::types::Code;
+use crate::tools::link::{About, Link};
+use crate::types::host::{ElicitationAnswer, HostNote, HostNoteKind, Protocol};
+use crate::types::{Code, ToolResult};
 
-/// Pages of a list of tools that are followed.
-const PAGES: usize = 100;
+/// Rounds in which a server may ask for input before it gives a result.
+const INPUT_ROUNDS: usize = 10;
+/// A call that shows progress may take so many times the limit of one that does not.
+const PROGRESS_LIMITS: usize = 10;
 /// How long a process that closed its output may take to say how it ended.
 const EXIT_LIMIT: Duration = Duration::from_millis(300);
 /// How long the goodbye may take before the process group is ended.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
+/// What carries the messages, kept until the end.
+enum Carrier {
+    Process(Box<Process>),
+    Frames(#[expect(dead_code, reason = "kept for its end")] Frames),
+    /// The SDK's own transport holds everything.
+    Http,
+}
+
+impl Carrier {
+    /// What the other side said last, for messages.
+    fn last_words(&self) -> String {
+        match self {
+            Self::Process(process) => process.last_words(),
+            Self::Frames(_) | Self::Http => String::new(),
+        }
+    }
+
+    /// How the process ended, if it ends within `limit`.
+    async fn exit(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
+        match self {
+            Self::Process(process) => process.exit(limit).await,
+            Self::Frames(_) | Self::Http => None,
+        }
+    }
+}
+
 /// A server that has shaken hands.
-pub(super) struct Connection {
+pub(in crate::tools) struct Connection {
     name: String,
-    service: tokio::sync::Mutex<Option<RunningService<RoleClient, ClientConfig>>>,
-    peer: rmcp::service::Peer<RoleClient>,
-    process: tokio::sync::Mutex<Process>,
+    service: tokio::sync::Mutex<Option<RunningService<RoleClient, Client>>>,
+    peer: Peer<RoleClient>,
+    carrier: tokio::sync::Mutex<Carrier>,
     wire: Arc<Wire>,
+    questions: Questions,
+    /// Held by a call whose case answers questions: a question does not say which call it is of.
+    asking: tokio::sync::Mutex<()>,
     is_stale: AtomicBool,
     call_limit: Duration,
     fault_grace: Duration,
+    outputs: Outputs,
+    notes: Mutex<Vec<HostNote>>,
     /// Every tool as the server wrote it.
-    pub(super) raw_tools: Vec<Value>,
+    raw_tools: Vec<Value>,
 }
 
 impl Connection {
-    /// Starts the server, shakes hands and lists its tools, all within the start limit.
-    pub(super) async fn start(settings: &McpSettings) -> Result<Self, ToolHostError> {
+    /// Starts or reaches the server, shakes hands and lists its tools, all within the start limit.
+    pub(in crate::tools) async fn start(settings: &McpSettings) -> Result<Self, ToolHostError> {
         let wire = Arc::new(Wire::default());
-        let (mut process, stream) =
-            Process::start(settings, &wire).map_err(|error| ToolHostError {
-                code: Code::ToolErrorEnv,
-                message: format!(
-                    "{}: cannot start {}: {error}",
-                    settings.name,
-                    settings.program.display()
-                ),
-            })?;
-        let started = tokio::time::timeout(
-            settings.start_limit,
-            Self::shake_hands(settings, &wire, stream),
-        )
-        .await;
-        let failure = match started {
-            Ok(Ok((service, raw_tools))) => {
+        let deadline = tokio::time::sleep(settings.start_limit);
+        tokio::pin!(deadline);
+        let opened = tokio::select! {
+            opened = open(settings, &wire) => opened,
+            () = &mut deadline => Err(ToolHostError {
+                code: Code::ToolTimeout,
+                message: format!("{}: no connection within {} s", settings.name, settings.start_limit.as_secs_f64()),
+            }),
+        };
+        let (mut carrier, stream) = opened?;
+        let questions = Questions::default();
+        let shaken = tokio::select! {
+            shaken = Self::shake_hands(settings, &wire, stream, &questions) => shaken,
+            () = &mut deadline => Err(wire.last_lost().map_or(Failure::Late, Failure::Fault)),
+        };
+        let failure = match shaken {
+            Ok((service, raw_tools)) => {
                 return Ok(Self {
                     name: settings.name.clone(),
                     peer: service.peer().clone(),
                     service: tokio::sync::Mutex::new(Some(service)),
-                    process: tokio::sync::Mutex::new(process),
+                    carrier: tokio::sync::Mutex::new(carrier),
                     wire,
+                    questions,
+                    asking: tokio::sync::Mutex::default(),
                     is_stale: AtomicBool::new(false),
                     call_limit: settings.call_limit,
                     fault_grace: settings.fault_grace,
+                    outputs: Outputs::of(&raw_tools),
+                    notes: Mutex::default(),
                     raw_tools,
                 });
             }
-            Ok(Err(failure)) => failure,
-            Err(_) => wire.last_lost().map_or(Failure::Late, Failure::Fault),
+            Err(failure) => failure,
         };
         let limit = settings.start_limit;
-        Err(describe(&settings.name, "start", failure, limit, &mut process).await)
+        Err(describe(&settings.name, "start", failure, limit, &mut carrier).await)
     }
 
     async fn shake_hands(
         settings: &McpSettings,
         wire: &Arc<Wire>,
-        stream: ClientStream,
-    ) -> Result<(RunningService<RoleClient, ClientConfig>, Vec<Value>), Failure> {
-        let identity = Implementation::new("toolbench", env!("CARGO_PKG_VERSION"));
-        let mut info = ClientConfig::new(ClientCapabilities::default(), identity);
-        info.protocol_version = ProtocolVersion::LATEST_WITH_INITIALIZE;
+        stream: Stream,
+        questions: &Questions,
+    ) -> Result<(RunningService<RoleClient, Client>, Vec<Value>), Failure> {
+        let client = Client::new(questions.clone(), ProtocolVersion::LATEST_WITH_INITIALIZE);
+        let lifecycle = lifecycle(settings.protocol);
+        let serve = async {
+            match stream {
+                Stream::Lines(lines) => client.serve_with_lifecycle(lines, lifecycle).await,
+                Stream::Http(http) => client.serve_with_lifecycle(*http, lifecycle).await,
+            }
+        };
         let service = tokio::select! {
             biased;
             fault = wire.failure() => return Err(Failure::Fault(fault)),
-            served = info.serve(stream) => served.map_err(|error| Failure::Words(error.to_string()))?,
+            served = serve => served.map_err(|error| Failure::Words(error.to_string()))?,
         };
         service
             .peer()
@@ -106,109 +156,358 @@ impl Connection {
         Ok((service, raw_tools))
     }
 
-    /// Calls a tool; the whole raw answer.
-    pub(super) async fn call(
+    /// Sends a request and waits for its raw answer, as long as there are signs of progress.
+    async fn ask_in_time(
+        &self,
+        doing: &str,
+        request: ClientRequest,
+    ) -> Result<Value, ToolHostError> {
+        let asked = ask(&self.peer, &self.wire, request, self.fault_grace);
+        tokio::pin!(asked);
+        let mut seen = self.wire.progress();
+        let mut failure = Failure::Late;
+        let watched = async {
+            tokio::select! {
+                answered = &mut asked => answered,
+                never = self.watch_process() => never,
+            }
+        };
+        tokio::pin!(watched);
+        for _ in 0..PROGRESS_LIMITS {
+            match tokio::time::timeout(self.call_limit, &mut watched).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(found)) => {
+                    failure = found;
+                    break;
+                }
+                Err(_) if self.wire.progress() > seen => seen = self.wire.progress(),
+                Err(_) => break,
+            }
+        }
+        if failure.ends_connection() {
+            self.is_stale.store(true, Ordering::Relaxed);
+        }
+        Err(self.error(doing, failure).await)
+    }
+
+    /// Closes the wire when the server's process ends while another one that it has started still
+    /// holds its output; the request then hears of it. Never comes to an end by itself.
+    async fn watch_process(&self) -> Result<Value, Failure> {
+        loop {
+            tokio::time::sleep(EXIT_LIMIT).await;
+            if let Carrier::Process(process) = &mut *self.carrier.lock().await
+                && process.has_ended()
+                && !self.wire.is_closed()
+            {
+                // What it wrote last has been read by now: it ended a while ago.
+                self.wire.close();
+            }
+        }
+    }
+
+    /// Calls a tool and drives the rounds in which the server asks for more first.
+    async fn call_raw(
         &self,
         tool: &str,
         arguments: &Map<String, Value>,
     ) -> Result<Value, ToolHostError> {
-        let parameters =
+        let doing = format!("`{tool}`");
+        let mut parameters =
             CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
-        let request = ClientRequest::CallToolRequest(CallToolRequest::new(parameters));
-        let asked = ask(&self.peer, &self.wire, request, self.fault_grace);
-        let failure = match tokio::time::timeout(self.call_limit, asked).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(failure)) => failure,
-            Err(_) => {
-                self.is_stale.store(true, Ordering::Relaxed);
-                Failure::Late
+        for _ in 0..INPUT_ROUNDS {
+            let request = ClientRequest::CallToolRequest(CallToolRequest::new(parameters.clone()));
+            let answer = self.ask_in_time(&doing, request).await?;
+            let result = &answer["result"];
+            if result["resultType"] != "input_required" {
+                return Ok(answer);
             }
+            let responses = result["inputRequests"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, asked)| Some((key.clone(), self.input(asked)?)))
+                .collect::<Option<_>>();
+            let Some(responses) = responses else {
+                let words = format!(
+                    "it asks for what was not offered: {}",
+                    result["inputRequests"]
+                );
+                return Err(self.error(&doing, Failure::Words(words)).await);
+            };
+            parameters.input_responses = Some(responses);
+            parameters.request_state = result["requestState"].as_str().map(str::to_owned);
+        }
+        let words = format!("it asked for more input {INPUT_ROUNDS} times in a row");
+        Err(self.error(&doing, Failure::Words(words)).await)
+    }
+
+    /// What we give a server that asks for input; `None` for what we never offered.
+    fn input(&self, asked: &Value) -> Option<Value> {
+        (asked["method"] == "elicitation/create").then(|| {
+            let message = asked["params"]["message"].as_str().unwrap_or_default();
+            self.questions
+                .answer_json(message, &asked["params"]["requestedSchema"])
+        })
+    }
+
+    async fn call_tool(
+        &self,
+        tool: &str,
+        arguments: &Map<String, Value>,
+        script: &[ElicitationAnswer],
+    ) -> Result<ToolResult, ToolHostError> {
+        let held = match script {
+            [] => None,
+            _ => Some(self.asking.lock().await),
         };
-        Err(self.error(&format!("`{tool}`"), failure).await)
+        if held.is_some() {
+            self.questions.set_script(script);
+        }
+        let answer = self.call_raw(tool, arguments).await;
+        if held.is_some() {
+            self.questions.set_script(&[]);
+        }
+        let answer = answer?;
+        match read_answer(&answer) {
+            Answer::Result(result) => {
+                self.check_structure(tool, &result);
+                Ok(result)
+            }
+            Answer::ServerError(words) => {
+                let mut error = self
+                    .error(&format!("`{tool}`"), Failure::Words(words))
+                    .await;
+                error.code = Code::ToolErrorEnv;
+                Err(error)
+            }
+            Answer::BadShape => {
+                let fault = Fault::new(FaultKind::BadResult, &answer.to_string());
+                Err(self
+                    .error(&format!("`{tool}`"), Failure::Fault(fault))
+                    .await)
+            }
+        }
     }
 
-    /// A result that does not have the shape of a tool's result.
-    pub(super) async fn bad_result(&self, tool: &str, answer: &Value) -> ToolHostError {
-        let fault = Fault::new(FaultKind::BadResult, &answer.to_string());
-        self.error(&format!("`{tool}`"), Failure::Fault(fault))
-            .await
+    /// A structured result that the tool's own schema refuses is noted; it hurts no call.
+    fn check_structure(&self, tool: &str, result: &ToolResult) {
+        if let Some(detail) = self.outputs.problem(tool, result) {
+            self.note(HostNoteKind::BadStructure, detail);
+        }
     }
 
-    /// A JSON-RPC error that says that the server itself failed.
-    pub(super) async fn server_error(&self, tool: &str, words: String) -> ToolHostError {
-        let mut error = self
-            .error(&format!("`{tool}`"), Failure::Words(words))
-            .await;
-        error.code = Code::ToolErrorEnv;
-        error
+    fn note(&self, kind: HostNoteKind, detail: String) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.push(HostNote { kind, detail });
     }
 
     async fn error(&self, doing: &str, failure: Failure) -> ToolHostError {
-        let mut process = self.process.lock().await;
-        describe(&self.name, doing, failure, self.call_limit, &mut process).await
+        let mut carrier = self.carrier.lock().await;
+        describe(&self.name, doing, failure, self.call_limit, &mut carrier).await
+    }
+}
+
+impl Link for Connection {
+    fn raw_tools(&self) -> &[Value] {
+        &self.raw_tools
     }
 
-    /// Whether the next trial needs a new server: this one ended, or did not answer in time.
-    pub(super) fn is_over(&self) -> bool {
+    fn call<'a>(
+        &'a self,
+        tool: &'a str,
+        arguments: &'a Map<String, Value>,
+        script: &'a [ElicitationAnswer],
+    ) -> BoxFuture<'a, Result<ToolResult, ToolHostError>> {
+        self.call_tool(tool, arguments, script).boxed()
+    }
+
+    fn request<'a>(
+        &'a self,
+        method: &'a str,
+        parameters: Value,
+    ) -> BoxFuture<'a, Result<Value, ToolHostError>> {
+        async move {
+            let parameters = (!parameters.is_null()).then_some(parameters);
+            let request =
+                ClientRequest::CustomRequest(CustomRequest::new(method.to_owned(), parameters));
+            let mut answer = self.ask_in_time(method, request).await?;
+            if let Some(error) = answer.get("error") {
+                return Err(ToolHostError {
+                    code: Code::ToolErrorEnv,
+                    message: format!("{}: {method}: {error}", self.name),
+                });
+            }
+            Ok(answer["result"].take())
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), ToolHostError>> {
+        async {
+            // The stateless version has no ping; its list is as good a sign of life.
+            let method = match self.about().protocol.as_deref() {
+                Some("2026-07-28") => "tools/list",
+                _ => "ping",
+            };
+            self.request(method, Value::Null).await.map(drop)
+        }
+        .boxed()
+    }
+
+    fn has_new_list(&self) -> bool {
+        self.wire.has_new_list()
+    }
+
+    fn new_list(&self) -> BoxFuture<'_, Result<Vec<Value>, ToolHostError>> {
+        async {
+            let listed = tokio::time::timeout(
+                self.call_limit,
+                list_tools(&self.peer, &self.wire, self.fault_grace),
+            );
+            match listed.await {
+                Ok(Ok(tools)) => {
+                    let before: Vec<&Value> = self.raw_tools.iter().collect();
+                    if before == tools.iter().collect::<Vec<_>>() {
+                        // Said without need: the list is what it was.
+                        self.wire.forget_new_list();
+                    }
+                    Ok(tools)
+                }
+                Ok(Err(failure)) => Err(self.error("tools/list", failure).await),
+                Err(_) => Err(self.error("tools/list", Failure::Late).await),
+            }
+        }
+        .boxed()
+    }
+
+    fn is_over(&self) -> bool {
         self.wire.is_closed()
             || self.peer.is_transport_closed()
             || self.is_stale.load(Ordering::Relaxed)
     }
 
-    /// Protocol faults so far, also those that hurt no call.
-    pub(super) fn faults(&self) -> Vec<Fault> {
+    fn take_notes(&self) -> Vec<HostNote> {
+        let mut notes = {
+            let mut held = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *held)
+        };
+        notes.extend(self.questions.take_notes());
+        let faults = self.wire.new_faults().into_iter();
+        notes.extend(faults.map(|fault| HostNote {
+            kind: HostNoteKind::Fault,
+            detail: format!("the server {fault}"),
+        }));
+        notes
+    }
+
+    fn about(&self) -> About {
+        let Some(info) = self.peer.peer_info() else {
+            return About::default();
+        };
+        let server = info.server_info.as_ref();
+        About {
+            identity: server.map(|server| format!("{} {}", server.name, server.version)),
+            protocol: Some(info.protocol_version.as_str().to_owned()),
+            instructions: info.instructions.clone(),
+            capabilities: serde_json::to_value(&info.capabilities).unwrap_or_default(),
+        }
+    }
+
+    fn faults(&self) -> Vec<Fault> {
         self.wire.faults()
     }
 
-    /// Name and version that the server gives of itself.
-    pub(super) fn identity(&self) -> Option<String> {
-        let info = self.peer.peer_info()?;
-        let server = info.server_info.as_ref()?;
-        Some(format!("{} {}", server.name, server.version))
-    }
-
-    /// Id of the server's process.
-    pub(super) async fn process_id(&self) -> Option<u32> {
-        self.process.lock().await.id()
-    }
-
-    /// Says goodbye, then ends the whole process group.
-    pub(super) async fn close(&self) {
-        let service = self.service.lock().await.take();
-        if let Some(mut service) = service {
-            let _ = service.close_with_timeout(CLOSE_LIMIT).await;
-        }
-        let mut process = self.process.lock().await;
-        process.exit(CLOSE_LIMIT).await;
-        process.kill();
-        process.exit(CLOSE_LIMIT).await;
-    }
-}
-
-/// Why no usable answer came.
-enum Failure {
-    Fault(Fault),
-    Late,
-    Words(String),
-}
-
-impl From<ServiceError> for Failure {
-    fn from(error: ServiceError) -> Self {
-        match error {
-            ServiceError::TransportClosed | ServiceError::TransportSend(_) => {
-                Self::Fault(Fault::new(FaultKind::Closed, ""))
+    fn process_id(&self) -> BoxFuture<'_, Option<u32>> {
+        async {
+            match &*self.carrier.lock().await {
+                Carrier::Process(process) => process.id(),
+                Carrier::Frames(_) | Carrier::Http => None,
             }
-            other => Self::Words(other.to_string()),
         }
+        .boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {
+            let service = self.service.lock().await.take();
+            if let Some(mut service) = service {
+                let _ = service.close_with_timeout(CLOSE_LIMIT).await;
+            }
+            let mut carrier = self.carrier.lock().await;
+            if let Carrier::Process(process) = &mut *carrier {
+                process.exit(CLOSE_LIMIT).await;
+                process.kill();
+                process.exit(CLOSE_LIMIT).await;
+            }
+        }
+        .boxed()
     }
 }
 
+/// What rmcp speaks through.
+enum Stream {
+    Lines(ClientStream),
+    Http(Box<HttpTransport>),
+}
+
+/// Starts the server or reaches it.
+async fn open(
+    settings: &McpSettings,
+    wire: &Arc<Wire>,
+) -> Result<(Carrier, Stream), ToolHostError> {
+    match &settings.reach {
+        Reach::Process(launch) => {
+            let started = Process::start(launch, settings.line_limit_bytes, wire);
+            let (process, lines) = started.map_err(|error| ToolHostError {
+                code: Code::ToolErrorEnv,
+                message: format!(
+                    "{}: cannot start {}: {error}",
+                    settings.name,
+                    launch.program.display()
+                ),
+            })?;
+            Ok((Carrier::Process(Box::new(process)), Stream::Lines(lines)))
+        }
+        Reach::Http(endpoint) => {
+            let http = http::transport(settings, endpoint, wire)?;
+            Ok((Carrier::Http, Stream::Http(Box::new(http))))
+        }
+        Reach::WebSocket(endpoint) => {
+            let (frames, lines) = websocket::open(settings, endpoint, wire).await?;
+            Ok((Carrier::Frames(frames), Stream::Lines(lines)))
+        }
+        Reach::Grpc(endpoint) => {
+            let (frames, lines) = grpc::open(settings, endpoint, wire).await?;
+            Ok((Carrier::Frames(frames), Stream::Lines(lines)))
+        }
+        other @ (Reach::Rest(_) | Reach::OpenApi(_)) => Err(ToolHostError::unsupported(
+            &settings.name,
+            other.transport(),
+        )),
+    }
+}
+
+fn lifecycle(protocol: Protocol) -> ClientLifecycleMode {
+    let stateless = vec![ProtocolVersion::V_2026_07_28];
+    match protocol {
+        Protocol::V2025_11_25 => ClientLifecycleMode::Initialize,
+        Protocol::V2026_07_28 => ClientLifecycleMode::Discover {
+            preferred_versions: stateless,
+        },
+        Protocol::Auto => ClientLifecycleMode::Auto {
+            preferred_versions: stateless,
+            legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
+        },
+    }
+}
+
+/// The error of a failure, with the server's last words.
 async fn describe(
     name: &str,
     doing: &str,
     failure: Failure,
     limit: Duration,
-    process: &mut Process,
+    carrier: &mut Carrier,
 ) -> ToolHostError {
     let (code, mut message) = match failure {
         Failure::Late => (
@@ -221,110 +520,14 @@ async fn describe(
         Failure::Fault(fault) => {
             let mut words = format!("{name}: {doing}: the server {fault}");
             if fault.kind == FaultKind::Closed
-                && let Some(status) = process.exit(EXIT_LIMIT).await
+                && let Some(status) = carrier.exit(EXIT_LIMIT).await
             {
                 let _ = write!(words, " and ended ({status})");
             }
-            (Code::McpProtocolError, words)
+            (fault.kind.code(), words)
         }
         Failure::Words(words) => (Code::McpProtocolError, format!("{name}: {doing}: {words}")),
     };
-    message.push_str(&process.last_words());
+    message.push_str(&carrier.last_words());
     ToolHostError { code, message }
-}
-
-/// Sends a request through rmcp and takes its answer from the wire.
-async fn ask(
-    peer: &rmcp::service::Peer<RoleClient>,
-    wire: &Wire,
-    request: ClientRequest,
-    grace: Duration,
-) -> Result<Value, Failure> {
-    if wire.is_closed() {
-        return Err(Failure::Fault(Fault::new(FaultKind::Closed, "")));
-    }
-    let lost_before = wire.lost_count();
-    let handle = peer
-        .send_request_with_option(request, PeerRequestOptions::no_options())
-        .await?;
-    let id = match &handle.id {
-        NumberOrString::Number(number) => *number,
-        NumberOrString::String(text) => text.parse().unwrap_or(-1),
-    };
-    let mut pending = Pending {
-        wire,
-        handle: Some(handle),
-        id,
-    };
-    let answer = wire.response(id, lost_before, grace).await;
-    pending.handle = None;
-    answer.map_err(Failure::Fault)
-}
-
-/// A request in flight; given up when dropped, so that a late answer is no fault and the server
-/// hears of it.
-struct Pending<'a> {
-    wire: &'a Wire,
-    handle: Option<rmcp::service::RequestHandle<RoleClient>>,
-    id: i64,
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        let Some(handle) = self.handle.take() else {
-            return;
-        };
-        self.wire.abandon(self.id);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let _ = handle.cancel(Some("time limit".to_owned())).await;
-            });
-        }
-    }
-}
-
-fn check_version(wire: &Wire) -> Result<(), Failure> {
-    let answer = wire.handshake().unwrap_or_default();
-    let spoken = answer["result"]["protocolVersion"]
-        .as_str()
-        .unwrap_or_default();
-    let is_known = ProtocolVersion::KNOWN_VERSIONS
-        .iter()
-        .any(|known| known.as_str() == spoken);
-    if is_known {
-        Ok(())
-    } else {
-        let fault = Fault::new(FaultKind::UnknownVersion, &answer.to_string());
-        Err(Failure::Fault(fault))
-    }
-}
-
-async fn list_tools(
-    peer: &rmcp::service::Peer<RoleClient>,
-    wire: &Wire,
-    grace: Duration,
-) -> Result<Vec<Value>, Failure> {
-    let mut tools = Vec::new();
-    let mut cursor: Option<String> = None;
-    for _ in 0..PAGES {
-        let page = PaginatedRequestParams::default().with_cursor(cursor);
-        let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(page));
-        let answer = ask(peer, wire, request, grace).await?;
-        if let Some(error) = answer.get("error") {
-            return Err(Failure::Words(format!("tools/list failed: {error}")));
-        }
-        let result = &answer["result"];
-        let Some(listed) = result["tools"].as_array() else {
-            let fault = Fault::new(FaultKind::BadResult, &answer.to_string());
-            return Err(Failure::Fault(fault));
-        };
-        tools.extend(listed.iter().cloned());
-        cursor = result["nextCursor"].as_str().map(str::to_owned);
-        if cursor.is_none() {
-            return Ok(tools);
-        }
-    }
-    Err(Failure::Words(format!(
-        "the list of tools is over {PAGES} pages"
-    )))
 }

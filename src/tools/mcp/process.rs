@@ -9,21 +9,18 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, DuplexStream,
-};
+use tokio::io::{AsyncBufRead, BufReader};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-use super::settings::McpSettings;
-use super::wire::{Forward, Wire};
+use super::lines::{ClientStream, Line, PIPE_BYTES, read_line, tap_answers, tap_requests};
+use super::settings::Launch;
+use super::wire::Wire;
 
 /// Lines of standard error that are kept.
 const STDERR_LINES: usize = 12;
 /// Characters kept of each.
 const STDERR_CHARACTERS: usize = 300;
-/// Buffer between the taps and rmcp.
-const PIPE_BYTES: usize = 64 << 10;
 
 #[cfg(unix)]
 type Child = Box<dyn process_wrap::tokio::ChildWrapper>;
@@ -37,16 +34,14 @@ pub(super) struct Process {
     stderr: LastLines,
 }
 
-/// What rmcp reads and writes.
-pub(super) type ClientStream = (DuplexStream, DuplexStream);
-
 impl Process {
     /// Starts the server and the taps on its streams.
     pub(super) fn start(
-        settings: &McpSettings,
+        launch: &Launch,
+        line_limit_bytes: usize,
         wire: &Arc<Wire>,
     ) -> std::io::Result<(Self, ClientStream)> {
-        let mut child = spawn(settings)?;
+        let mut child = spawn(launch)?;
         let (stdin, stdout, stderr) = take_streams(&mut child)?;
         let (client_write, from_client) = tokio::io::duplex(PIPE_BYTES);
         let (to_client, client_read) = tokio::io::duplex(PIPE_BYTES);
@@ -57,7 +52,7 @@ impl Process {
                 BufReader::new(stdout),
                 to_client,
                 Arc::clone(wire),
-                settings.line_limit_bytes,
+                line_limit_bytes,
             )),
             tokio::spawn(keep_last_lines(BufReader::new(stderr), last_lines.clone())),
         ];
@@ -83,6 +78,15 @@ impl Process {
         tokio::time::timeout(limit, ended).await.ok()?.ok()
     }
 
+    /// The process itself has ended, whoever may still hold its streams.
+    pub(super) fn has_ended(&mut self) -> bool {
+        #[cfg(unix)]
+        let state = self.child.inner_mut().try_wait();
+        #[cfg(not(unix))]
+        let state = self.child.try_wait();
+        matches!(state, Ok(Some(_)))
+    }
+
     /// The process id.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
@@ -104,32 +108,32 @@ impl Drop for Process {
     }
 }
 
-fn command(settings: &McpSettings) -> Command {
-    let mut command = Command::new(&settings.program);
+fn command(launch: &Launch) -> Command {
+    let mut command = Command::new(&launch.program);
     command
-        .args(&settings.arguments)
+        .args(&launch.arguments)
         .env_clear()
-        .envs(&settings.environment)
+        .envs(&launch.environment)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    if let Some(directory) = &settings.working_directory {
+    if let Some(directory) = &launch.working_directory {
         command.current_dir(directory);
     }
     command
 }
 
 #[cfg(unix)]
-fn spawn(settings: &McpSettings) -> std::io::Result<Child> {
-    process_wrap::tokio::CommandWrap::from(command(settings))
+fn spawn(launch: &Launch) -> std::io::Result<Child> {
+    process_wrap::tokio::CommandWrap::from(command(launch))
         .wrap(process_wrap::tokio::ProcessGroup::leader())
         .spawn()
 }
 
 #[cfg(not(unix))]
-fn spawn(settings: &McpSettings) -> std::io::Result<Child> {
-    command(settings).spawn()
+fn spawn(launch: &Launch) -> std::io::Result<Child> {
+    command(launch).spawn()
 }
 
 type Streams = (
@@ -150,87 +154,6 @@ fn take_streams(child: &mut Child) -> std::io::Result<Streams> {
     match taken {
         (Some(stdin), Some(stdout), Some(stderr)) => Ok((stdin, stdout, stderr)),
         _ => Err(std::io::Error::other("a stream of the process is missing")),
-    }
-}
-
-async fn tap_requests(
-    from_client: DuplexStream,
-    mut to_server: impl AsyncWrite + Unpin,
-    wire: Arc<Wire>,
-) {
-    let mut lines = BufReader::new(from_client);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match lines.read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        wire.outgoing(&String::from_utf8_lossy(&line));
-        // A closed pipe shows on the other stream, where the answer is missing.
-        if to_server.write_all(&line).await.is_err() || to_server.flush().await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn tap_answers(
-    mut from_server: impl AsyncBufRead + Unpin,
-    mut to_client: DuplexStream,
-    wire: Arc<Wire>,
-    limit: usize,
-) {
-    loop {
-        match read_line(&mut from_server, limit).await {
-            Line::Whole(line) => {
-                let text = String::from_utf8_lossy(&line);
-                let text = text.trim();
-                if text.is_empty() || wire.incoming(text) == Forward::No {
-                    continue;
-                }
-                let _ = to_client.write_all(text.as_bytes()).await;
-                let _ = to_client.write_all(b"\n").await;
-            }
-            Line::Oversized(start) => wire.oversized(&String::from_utf8_lossy(&start)),
-            Line::End => break,
-        }
-    }
-    wire.close();
-}
-
-enum Line {
-    Whole(Vec<u8>),
-    Oversized(Vec<u8>),
-    End,
-}
-
-/// Reads up to a line break, never keeping more than `limit` bytes. What stands before the end
-/// of the stream without a line break is a line too.
-async fn read_line(reader: &mut (impl AsyncBufRead + Unpin), limit: usize) -> Line {
-    let mut line = Vec::new();
-    let mut is_oversized = false;
-    loop {
-        let available = match reader.fill_buf().await {
-            Ok(bytes) if !bytes.is_empty() => bytes,
-            _ if line.is_empty() => return Line::End,
-            _ => break,
-        };
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let taken = end.unwrap_or(available.len());
-        let room = limit.saturating_sub(line.len()).min(taken);
-        line.extend_from_slice(&available[..room]);
-        is_oversized |= room < taken;
-        let used = end.map_or(taken, |end| end + 1);
-        reader.consume(used);
-        if end.is_some() {
-            break;
-        }
-    }
-    if is_oversized {
-        line.truncate(1024);
-        Line::Oversized(line)
-    } else {
-        Line::Whole(line)
     }
 }
 

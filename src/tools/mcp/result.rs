@@ -4,6 +4,8 @@
 //! arguments and unknown tools are results with `is_error`, whichever of the two styles the server
 //! uses; a server's own failure is not a result.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::types::{ToolDefinition, ToolResult, tool::ToolAnnotations};
@@ -11,6 +13,9 @@ use crate::types::{ToolDefinition, ToolResult, tool::ToolAnnotations};
 /// JSON-RPC codes by which servers say that the request was wrong: invalid request, unknown
 /// method (some use it for unknown tools), invalid parameters.
 const REQUEST_ERRORS: [i64; 3] = [-32600, -32601, -32602];
+
+/// Longest output schema that is compiled.
+const OUTPUT_SCHEMA_BYTES: usize = 256 << 10;
 
 /// What a raw answer amounts to.
 #[derive(Debug, PartialEq)]
@@ -68,7 +73,7 @@ fn read_error(error: &Value) -> Answer {
 }
 
 /// A result that refuses a call.
-pub(super) fn refusal(text: &str) -> ToolResult {
+pub(in crate::tools) fn refusal(text: &str) -> ToolResult {
     ToolResult {
         is_error: true,
         ..ToolResult::ok(text)
@@ -93,8 +98,48 @@ fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("of unknown kind")
 }
 
+/// What tools say of their structured results.
+#[derive(Default)]
+pub(super) struct Outputs(BTreeMap<String, jsonschema::Validator>);
+
+impl Outputs {
+    /// The output schemas of a raw list. One that is too big or does not compile is left out: it
+    /// says nothing about the results.
+    pub(super) fn of(raw_tools: &[Value]) -> Self {
+        let compile = |schema: &Value| {
+            if schema.to_string().len() > OUTPUT_SCHEMA_BYTES {
+                return None;
+            }
+            // A schema is the server's text; the validator's own mistakes must not be ours.
+            std::panic::catch_unwind(|| jsonschema::validator_for(schema).ok())
+                .ok()
+                .flatten()
+        };
+        let with_schema = raw_tools.iter().filter_map(|tool| {
+            let schema = tool.get("outputSchema").filter(|value| value.is_object())?;
+            Some((tool["name"].as_str()?.to_owned(), compile(schema)?))
+        });
+        Self(with_schema.collect())
+    }
+
+    /// What is wrong with a result of this tool, if it has a schema for it.
+    pub(super) fn problem(&self, tool: &str, result: &ToolResult) -> Option<String> {
+        let validator = self.0.get(tool).filter(|_| !result.is_error)?;
+        let Some(structured) = &result.structured else {
+            return Some(format!(
+                "`{tool}` has an output schema and gave no structured result"
+            ));
+        };
+        let error = validator.validate(structured).err()?;
+        Some(format!(
+            "`{tool}`: the structured result breaks its own schema at {}: {error}",
+            error.instance_path()
+        ))
+    }
+}
+
 /// A tool as the server wrote it, in our terms. `None` when it has no name or schema.
-pub(super) fn read_tool(raw: &Value) -> Option<ToolDefinition> {
+pub(in crate::tools) fn read_tool(raw: &Value) -> Option<ToolDefinition> {
     let annotations = raw.get("annotations").filter(|value| value.is_object());
     Some(ToolDefinition {
         name: raw["name"]

@@ -1,10 +1,11 @@
-//! How a real MCP server is started and bounded.
+//! How a real tool server is reached and bounded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tools::sandbox::Sandbox;
+use crate::types::host::{Protocol, Secret};
 
 /// Variables a server may inherit by default: what programs need to start at all, nothing that
 /// could be a secret.
@@ -32,15 +33,46 @@ pub enum Allowed {
     ReadOnly,
     /// Those that the server marks read-only, and these.
     ReadOnlyAnd(Vec<String>),
+    /// Of these, whatever the server has.
+    Among(Vec<String>),
     /// Exactly these; a name that the server does not have is an error.
     Only(Vec<String>),
 }
 
-/// A server over stdio.
+/// How a server is reached.
 #[derive(Clone, Debug)]
-pub struct McpSettings {
-    /// Short name for messages.
-    pub name: String,
+pub enum Reach {
+    /// MCP on a child's standard input and output.
+    Process(Launch),
+    /// MCP over streamable HTTP.
+    Http(Endpoint),
+    /// MCP over WebSocket.
+    WebSocket(Endpoint),
+    /// MCP over gRPC.
+    Grpc(Endpoint),
+    /// A REST tool server.
+    Rest(Endpoint),
+    /// An OpenAPI tool server; the document is a file or an address.
+    OpenApi(Endpoint),
+}
+
+impl Reach {
+    /// The transport in one word.
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Self::Process(_) => "stdio",
+            Self::Http(_) => "http",
+            Self::WebSocket(_) => "ws",
+            Self::Grpc(_) => "grpc",
+            Self::Rest(_) => "rest",
+            Self::OpenApi(_) => "openapi",
+        }
+    }
+}
+
+/// A program to start.
+#[derive(Clone, Debug)]
+pub struct Launch {
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -49,47 +81,130 @@ pub struct McpSettings {
     pub working_directory: Option<PathBuf>,
     /// Its whole environment; nothing else is inherited. See [`allowed_environment`].
     pub environment: BTreeMap<String, String>,
-    /// What may be called.
+}
+
+/// An address and what is sent along with every request.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoint {
+    /// The address.
+    pub url: String,
+    /// Headers (gRPC: metadata).
+    pub headers: Vec<(String, Secret)>,
+    /// PEM file of a certificate authority to trust besides those of the system.
+    pub certificate_authority: Option<PathBuf>,
+}
+
+/// What may be called, with what arguments, and how much of it.
+#[derive(Clone, Debug)]
+pub struct Safety {
+    /// Which tools.
     pub allowed: Allowed,
-    /// Folder that is built before the server starts.
-    pub sandbox: Option<Sandbox>,
-    /// From spawning to a listed set of tools.
-    pub start_limit: Duration,
-    /// One call.
-    pub call_limit: Duration,
-    /// How long a call goes on waiting after a line that broke the protocol and may have been
-    /// its answer.
-    pub fault_grace: Duration,
+    /// Tools that are allowed by name may be destructive.
+    pub allow_destructive: bool,
+    /// A tool that says nothing of what it changes counts as destructive.
+    pub refuse_unmarked: bool,
+    /// What arguments may say.
+    pub arguments: ArgumentPolicy,
+    /// Calls are written down and answered with a word that says so; none reaches the server.
+    pub dry_run: bool,
     /// Calls one session may make; later ones are refused.
     pub calls_budget: u64,
     /// Bytes of results one session may get; the rest is cut off.
     pub bytes_budget: usize,
-    /// Longest line that is read.
+    /// Time one session may spend in calls; later ones are refused.
+    pub time_budget: Option<Duration>,
+    /// A list of tools other than the first one goes on instead of ending the trial.
+    pub accept_drift: bool,
+}
+
+/// What arguments may say, whatever their schema allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArgumentPolicy {
+    /// Paths must lie below one of these; any path may be named when empty.
+    pub roots: Vec<PathBuf>,
+    /// No argument may be a network address.
+    pub no_network: bool,
+}
+
+impl Default for Safety {
+    /// Read-only tools, 200 calls and 4 MiB of results a session.
+    fn default() -> Self {
+        Self {
+            allowed: Allowed::ReadOnly,
+            allow_destructive: false,
+            refuse_unmarked: false,
+            arguments: ArgumentPolicy::default(),
+            dry_run: false,
+            calls_budget: 200,
+            bytes_budget: 4 << 20,
+            time_budget: None,
+            accept_drift: false,
+        }
+    }
+}
+
+/// A real tool server.
+#[derive(Clone, Debug)]
+pub struct McpSettings {
+    /// Short name for messages.
+    pub name: String,
+    /// How it is reached.
+    pub reach: Reach,
+    /// The version of MCP that is asked for.
+    pub protocol: Protocol,
+    /// What may be called.
+    pub safety: Safety,
+    /// Folder that is built before the server starts.
+    pub sandbox: Option<Sandbox>,
+    /// From spawning or connecting to a listed set of tools.
+    pub start_limit: Duration,
+    /// One call, from the last sign of progress on.
+    pub call_limit: Duration,
+    /// How long a call goes on waiting after a line that broke the protocol and may have been
+    /// its answer.
+    pub fault_grace: Duration,
+    /// Longest message that is read.
     pub line_limit_bytes: usize,
 }
 
 impl McpSettings {
-    /// Settings with the default limits: read-only tools, 30 s to start and per call, 200 calls
-    /// and 4 MiB of results a session.
+    /// A server that is started as a child, with the default limits.
     pub fn new(
         name: impl Into<String>,
         program: impl Into<PathBuf>,
         arguments: Vec<String>,
     ) -> Self {
+        Self::reached(
+            name,
+            Reach::Process(Launch {
+                program: program.into(),
+                arguments,
+                working_directory: None,
+                environment: BTreeMap::new(),
+            }),
+        )
+    }
+
+    /// Settings with the default limits: read-only tools, 30 s to start and per call.
+    pub fn reached(name: impl Into<String>, reach: Reach) -> Self {
         Self {
             name: name.into(),
-            program: program.into(),
-            arguments,
-            working_directory: None,
-            environment: BTreeMap::new(),
-            allowed: Allowed::ReadOnly,
+            reach,
+            protocol: Protocol::default(),
+            safety: Safety::default(),
             sandbox: None,
             start_limit: Duration::from_secs(30),
             call_limit: Duration::from_secs(30),
             fault_grace: Duration::from_secs(2),
-            calls_budget: 200,
-            bytes_budget: 4 << 20,
             line_limit_bytes: 8 << 20,
+        }
+    }
+
+    /// The program to start, where there is one.
+    pub fn launch(&self) -> Option<&Launch> {
+        match &self.reach {
+            Reach::Process(launch) => Some(launch),
+            _ => None,
         }
     }
 }

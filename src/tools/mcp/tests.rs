@@ -30,12 +30,20 @@ fn python() -> Option<PathBuf> {
     which::which("python3").ok()
 }
 
+fn launch(settings: &mut McpSettings) -> &mut Launch {
+    let Reach::Process(launch) = &mut settings.reach else {
+        panic!("a process");
+    };
+    launch
+}
+
 /// Settings for the faulty server in one mode; `None` where it cannot run.
 fn faulty(mode: &str) -> Option<McpSettings> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mcp/faulty_server.py");
     let arguments = vec![script.to_string_lossy().into_owned(), mode.to_owned()];
     let mut settings = McpSettings::new("faulty", python()?, arguments);
-    settings.environment = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+    launch(&mut settings).environment =
+        BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
     settings.fault_grace = Duration::from_millis(200);
     settings.line_limit_bytes = 100_000;
     Some(settings)
@@ -158,11 +166,11 @@ fn faults_are_named_with_the_offending_line() {
 #[test]
 fn harmless_faults_are_noted_and_the_answer_counts() {
     run(async {
-        for (mode, kind) in [
-            ("noise", FaultKind::NotJson),
-            ("banner", FaultKind::NotJson),
-            ("string_id", FaultKind::IdType),
-            ("duplicate", FaultKind::Duplicate),
+        for (mode, words) in [
+            ("noise", "not a JSON object"),
+            ("banner", "not a JSON object"),
+            ("string_id", "id of another type"),
+            ("duplicate", "the same request again"),
         ] {
             let Some(settings) = faulty(mode) else { return };
             let host = McpHost::new(settings);
@@ -171,7 +179,11 @@ fn harmless_faults_are_noted_and_the_answer_counts() {
                 let result = session.call(&look()).await.unwrap();
                 assert!(!result.is_error, "{mode}");
             }
-            assert_eq!(host.faults().await[0].kind, kind, "{mode}");
+            let fault = host.facts().await.unwrap().faults.remove(0);
+            assert!(fault.contains(words), "{mode}: {fault}");
+            let notes = session.take_notes();
+            assert_eq!(notes[0].kind, HostNoteKind::Fault, "{mode}");
+            assert!(session.take_notes().is_empty(), "{mode}");
             host.close().await;
         }
     });
@@ -206,12 +218,12 @@ fn a_hanging_server_is_a_timeout_and_is_replaced() {
         settings.call_limit = Duration::from_millis(200);
         let host = McpHost::new(settings);
         let mut session = host.open(None).await.unwrap();
-        let before = host.process_id().await;
+        let before = host.facts().await.unwrap().process_id;
         let error = session.call(&look()).await.unwrap_err();
         assert_eq!(error.code, Code::ToolTimeout);
         assert!(error.message.contains("no answer within 0.2 s"), "{error}");
         host.open(None).await.unwrap();
-        assert_ne!(host.process_id().await, before);
+        assert_ne!(host.facts().await.unwrap().process_id, before);
         host.close().await;
     });
 }
@@ -244,7 +256,7 @@ fn a_server_that_died_is_started_again_once() {
             return;
         };
         let folder = tempfile::tempdir().unwrap();
-        settings
+        launch(&mut settings)
             .arguments
             .push(folder.path().join("flag").to_string_lossy().into_owned());
         let host = McpHost::new(settings);
@@ -279,7 +291,7 @@ fn only_what_is_read_only_or_named_reaches_the_server() {
         };
         let host = McpHost::new(settings.clone());
         assert_eq!(names(host.list().await.unwrap()), ["look", "environment"]);
-        assert_eq!(host.all_tools().await.unwrap().len(), 4);
+        assert_eq!(host.facts().await.unwrap().tools.len(), 4);
         let mut session = host.open(None).await.unwrap();
         for (name, needle) in [
             ("erase", "not allowed"),
@@ -296,7 +308,7 @@ fn only_what_is_read_only_or_named_reaches_the_server() {
         host.close().await;
 
         let mut wider = settings.clone();
-        wider.allowed = Allowed::ReadOnlyAnd(vec!["plain".to_owned()]);
+        wider.safety.allowed = Allowed::ReadOnlyAnd(vec!["plain".to_owned()]);
         let host = McpHost::new(wider);
         assert_eq!(
             names(host.list().await.unwrap()),
@@ -305,7 +317,7 @@ fn only_what_is_read_only_or_named_reaches_the_server() {
         host.close().await;
 
         let mut wrong = settings;
-        wrong.allowed = Allowed::Only(vec!["lock".to_owned()]);
+        wrong.safety.allowed = Allowed::Only(vec!["lock".to_owned()]);
         let error = McpHost::new(wrong).list().await.unwrap_err();
         assert!(
             error
@@ -330,7 +342,8 @@ fn sessions_share_a_read_only_server_and_nothing_else() {
         shared.close().await;
 
         let mut erasing = settings;
-        erasing.allowed = Allowed::Only(vec!["look".to_owned(), "erase".to_owned()]);
+        erasing.safety.allowed = Allowed::Only(vec!["look".to_owned(), "erase".to_owned()]);
+        erasing.safety.allow_destructive = true;
         let own = McpHost::new(erasing);
         let mut first = own.open(None).await.unwrap();
         let before = first.call(&look()).await.unwrap();
@@ -355,9 +368,9 @@ fn the_list_is_kept_as_the_server_wrote_it() {
             return;
         };
         let host = McpHost::new(settings);
-        let raw = host.raw_tools().await.unwrap();
-        assert_eq!(raw.len(), 4);
-        assert_eq!(raw[0]["execution"], json!({"taskSupport": "none"}));
+        let tools = host.facts().await.unwrap().tools;
+        assert_eq!(tools.len(), 4);
+        assert_eq!(tools[0].raw["execution"], json!({"taskSupport": "none"}));
         let schema = host.list().await.unwrap()[0].input_schema.to_string();
         assert!(schema.find("zebra") < schema.find("apple"), "{schema}");
         assert!(schema.contains("x-kept"), "{schema}");
@@ -371,7 +384,7 @@ fn the_environment_is_what_the_settings_say() {
         let Some(mut settings) = faulty("ok") else {
             return;
         };
-        settings
+        launch(&mut settings)
             .environment
             .insert("ONLY".to_owned(), "this".to_owned());
         let host = McpHost::new(settings);
@@ -396,8 +409,8 @@ fn budgets_bound_calls_and_bytes() {
         let Some(mut settings) = faulty("big") else {
             return;
         };
-        settings.bytes_budget = 1501;
-        settings.calls_budget = 3;
+        settings.safety.bytes_budget = 1501;
+        settings.safety.calls_budget = 3;
         let host = McpHost::new(settings);
         let mut session = host.open(None).await.unwrap();
         assert_eq!(session.call(&look()).await.unwrap().content.len(), 1000);
@@ -413,7 +426,7 @@ fn budgets_bound_calls_and_bytes() {
         let Some(mut settings) = faulty("ok") else {
             return;
         };
-        settings.calls_budget = 1;
+        settings.safety.calls_budget = 1;
         let host = McpHost::new(settings);
         let mut session = host.open(None).await.unwrap();
         assert!(!session.call(&look()).await.unwrap().is_error);
@@ -439,11 +452,13 @@ fn no_process_outlives_its_host() {
                 return;
             };
             let file = folder.path().join("pid");
-            settings.arguments.push(file.to_string_lossy().into_owned());
+            launch(&mut settings)
+                .arguments
+                .push(file.to_string_lossy().into_owned());
             let host = McpHost::new(settings);
             let mut session = host.open(None).await.unwrap();
             session.call(&look()).await.unwrap();
-            let server = host.process_id().await.unwrap();
+            let server = host.facts().await.unwrap().process_id.unwrap();
             let grandchild: u32 = std::fs::read_to_string(&file).unwrap().parse().unwrap();
             assert!(is_alive(server) && is_alive(grandchild));
             if is_closed {
@@ -493,7 +508,7 @@ fn the_real_filesystem_server_works() {
         let host = McpHost::new(settings);
         let tools = host.list().await.unwrap();
         assert_eq!(tools.len(), 2);
-        assert!(host.all_tools().await.unwrap().len() >= 14);
+        assert!(host.facts().await.unwrap().tools.len() >= 14);
         let mut session = host.open(None).await.unwrap();
         let path = Sandbox::new(base.path(), "files", &BTreeMap::new())
             .unwrap()
@@ -521,7 +536,7 @@ fn the_real_filesystem_server_works() {
             .await
             .unwrap();
         assert!(refused.is_error && refused.content.contains("not allowed"));
-        assert_eq!(host.faults().await, vec![]);
+        assert!(host.facts().await.unwrap().faults.is_empty());
         host.close().await;
     });
 }

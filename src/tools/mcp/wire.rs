@@ -14,6 +14,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::types::Code;
+
 /// Characters of an offending line that are kept.
 const LINE_CHARACTERS: usize = 300;
 /// Faults that are kept.
@@ -38,15 +40,31 @@ pub enum FaultKind {
     ResultAndError,
     /// A line over the limit.
     Oversized,
-    /// Standard output ended.
+    /// Standard output, or the connection, ended.
     Closed,
+    /// Nothing could be sent, or the connection broke.
+    Unreachable,
+    /// An HTTP or gRPC status that is no success.
+    Status,
+    /// A reply that is no JSON and no event stream, or an event stream that ends too early.
+    NotMcp,
     /// A protocol version that no one knows.
     UnknownVersion,
     /// A result of the wrong shape for its method.
     BadResult,
+    /// An operation of an OpenAPI document that is no tool.
+    LeftOut,
 }
 
 impl FaultKind {
+    /// What a call that it ended is called.
+    pub(super) fn code(self) -> Code {
+        match self {
+            Self::Unreachable | Self::Status => Code::ToolErrorEnv,
+            _ => Code::McpProtocolError,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::NotJson => "wrote a line that is not a JSON object",
@@ -57,8 +75,12 @@ impl FaultKind {
             Self::NoJsonrpc => "wrote a message without \"jsonrpc\": \"2.0\"",
             Self::ResultAndError => "answered with both result and error",
             Self::Oversized => "wrote a line over the limit",
-            Self::Closed => "closed its standard output",
+            Self::Closed => "closed its standard output or connection",
+            Self::Unreachable => "cannot be reached",
+            Self::Status => "answered with an error status",
+            Self::NotMcp => "answered with something that is not MCP",
             Self::UnknownVersion => "speaks a protocol version that is not known",
+            Self::LeftOut => "has an operation that is left out",
             Self::BadResult => "answered with a result of the wrong shape",
         }
     }
@@ -74,7 +96,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(kind: FaultKind, line: &str) -> Self {
+    pub(in crate::tools) fn new(kind: FaultKind, line: &str) -> Self {
         let line = match line.char_indices().nth(LINE_CHARACTERS) {
             Some((end, _)) => format!("{}…", &line[..end]),
             None => line.to_owned(),
@@ -119,6 +141,11 @@ struct State {
     failed: Option<Fault>,
     closed: bool,
     faults: Vec<Fault>,
+    /// Faults that [`Wire::new_faults`] has handed out.
+    faults_told: usize,
+    /// Signs of progress so far.
+    progress: u64,
+    has_new_list: bool,
 }
 
 /// Both directions of one connection.
@@ -158,9 +185,14 @@ impl Wire {
 
     fn message(&self, message: Value, line: &str) -> Forward {
         let is_versioned = message["jsonrpc"] == "2.0";
-        if message.get("method").is_some() {
+        if let Some(method) = message.get("method") {
             if !is_versioned {
                 self.note(Fault::new(FaultKind::NoJsonrpc, line));
+            }
+            match method.as_str() {
+                Some("notifications/progress") => self.state().progress += 1,
+                Some("notifications/tools/list_changed") => self.state().has_new_list = true,
+                _ => {}
             }
             return Forward::Yes;
         }
@@ -210,6 +242,30 @@ impl Wire {
         self.changed.notify_waiters();
     }
 
+    /// A request came to nothing: the transport says why.
+    pub(super) fn fail(&self, id: Option<i64>, fault: Fault) {
+        let mut state = self.state();
+        if let Some((_, slot @ Slot::Waiting)) = id.and_then(|id| state.slots.get_mut(&id)) {
+            *slot = Slot::Answered(Err(fault.clone()));
+            state.failed.get_or_insert_with(|| fault.clone());
+        }
+        drop(state);
+        self.note(fault);
+        self.changed.notify_waiters();
+    }
+
+    /// A request is still without an answer.
+    pub(super) fn is_waiting(&self, id: i64) -> bool {
+        matches!(self.state().slots.get(&id), Some((_, Slot::Waiting)))
+    }
+
+    /// The connection broke; every request that waits hears why.
+    pub(super) fn break_off(&self, fault: Fault) {
+        self.state().failed.get_or_insert_with(|| fault.clone());
+        self.lose(fault);
+        self.close();
+    }
+
     /// The server's output ended.
     pub(super) fn close(&self) {
         let mut state = self.state();
@@ -238,6 +294,29 @@ impl Wire {
     /// Faults so far, also those that hurt no call.
     pub(super) fn faults(&self) -> Vec<Fault> {
         self.state().faults.clone()
+    }
+
+    /// Faults since this was last asked.
+    pub(super) fn new_faults(&self) -> Vec<Fault> {
+        let mut state = self.state();
+        let found = state.faults[state.faults_told..].to_vec();
+        state.faults_told = state.faults.len();
+        found
+    }
+
+    /// Signs of progress so far.
+    pub(super) fn progress(&self) -> u64 {
+        self.state().progress
+    }
+
+    /// The server has said that its list of tools changed.
+    pub(super) fn has_new_list(&self) -> bool {
+        self.state().has_new_list
+    }
+
+    /// The new list has been asked for.
+    pub(super) fn forget_new_list(&self) {
+        self.state().has_new_list = false;
     }
 
     /// Lines so far that may have been answers but could not be read as such.

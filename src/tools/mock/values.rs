@@ -8,7 +8,7 @@ use minijinja::{Error, ErrorKind};
 use serde_json::{Map, Number, Value};
 
 /// A JSON value as templates see it.
-pub(super) fn to_template(value: &Value) -> TemplateValue {
+pub(crate) fn to_template(value: &Value) -> TemplateValue {
     match value {
         Value::Null => TemplateValue::from(()),
         Value::Bool(flag) => TemplateValue::from(*flag),

@@ -289,7 +289,7 @@ fn lists_of_clients_are_read_and_their_secrets_kept() {
     let list = serde_json::json!({"mcpServers": {
         "library": {"command": "python3", "args": [script, "calls.jsonl"], "cwd": "${WHERE}",
             "env": {"LIBRARY_KEY": "k3y-of-mine", "UNUSED": 1}},
-        "far": {"type": "http", "url": "https://example.org/mcp"}}});
+        "far": {"type": "http", "url": "ftp://example.org/mcp"}}});
     context.write("mcp.json", &format!("// mine\n{list}"));
     context.write("below/file", "");
     let new = |more: &[&str]| {
@@ -314,7 +314,7 @@ fn lists_of_clients_are_read_and_their_secrets_kept() {
         (vec!["--server", "libary"], "did you mean `library`"),
         (
             vec!["--server", "far"],
-            "which this version does not support yet",
+            "its address is neither http(s) nor ws(s)",
         ),
     ] {
         let (code, text) = new(&more);

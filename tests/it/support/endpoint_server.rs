@@ -4,19 +4,18 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 /// Longest life of one connection.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_mins(1);
 
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub method: String,
     /// With its query.
     pub path: String,
     /// Names in lower case.
@@ -120,7 +119,6 @@ pub struct EndpointServer {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Vec<Request>>>,
-    most_at_once: Arc<AtomicUsize>,
 }
 
 impl EndpointServer {
@@ -138,24 +136,18 @@ impl EndpointServer {
             address: listener.local_addr().expect("an address"),
             stop: Arc::default(),
             seen: Arc::default(),
-            most_at_once: Arc::default(),
         };
         let handler = Arc::new(handler);
-        let at_once = Arc::new(AtomicUsize::new(0));
         let (stop, seen) = (Arc::clone(&server.stop), Arc::clone(&server.seen));
-        let most = Arc::clone(&server.most_at_once);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
                 let (handler, seen) = (Arc::clone(&handler), Arc::clone(&seen));
-                let (at_once, most) = (Arc::clone(&at_once), Arc::clone(&most));
                 let stop = Arc::clone(&stop);
                 std::thread::spawn(move || {
-                    most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     let _ = answer(stream, handler.as_ref(), &seen, &stop);
-                    at_once.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -165,11 +157,6 @@ impl EndpointServer {
     /// `http://127.0.0.1:PORT`.
     pub fn base(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    /// `127.0.0.1:PORT`.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// All requests so far, in order.
@@ -182,11 +169,6 @@ impl EndpointServer {
         let mut requests = self.requests();
         requests.retain(|request| request.path == path);
         requests
-    }
-
-    /// Most connections open at one time.
-    pub fn most_at_once(&self) -> usize {
-        self.most_at_once.load(Ordering::SeqCst)
     }
 }
 
@@ -253,8 +235,7 @@ fn read_request(stream: &mut TcpStream) -> std::io::Result<(Request, bool)> {
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut lines = text.lines();
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let method = first.next().unwrap_or_default().to_owned();
-    let path = first.next().unwrap_or_default().to_owned();
+    let path = first.nth(1).unwrap_or_default().to_owned();
     let headers: BTreeMap<String, String> = lines
         .filter_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -272,7 +253,6 @@ fn read_request(stream: &mut TcpStream) -> std::io::Result<(Request, bool)> {
         body.push(b'}');
     }
     let request = Request {
-        method,
         path,
         headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),

@@ -10,6 +10,7 @@ use crate::config::{Resolved, Settings};
 use crate::plan::{Plan, PlannedCell, route};
 use crate::record::format::{
     CellHeader, ExcludedCell, Header, METRICS_VERSION, ModelHeader, RECORD_VERSION, SCORER_VERSION,
+    ToolServerHeader,
 };
 use crate::runner::{ModelPrices, Prepared, PreparedModel};
 use crate::types::fingerprint::Fingerprint;
@@ -252,6 +253,7 @@ pub(super) struct HeaderParts<'a> {
     pub(super) suites: &'a RunSuites,
     pub(super) prepared: &'a Prepared,
     pub(super) routing: &'a Routing,
+    pub(super) tool_servers: Vec<ToolServerHeader>,
     pub(super) fingerprint: &'a Fingerprint,
     /// By model.
     pub(super) prices: &'a [ModelPrices],
@@ -342,6 +344,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         margin_points: parts.settings.margin_points,
         rescored_from: None,
         privacy: None,
+        tool_servers: parts.tool_servers.clone(),
         looks: plan.looks.clone(),
         shard: parts.settings.shard,
         fingerprint: parts.fingerprint.clone(),

@@ -4,10 +4,13 @@
 //! with its legs. Invariants: a leg is resolved as it would be alone; what decides when the next leg
 //! is asked is part of what the hybrid is known by.
 
+use std::sync::Arc;
+
 use super::super::{App, CliError, Status};
-use super::models::{RunModel, alias, model};
+use super::models::{RunModel, alias, model, recorded};
 use crate::cli::store_access::Store;
 use crate::config::{ModelAlias, Settings};
+use crate::model::cassette::Cassette;
 use crate::runner::MAIN_LEG;
 use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
 use crate::store::{Resolution, Resolved};
@@ -45,6 +48,7 @@ pub(super) async fn hybrid(
     inputs: &ResolveInputs<'_>,
     found: Resolved,
     legs: &[String],
+    cassette: Option<&Arc<Cassette>>,
     dry_run: bool,
 ) -> Result<RunModel, CliError> {
     let own = alias(app, &found.name);
@@ -75,7 +79,8 @@ pub(super) async fn hybrid(
             .hint("name its legs one by one: hybrid:A+B+C"));
         }
         app.ui.say(&format!("leg {}", resolved.sentence));
-        models.push(model(app, settings, store, resolved, dry_run).await?);
+        let leg = model(app, settings, store, resolved, dry_run).await?;
+        models.push(recorded(settings, cassette, leg));
     }
     let identities: Vec<String> = models
         .iter()

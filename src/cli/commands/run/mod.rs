@@ -1,6 +1,7 @@
 //! `toolbench run` and `toolbench compare`: settings to a plan, the plan to a record, the record
 //! to the same report that `toolbench report` prints.
 
+mod backends;
 mod dry;
 mod header;
 mod hybrid;
@@ -8,8 +9,10 @@ mod limits;
 mod looks;
 mod models;
 mod probe;
+mod replies;
 mod resume;
 mod served;
+mod servers;
 mod suites;
 
 pub(in crate::cli) use limits::compiled as private;
@@ -28,7 +31,7 @@ use crate::config::{Probes, Settings};
 use crate::event::{Event, EventSink, Tee};
 use crate::host::noise::{NoiseLimits, NoiseMonitor};
 use crate::plan::{Plan, PlanInput, build};
-use crate::record::format::{Execution, Header, SCORER_VERSION};
+use crate::record::format::{Execution, Header, SCORER_VERSION, ToolServerHeader};
 use crate::record::privacy::PrivateSink;
 use crate::record::{Private, Run, RunWriter};
 use crate::runner::{
@@ -42,6 +45,7 @@ use crate::types::{ContentHash, DialectName, ProviderError};
 use header::{HeaderParts, Routing};
 use models::RunModel;
 use resume::Resumed;
+use servers::GivenServers;
 use suites::RunSuites;
 
 /// Runs, records, reports.
@@ -70,7 +74,8 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
             "note: the machine is busy with something else; times and time limits will suffer",
         );
     }
-    let suites = suites::load(app, &resolved, &settings)?;
+    let given = GivenServers::of(args)?;
+    let suites = suites::load(app, &resolved, &settings, given.as_ref())?;
     let envelopes = suites::envelopes(app, &resolved)?;
     let models = models::resolve(app, &resolved, &settings, &names, args.dry_run)?;
     check_weights(&models)?;
@@ -84,7 +89,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         &fingerprint,
     ))?;
     if let Some(resumed) = &resumed {
-        resumed.check(&plan, &settings, &fingerprint)?;
+        resumed.check(&plan, &settings, &fingerprint, &suites.servers())?;
     }
     let private = limits::private(&settings, resumed.as_ref())?;
     let prices = limits::prices(app, &resolved, &models, resumed.as_ref())?;
@@ -117,6 +122,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         prices: &prices,
         private: &private,
         resumed: resumed.as_ref(),
+        accept_drift: args.safety.accept_drift,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -140,6 +146,7 @@ struct RunParts<'a> {
     prices: &'a [ModelPrices],
     private: &'a Private,
     resumed: Option<&'a Resumed>,
+    accept_drift: bool,
 }
 
 impl RunParts<'_> {
@@ -152,6 +159,14 @@ impl RunParts<'_> {
             return Err(CliError::usage("interrupted before the first trial")
                 .kind("interrupted", Status::Interrupted));
         }
+        let suites = self.suites.of_suites();
+        let tool_servers = match servers::inspect(&suites, &prepared, self.accept_drift).await {
+            Ok(tool_servers) => tool_servers,
+            Err(error) => {
+                close(ports).await;
+                return Err(error);
+            }
+        };
         let mut routing = Routing::of(
             self.plan,
             self.models,
@@ -167,7 +182,8 @@ impl RunParts<'_> {
             Some(resumed) => resumed.run.header.probes.clone(),
             None => self.probes(&prepared, &routing, ports).await,
         };
-        let (mut writer, finished) = self.writer(&prepared, &routing, &ports.meter)?;
+        let (mut writer, finished) =
+            self.writer(&prepared, &routing, &ports.meter, tool_servers)?;
         let directory = writer.directory().to_path_buf();
         self.app.ui.say(&format!("record: {}", directory.display()));
         let mut progress = RunProgress::new(&self.app.ui);
@@ -294,6 +310,7 @@ impl RunParts<'_> {
         prepared: &crate::runner::Prepared,
         routing: &Routing,
         meter: &Meter,
+        tool_servers: Vec<ToolServerHeader>,
     ) -> Result<(RunWriter, HashSet<String>), CliError> {
         let execution = |done| Execution {
             started_at: now_rfc3339(),
@@ -330,6 +347,7 @@ impl RunParts<'_> {
             suites: self.suites,
             prepared,
             routing,
+            tool_servers,
             fingerprint: self.fingerprint,
             prices: self.prices,
         });
@@ -356,6 +374,7 @@ fn finish(
     let run = Run::open(directory)?;
     let by = settings.by.as_deref();
     let summary = print_run(&run, &settings.format, by, &ReportOptions::default(), app)?;
+    servers::say_refusals(app, &run);
     if interrupted {
         app.ui.say(&format!(
             "interrupted; go on with: toolbench {} --resume {}",
@@ -444,6 +463,21 @@ fn plan_input(
         ("tool_timeout_ms", settings.tool_limit_ms.to_string()),
     ] {
         identities.insert(name.to_owned(), value);
+    }
+    if let Some(file) = settings
+        .cassette
+        .as_ref()
+        .filter(|_| settings.cassette_mode != "record")
+    {
+        // A run that replays is not to be gone on with by one that asks.
+        identities.insert(
+            "cassette".to_owned(),
+            format!("{} {}", settings.cassette_mode, file.display()),
+        );
+    }
+    let servers = suites.servers_identity();
+    if !servers.is_empty() {
+        identities.insert("tool servers".to_owned(), servers);
     }
     let shown = |value: Option<String>| value.unwrap_or_else(|| "auto".to_owned());
     let engine = [

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::super::{App, CliError, Status};
 use super::hybrid::{HybridModel, hybrid};
-use super::served;
+use super::{backends, replies, served};
 use crate::cli::store_access::{LOCAL_LIMIT, Store, block_on, pull_error};
 use crate::config::{ModelAlias, Resolved, Settings};
 use crate::model::Provider;
+use crate::model::cassette::{Cassette, CassetteMode};
 use crate::model::scripted::ScriptedProvider;
 use crate::plan::contexts;
+use crate::store::resolve::{OllamaRuns, ResolveError};
 use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
 use crate::store::{PullTarget, Resolution, ollama};
 use crate::types::ContentHash;
@@ -46,9 +48,18 @@ pub(super) fn resolve(
     let aliases: BTreeMap<String, String> = aliases(app)
         .map(|(name, alias)| (name.clone(), alias.source.clone()))
         .collect();
+    let cassette = replies::open(app, settings)?;
     block_on(async {
         let mut models = Vec::new();
         for name in names {
+            if let Some(cassette) = &cassette
+                && cassette.mode() == CassetteMode::Replay
+            {
+                let model = replies::replayed(cassette, settings, name)?;
+                app.ui.say(&format!("model {}", model.resolution));
+                models.push(model);
+                continue;
+            }
             let inputs = ResolveInputs {
                 aliases: &aliases,
                 catalogue: &store.catalogue,
@@ -57,7 +68,14 @@ pub(super) fn resolve(
                 ollama_base: Some(&store.ollama_base),
                 working_directory: &app.env.directory,
             };
-            let found = resolve_name(name, &inputs).await.map_err(|error| {
+            let mut found = resolve_name(name, &inputs).await;
+            if let Err(ResolveError::NoOllamaTag { base, tag, .. }) = &found
+                && wanted(app, settings, name, dry_run)
+            {
+                store.ollama_pull(base, tag, &app.interrupts().stop).await?;
+                found = resolve_name(name, &inputs).await;
+            }
+            let found = found.map_err(|error| {
                 CliError::usage(error.to_string())
                     .kind("model", Status::Usage)
                     .hint(error.hint())
@@ -67,9 +85,18 @@ pub(super) fn resolve(
                 Resolution::Hybrid { legs } => Some(legs.clone()),
                 _ => None,
             };
+            let cassette = cassette.as_ref();
             models.push(match legs {
-                Some(legs) => hybrid(app, settings, &store, &inputs, found, &legs, dry_run).await?,
-                None => model(app, settings, &store, found, dry_run).await?,
+                Some(legs) => {
+                    hybrid(
+                        app, settings, &store, &inputs, found, &legs, cassette, dry_run,
+                    )
+                    .await?
+                }
+                None => {
+                    let model = model(app, settings, &store, found, dry_run).await?;
+                    recorded(settings, cassette, model)
+                }
             });
         }
         Ok(models)
@@ -89,8 +116,8 @@ pub(super) fn in_quants(
     for name in names {
         for quant in quants {
             let own = alias(app, name).is_some();
-            let named = crate::store::catalogue::with_quant(name, quant).filter(|_| !own);
-            all.push(named.ok_or_else(|| {
+            let full = crate::store::catalogue::with_quant(name, quant).filter(|_| !own);
+            all.push(full.ok_or_else(|| {
                 CliError::usage(format!("`--quant {quant}`: `{name}` is one file or one served model"))
                     .kind("model", Status::Usage)
                     .hint("`--quant` goes with models of the catalogue and `hf:owner/repo`; name other models one by one")
@@ -103,6 +130,18 @@ pub(super) fn in_quants(
 /// Models under names of one's own; the project's win.
 pub(super) fn aliases(app: &App) -> impl Iterator<Item = (&String, &ModelAlias)> {
     app.user.models.iter().chain(&app.project.models)
+}
+
+/// A model with the cassette before its providers, where there is one.
+pub(super) fn recorded(
+    settings: &Settings,
+    cassette: Option<&Arc<Cassette>>,
+    model: RunModel,
+) -> RunModel {
+    match cassette {
+        Some(cassette) => replies::before(cassette, settings, model),
+        None => model,
+    }
 }
 
 pub(super) async fn model(
@@ -120,7 +159,10 @@ pub(super) async fn model(
         .kind("model", Status::Usage)
         .hint("name what to fall back to: source = \"hybrid:MODEL+OTHER\""));
     }
-    let served = matches!(found.resolution, Resolution::Served { .. });
+    let served = matches!(
+        found.resolution,
+        Resolution::Served { .. } | Resolution::Ollama { .. } | Resolution::Command { .. }
+    );
     if !served && alias(app, &found.name).is_some_and(ModelAlias::is_of_a_server) {
         return Err(CliError::usage(format!(
             "model `{}` says how a server is asked, and its source is none: {}",
@@ -148,16 +190,28 @@ pub(super) async fn model(
         Resolution::GgufFile { path, .. } => {
             local(app, settings, store, found.name, found.sentence, &path)
         }
-        Resolution::Ollama { tag, base } => {
-            let Some(path) = ollama::blob(&base, &tag, LOCAL_LIMIT).await else {
-                return Err(CliError::usage(format!(
-                    "`{tag}` is served by the Ollama at {base}, whose weights cannot be read from here"
-                ))
-                .kind("model", Status::Usage)
-                .hint(format!("`toolbench model pull {tag}` fetches a copy where the catalogue has it")));
+        Resolution::Ollama { tag, base, runs } => {
+            let configured = alias(app, &found.name).is_some_and(ModelAlias::is_of_a_server);
+            let path = match runs {
+                // The engine only where it is linked in, can read the file, and nothing is said
+                // that only a server can heed.
+                OllamaRuns::Either if cfg!(feature = "llama") && !configured => {
+                    let blob = ollama::blob(&base, &tag, LOCAL_LIMIT).await;
+                    blob.filter(|path| crate::weights::gguf::read_header(path).is_ok())
+                }
+                OllamaRuns::Either | OllamaRuns::Ollama => None,
             };
-            let sentence = format!("{}; its weights are used in place", found.sentence);
-            local(app, settings, store, found.name, sentence, &path)
+            if let Some(path) = path {
+                let sentence = format!("{}; its weights are used in place", found.sentence);
+                return local(app, settings, store, found.name, sentence, &path);
+            }
+            let tag = backends::Tag {
+                name: found.name,
+                sentence: found.sentence,
+                as_served: &tag,
+                base: &base,
+            };
+            backends::ollama_model(app, settings, store, tag).await
         }
         Resolution::NeedsPull { entry } => {
             let target = PullTarget::Entry(entry);
@@ -190,12 +244,9 @@ pub(super) async fn model(
             found.name
         ))
         .kind("model", Status::Usage)),
-        Resolution::Command { .. } => Err(CliError::usage(format!(
-            "this version of toolbench does not drive commands: `{}`",
-            found.name
-        ))
-        .kind("model", Status::Usage)
-        .hint("name a GGUF file, a model of `toolbench model list`, or `PRESET:MODEL`")),
+        Resolution::Command { command } => {
+            backends::command_model(app, settings, found.name, found.sentence, &command)
+        }
     }
 }
 
@@ -203,6 +254,12 @@ pub(super) async fn model(
 pub(super) fn alias<'a>(app: &'a App, name: &str) -> Option<&'a ModelAlias> {
     let known = app.project.models.get(name);
     known.or_else(|| app.user.models.get(name))
+}
+
+/// Whether a download is wanted: said by `--pull`, or answered when asked.
+fn wanted(app: &App, settings: &Settings, name: &str, dry_run: bool) -> bool {
+    let ask = || crate::cli::ui::Ui::ask(&format!("`{name}` is not on this machine. Download it?"));
+    !dry_run && (settings.pull || app.ui.can_ask() && ask())
 }
 
 /// Asks before downloading, unless `--pull` says so.
@@ -215,13 +272,7 @@ async fn pulled(
     target: &PullTarget,
     dry_run: bool,
 ) -> Result<RunModel, CliError> {
-    let wanted = !dry_run && settings.pull
-        || !dry_run
-            && (app.ui.can_ask()
-                && crate::cli::ui::Ui::ask(&format!(
-                    "`{name}` is not on this machine. Download it?"
-                )));
-    if !wanted {
+    if !wanted(app, settings, &name, dry_run) {
         return Err(
             CliError::usage(format!("model `{name}` is not on this machine"))
                 .kind("model", Status::Usage)

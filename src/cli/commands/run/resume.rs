@@ -64,9 +64,22 @@ impl Resumed {
         plan: &Plan,
         settings: &Settings,
         fingerprint: &Fingerprint,
+        servers: &[(String, String)],
     ) -> Result<(), CliError> {
         let header = &self.run.header;
         let mut differences = Vec::new();
+        let shown = |servers: Vec<&str>| match servers.as_slice() {
+            [] => "none".to_owned(),
+            some => some.join(", "),
+        };
+        let then = header.tool_servers.iter().map(|server| &*server.address);
+        let (then, now) = (
+            shown(then.collect()),
+            shown(servers.iter().map(|(_, address)| &**address).collect()),
+        );
+        if then != now {
+            differences.push(format!("tool servers: {then} then, {now} now"));
+        }
         if header.fingerprint.tier != fingerprint.tier {
             differences.push(format!(
                 "hardware tier: {} then, {} now",

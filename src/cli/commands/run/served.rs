@@ -74,7 +74,9 @@ pub(super) async fn model(
 }
 
 /// The first word of a server: asked by a client of its own, which lives as long as this question.
-async fn describe(endpoint: Endpoint) -> Result<ModelFacts, ProviderError> {
+async fn describe(mut endpoint: Endpoint) -> Result<ModelFacts, ProviderError> {
+    // Who waits for the first word wants to hear soon that nobody answers.
+    endpoint.retries = endpoint.retries.min(1);
     let provider = model::served(endpoint)?;
     let facts = provider.describe().await;
     provider.close().await;
@@ -118,7 +120,11 @@ fn endpoint(
 }
 
 /// What the configuration changes, with the files that it names.
-fn wishes(app: &App, name: &str, alias: &ModelAlias) -> Result<EndpointWishes, CliError> {
+pub(super) fn wishes(
+    app: &App,
+    name: &str,
+    alias: &ModelAlias,
+) -> Result<EndpointWishes, CliError> {
     let read = |file: &std::path::Path, what: &str| {
         let path = app.env.directory.join(file);
         std::fs::read(&path).map_err(|error| {

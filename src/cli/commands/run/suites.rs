@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{App, CliError, Status};
+use super::servers::{GivenHost, GivenServers, OfSuite};
 use crate::cli::servers;
 use crate::config::{Resolved, Settings};
 use crate::plan::sample;
@@ -33,6 +34,8 @@ pub(super) struct RunSuites {
     pub(super) suites: Vec<Suite>,
     /// One host per suite.
     pub(super) hosts: Vec<Arc<dyn ToolHost>>,
+    /// What stands behind it where the command line names it, per suite.
+    pub(super) given: Vec<Option<GivenHost>>,
     /// The pool for `--distractors`; empty when none are asked for.
     pub(super) distractors: Vec<ToolDefinition>,
     pub(super) skipped: Vec<SkippedSuite>,
@@ -48,11 +51,40 @@ impl RunSuites {
             hosts: Vec::new(),
             distractors: Vec::new(),
             skipped: Vec::new(),
+            given: Vec::new(),
         }
     }
 
     pub(super) fn distractors_hash(&self) -> String {
         ContentHash::of_value(&self.distractors).0
+    }
+
+    /// Each suite with what it was given instead of its own host.
+    pub(super) fn of_suites(&self) -> Vec<OfSuite<'_>> {
+        let given = self.given.iter().map(Option::as_ref);
+        self.suites.iter().zip(given).collect()
+    }
+
+    /// What they are, for the plan's hash; empty where there are none.
+    pub(super) fn servers_identity(&self) -> String {
+        let lines: Vec<String> = self
+            .servers()
+            .into_iter()
+            .map(|(name, address)| format!("{name}: {address}"))
+            .collect();
+        lines.join("\n")
+    }
+
+    /// Names and addresses of the servers of the command line.
+    pub(super) fn servers(&self) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String)> = Vec::new();
+        for opened in self.given.iter().flatten().flat_map(|given| &given.opened) {
+            let line = (opened.name.clone(), opened.without_secrets(&opened.shown));
+            if !found.contains(&line) {
+                found.push(line);
+            }
+        }
+        found
     }
 }
 
@@ -61,6 +93,7 @@ pub(super) fn load(
     app: &App,
     resolved: &Resolved,
     settings: &Settings,
+    given: Option<&GivenServers<'_>>,
 ) -> Result<RunSuites, CliError> {
     let library = app.library(resolved);
     let mut loaded = Vec::new();
@@ -88,6 +121,7 @@ pub(super) fn load(
         sample,
         suites: Vec::new(),
         hosts: Vec::new(),
+        given: Vec::new(),
         distractors: if wants_distractors {
             library.distractors()?
         } else {
@@ -98,7 +132,12 @@ pub(super) fn load(
     check_distractors(settings, &run.distractors)?;
     check_few_shot(settings, &selected)?;
     for suite in selected {
-        run.add(app, resolved, settings, suite)?;
+        if let Some(given) = given {
+            let own = given.host(app, resolved, settings, &suite)?;
+            run.push(suite, Arc::clone(&own.host), Some(own));
+        } else {
+            run.add(app, resolved, settings, suite)?;
+        }
     }
     if run.suites.is_empty() && !run.skipped.is_empty() {
         return Err(
@@ -193,8 +232,7 @@ impl RunSuites {
         if suite.server.is_some() {
             match servers::host(app, resolved, &suite, limit) {
                 Ok((suite, host)) => {
-                    self.suites.push(suite);
-                    self.hosts.push(Arc::new(host));
+                    self.push(suite, Arc::new(host), None);
                 }
                 Err(reason) => self.skipped.push(SkippedSuite {
                     cases: suite.cases.len(),
@@ -212,9 +250,14 @@ impl RunSuites {
             }
             error
         })?;
-        self.hosts.push(Arc::new(host));
-        self.suites.push(suite);
+        self.push(suite, Arc::new(host), None);
         Ok(())
+    }
+
+    fn push(&mut self, suite: Suite, host: Arc<dyn ToolHost>, given: Option<GivenHost>) {
+        self.suites.push(suite);
+        self.hosts.push(host);
+        self.given.push(given);
     }
 }
 

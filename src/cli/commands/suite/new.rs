@@ -19,6 +19,13 @@ const RESERVED_NAME: &str = "distractors";
 /// Writes a new suite file and the schema beside it; nothing is overwritten.
 pub(super) fn new(app: &App, resolved: &Resolved, args: &NewSuiteArgs) -> Result<Status, CliError> {
     check_name(app, resolved, &args.name)?;
+    if args.from_mcp != args.server.is_given() {
+        return Err(
+            CliError::usage("`--from-mcp` and the server that it drafts from go together").hint(
+                "for example: toolbench suite new NAME --from-mcp --stdio \"node server.js DIR\"",
+            ),
+        );
+    }
     let folder = match args.dir.to_str() {
         Some(".") => Path::new(""),
         _ => args.dir.as_path(),
