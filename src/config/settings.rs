@@ -8,6 +8,7 @@ use super::ConfigError;
 use super::file::VariantPatch;
 use super::layers::Resolved;
 use crate::suite::Selection;
+use crate::types::settings::TrialLimits;
 use crate::types::{
     Constraint, DialectName, Sampling, TrialRules, Variant, WirePreference, did_you_mean,
 };
@@ -206,6 +207,13 @@ impl Settings {
             probes: parsed(resolved, "probes")?,
             variants: named_variants(resolved, variants, &base)?,
             rules: TrialRules {
+                limits: TrialLimits {
+                    time_ms: resolved
+                        .number("trial-time")
+                        .map(|seconds| (seconds * 1000.0) as u64),
+                    tokens: resolved.count("trial-tokens"),
+                    requests: resolved.count("trial-requests"),
+                },
                 tool_choice: parsed(resolved, "tool-choice")?,
                 max_corrections: count(resolved, "max-corrections")?,
                 max_turns: count(resolved, "max-turns")?,

@@ -6,7 +6,8 @@
 //! service has no seed, so nothing is claimed of determinism.
 //!
 //! Shapes: <https://platform.claude.com/docs/en/api/messages> and
-//! <https://platform.claude.com/docs/en/build-with-claude/streaming>, read on 2026-11-20.
+//! <https://platform.claude.com/docs/en/build-with-claude/streaming>; written on 2026-11-20 after excerpts of these
+//! pages, not recorded from the service.
 
 use futures::future::BoxFuture;
 use futures::stream::StreamExt as _;

@@ -6,7 +6,8 @@
 //! a call that the model wrote wrongly is the model's.
 //!
 //! Shapes: <https://ai.google.dev/api/generate-content> and
-//! <https://ai.google.dev/gemini-api/docs/function-calling>, read on 2026-11-20.
+//! <https://ai.google.dev/gemini-api/docs/function-calling>; written on 2026-11-20 after excerpts of these
+//! pages, not recorded from the service.
 
 use futures::future::BoxFuture;
 use futures::stream::StreamExt as _;

@@ -7,7 +7,8 @@
 //! any reply's time; what was loaded here is unloaded here.
 //!
 //! Shapes: <https://github.com/ollama/ollama/blob/main/docs/api.md> and
-//! <https://docs.ollama.com/api-reference/show-model-details> (0.40), read on 2026-11-20.
+//! <https://docs.ollama.com/api-reference/show-model-details> (0.40); written on 2026-11-20 after excerpts of these
+//! pages, not recorded from the service.
 
 mod facts;
 

@@ -278,6 +278,14 @@ fn cell_settings(input: &PlanInput) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
+    let limits = [
+        ("trial_time_ms", rules.limits.time_ms),
+        ("trial_tokens", rules.limits.tokens),
+        ("trial_requests", rules.limits.requests),
+    ];
+    for (name, limit) in limits {
+        settings.extend(limit.map(|limit| (name.to_owned(), limit.to_string())));
+    }
     settings.extend(input.engine.clone());
     settings
 }
@@ -327,6 +335,7 @@ mod tests {
             until_decided: None,
             seed: 1,
             rules: TrialRules {
+                limits: crate::types::settings::TrialLimits::default(),
                 tool_choice: ToolChoice::Auto,
                 max_corrections: 2,
                 max_turns: 8,

@@ -20,7 +20,7 @@ use crate::types::trial::ServedParts;
 use crate::types::violation::primary;
 use crate::types::{
     AttemptRecord, Decoded, DialectName, FallbackRules, GenerateReply, GenerateRequest, Message,
-    ProviderError, Violation,
+    ProviderError, TrialRules, Violation,
 };
 
 /// A reply that stands, read and checked.
@@ -82,6 +82,10 @@ impl Trial<'_> {
         let rules = match place.fallback {
             Some(fallback) => Cow::Owned(fallback.limited(context.rules)),
             None => Cow::Borrowed(context.rules),
+        };
+        let rules = TrialRules {
+            attempt_limit_ms: self.time_left(rules.attempt_limit_ms),
+            ..rules.into_owned()
         };
         let (mut request, folds) = self.request(place, offer, rules.attempt_limit_ms);
         let started_ms = self.recorder.elapsed_ms();
@@ -214,6 +218,15 @@ impl Trial<'_> {
             }
         }
         Cow::Owned(messages)
+    }
+
+    /// The limit of an attempt, less where the trial's own comes first.
+    fn time_left(&self, attempt_limit_ms: u64) -> u64 {
+        let left = self.context.rules.limits.time_ms.map(|limit| {
+            let elapsed = self.recorder.elapsed_ms() as u64;
+            limit.saturating_sub(elapsed).max(1)
+        });
+        left.map_or(attempt_limit_ms, |left| left.min(attempt_limit_ms))
     }
 
     /// What a reply is stored as.

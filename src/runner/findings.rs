@@ -5,6 +5,7 @@
 
 use super::cell::PreparedOffer;
 use super::correction::CorrectionStyle;
+use super::recorder::Recorder;
 use crate::dialect::Dialect;
 use crate::types::decoded::Reading;
 use crate::types::violation::{Stage, primary};
@@ -58,6 +59,31 @@ pub(super) fn prompt_cut(reply: &GenerateReply) -> Violation {
             reply.usage.prompt_tokens
         ),
     )
+}
+
+/// What a whole trial may take is taken; asked before each request.
+pub(super) fn spent(rules: &TrialRules, recorder: &Recorder) -> Option<Violation> {
+    let limits = &rules.limits;
+    let elapsed_ms = recorder.elapsed_ms();
+    if let Some(limit_ms) = limits.time_ms.filter(|limit| elapsed_ms >= *limit as f64) {
+        let message = format!("the trial was not complete after {limit_ms} ms");
+        return Some(Violation::new(Code::TrialTimeout, message));
+    }
+    let requests = recorder.attempts.len() as u64;
+    if let Some(limit) = limits.requests.filter(|limit| requests >= *limit) {
+        let message = format!("no end after {limit} requests");
+        return Some(Violation::new(Code::TurnLimit, message));
+    }
+    let tokens: u64 = recorder
+        .attempts
+        .iter()
+        .map(|attempt| {
+            u64::from(attempt.usage.prompt_tokens) + u64::from(attempt.usage.output_tokens)
+        })
+        .sum();
+    let limit = limits.tokens.filter(|limit| tokens >= *limit)?;
+    let message = format!("no end after {tokens} tokens of {limit} allowed");
+    Some(Violation::new(Code::TurnLimit, message))
 }
 
 /// The trial ran out of turns.

@@ -28,7 +28,7 @@ pub use legs::{Hybrid, MAIN_LEG};
 pub use limits::{Limits, Meter, ModelPrices};
 pub use prepare::{Prepared, PreparedHost, PreparedModel, prepare};
 pub use probe::{Probing, probe};
-pub use probing::probe_cells;
+pub use probing::{over_wire, probe_cells};
 pub use rescore::{RescoreCell, Rescored, rescore};
 
 use std::collections::BTreeMap;

@@ -44,11 +44,24 @@ pub async fn probe_cells(
                 context_tokens,
                 limit_ms: plan.rules.attempt_limit_ms,
                 cancel: &cancel.stop,
+                known: over_wire(&sets, name, context_tokens, route.wire),
             };
-            sets.push(probe(name, &probing).await);
+            let set = probe(name, &probing).await;
+            sets.push(set);
         }
     }
     sets
+}
+
+/// The probes of a model over a wire, whatever the constraint.
+pub fn over_wire<'a>(
+    sets: &'a [ProbeSet],
+    model: &str,
+    context_tokens: u32,
+    wire: Wire,
+) -> Option<&'a ProbeSet> {
+    sets.iter()
+        .find(|set| set.model == model && set.context_tokens == context_tokens && set.wire == wire)
 }
 
 /// The probes of a cell's route.

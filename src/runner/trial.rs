@@ -300,6 +300,9 @@ impl Trial<'_> {
     async fn turn_once(&mut self, round: u32, offers: &Offers) -> Turn {
         let mut attempt = 1;
         loop {
+            if let Some(violation) = findings::spent(self.context.rules, &self.recorder) {
+                return Turn::Ended(Ended::With(vec![violation]));
+            }
             let read = match self.attempt(round, attempt, offers).await {
                 Ok(read) => read,
                 Err(ended) => return Turn::Ended(ended),

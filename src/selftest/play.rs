@@ -17,6 +17,7 @@ use crate::runner::{
     BUILT_IN_CORRECTIONS, Cancel, CorrectionStyle, Meter, Ports, execute, prepare,
 };
 use crate::tools::ToolHost;
+use crate::types::settings::TrialLimits;
 use crate::types::{
     Case, Constraint, DialectName, GenerateReply, GenerateRequest, Leniency, ModelFacts,
     ProviderError, StopReason, Suite, Timing, ToolChoice, TrialRecord, TrialRules, Usage, Variant,
@@ -96,6 +97,7 @@ fn plan_input(suite: Suite) -> PlanInput {
         trials: 1,
         seed: 0,
         rules: TrialRules {
+            limits: TrialLimits::default(),
             tool_choice: ToolChoice::Auto,
             max_corrections: 0,
             max_turns: 64,

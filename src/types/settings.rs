@@ -30,4 +30,30 @@ pub struct TrialRules {
     pub attempt_limit_ms: u64,
     /// Which reading steers.
     pub leniency: Leniency,
+    /// What a whole trial may take.
+    #[serde(default, skip_serializing_if = "TrialLimits::is_none")]
+    pub limits: TrialLimits,
+}
+
+/// What a whole trial may take, over all its rounds, turns and corrections. Reaching one is a result,
+/// as slowness is: the trial has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrialLimits {
+    /// Wall clock in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
+    /// Tokens of prompts and replies together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Requests to the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+}
+
+impl TrialLimits {
+    /// Nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -13,11 +13,11 @@ use crate::support::endpoint_server::{EndpointServer, Reply, Request, head};
 use crate::support::{Context, TINY_SUITE, json_lines, stderr};
 
 /// Limit of an attempt in the matrix, in seconds.
-const LIMIT_S: u64 = 4;
+pub const LIMIT_S: u64 = 4;
 
 /// Which page is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Wire {
+pub enum Wire {
     Tools,
     Raw,
 }
@@ -174,7 +174,7 @@ fn named(request: &Request) -> Option<&'static str> {
     FAULTS.iter().map(|(name, _)| *name).find(of)
 }
 
-fn serve(wire: Wire) -> EndpointServer {
+pub fn serve(wire: Wire) -> EndpointServer {
     let counts: std::sync::Mutex<BTreeMap<&str, usize>> = std::sync::Mutex::default();
     EndpointServer::start(move |request| match request.path.as_str() {
         "/v1/models" => Reply::json(200, &json!({"data": [{"id": "m"}]})),
@@ -200,12 +200,12 @@ fn serve(wire: Wire) -> EndpointServer {
     })
 }
 
-/// The tiny suite's tools with a case for each fault.
-fn suite() -> String {
+/// The tiny suite's tools with a case for each of these faults.
+pub fn suite(names: &[&str]) -> String {
     let (tools, _) = TINY_SUITE.split_once("cases:").unwrap();
-    let cases: Vec<String> = FAULTS
+    let cases: Vec<String> = names
         .iter()
-        .map(|(name, _)| {
+        .map(|name| {
             format!("  - {{id: {name}, category: fault, why: one fault, user: 'fault {name}! what time is it in UTC?',\n     expect: {{calls: [{{tool: get_time, arguments: {{zone: UTC}}}}]}}}}\n")
         })
         .collect();
@@ -216,7 +216,8 @@ fn suite() -> String {
 fn column(wire: Wire) -> BTreeMap<String, Value> {
     let server = serve(wire);
     let context = Context::new();
-    context.write("faults.yaml", &suite());
+    let names: Vec<&str> = FAULTS.iter().map(|(name, _)| *name).collect();
+    context.write("faults.yaml", &suite(&names));
     let (preset, dialect) = match wire {
         Wire::Tools => ("vllm", "native"),
         Wire::Raw => ("llama-server", "json"),

@@ -250,3 +250,24 @@ fn limits_of_nothing_are_refused() {
         );
     }
 }
+
+#[test]
+fn a_trial_that_takes_too_much_has_failed() {
+    // A correction is a second request; the trial may make one.
+    let script = "name: stubborn\nprompt_tokens: 100\notherwise: '{\"tool\":\"get_tme\",\"arguments\":{}}'\n";
+    for (flags, code) in [
+        (["--trial-requests", "1"], "turn_limit"),
+        (["--trial-tokens", "50"], "turn_limit"),
+        (["--trial-time", "0.000001"], "trial_timeout"),
+    ] {
+        let context = prepared(script);
+        let mut arguments = run(&["--suite", "tiny.yaml", "--max-corrections", "3", "-q"]);
+        arguments.extend(flags);
+        context.run(&arguments);
+        for trial in trials(&context) {
+            assert_eq!(trial["outcome"]["kind"], "limit", "{flags:?} {trial:#}");
+            assert_eq!(trial["outcome"]["code"], code, "{flags:?}");
+            assert!(trial["attempts"].as_array().unwrap().len() <= 1);
+        }
+    }
+}

@@ -23,6 +23,7 @@ mod endpoint_server;
 mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
+mod fault_matrix;
 mod faults;
 mod grammar;
 mod hosts;
@@ -30,6 +31,7 @@ mod hybrid;
 mod interop;
 mod limits;
 mod live_hosts;
+mod live_llama_server;
 mod live_models;
 mod live_server;
 mod live_suites;

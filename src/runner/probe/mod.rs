@@ -51,6 +51,9 @@ pub struct Probing<'a> {
     pub limit_ms: u64,
     /// Ends it from outside.
     pub cancel: &'a CancellationToken,
+    /// What another route of the same model over the same wire has shown: long prompts need not be
+    /// sent again, since they are cut or kept whatever the constraint.
+    pub known: Option<&'a ProbeSet>,
 }
 
 /// Tries everything that the route has a use for.
@@ -64,7 +67,12 @@ pub async fn probe(name: &str, probing: &Probing<'_>) -> ProbeSet {
         results.push(probing.constraint(mechanism).await);
     }
     results.extend(probing.same_twice().await);
-    results.extend(probing.long_prompts().await);
+    let known = probing.known.map(long_prompt_results).unwrap_or_default();
+    results.extend(if known.is_empty() {
+        probing.long_prompts().await
+    } else {
+        known
+    });
     ProbeSet {
         model: name.to_owned(),
         context_tokens: probing.context_tokens,
@@ -72,6 +80,20 @@ pub async fn probe(name: &str, probing: &Probing<'_>) -> ProbeSet {
         mechanism: probing.route.mechanism,
         results,
     }
+}
+
+/// What long prompts have shown on another route; nothing where that could not be told.
+fn long_prompt_results(set: &ProbeSet) -> Vec<ProbeResult> {
+    let told = set
+        .result(ProbeName::Truncation)
+        .is_some_and(|result| result.verdict != ProbeVerdict::Unproven);
+    set.results
+        .iter()
+        .filter(|result| {
+            told && matches!(result.probe, ProbeName::Truncation | ProbeName::PromptCache)
+        })
+        .cloned()
+        .collect()
 }
 
 /// A reply with its readings.

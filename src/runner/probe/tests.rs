@@ -151,6 +151,7 @@ fn probed(fault: Fault, wire: Wire, mechanism: Option<Mechanism>) -> ProbeSet {
         context_tokens: 4_096,
         limit_ms: 1_000,
         cancel: &CancellationToken::new(),
+        known: None,
     };
     futures::executor::block_on(probe("m", &probing))
 }

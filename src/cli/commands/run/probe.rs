@@ -10,7 +10,7 @@ use super::models;
 use crate::cli::args::RunArgs;
 use crate::config::{Resolved, Settings};
 use crate::plan::{contexts, route};
-use crate::runner::{Ports, Prepared, Probing, prepare, probe as probe_route};
+use crate::runner::{Ports, Prepared, Probing, over_wire, prepare, probe as probe_route};
 use crate::types::probe::{ProbeSet, ProbeVerdict};
 use crate::types::{Constraint, DialectName, Mechanism, Wire};
 
@@ -117,16 +117,19 @@ async fn all_routes(
                     continue;
                 }
                 done.push((route.wire, route.mechanism));
+                let context_tokens = contexts[served % contexts.len()];
                 let probing = Probing {
                     provider: ports.providers[served].as_ref(),
                     model,
                     dialect,
                     route: &route,
-                    context_tokens: contexts[served % contexts.len()],
+                    context_tokens,
                     limit_ms: settings.rules.attempt_limit_ms,
                     cancel: &app.interrupts().stop,
+                    known: over_wire(&probed.probes, name, context_tokens, route.wire),
                 };
-                probed.probes.push(probe_route(name, &probing).await);
+                let set = probe_route(name, &probing).await;
+                probed.probes.push(set);
             }
         }
     }
