@@ -23,11 +23,11 @@ const SERVER: [(&str, Option<&str>); 7] = [
 /// Faults of the tools' server, and what a good call ends in there.
 const HOST: [(&str, &str); 7] = [
     ("none", "passed"),
-    ("error", "HOST_ERROR"),
+    ("error", "tool_error_env"),
     ("timeout", "tool_timeout"),
     ("wrong_type", "mcp_protocol_error"),
     ("malformed_frame", "mcp_protocol_error"),
-    ("disconnect", "tool_error_env"),
+    ("disconnect", "mcp_protocol_error"),
     ("huge", "mcp_protocol_error"),
 ];
 
@@ -58,7 +58,10 @@ fn column(host: &str) -> BTreeMap<String, String> {
         "faults.yaml",
         "--stdio",
         &served,
-        "--allow-destructive",
+        "--allow-tool",
+        "get_time",
+        "--allow-tool",
+        "set_alarm",
         "--dialect",
         "native",
         "--constraint",
@@ -80,6 +83,10 @@ fn column(host: &str) -> BTreeMap<String, String> {
     assert!(
         started.elapsed() < Duration::from_mins(4),
         "{host}: something hangs"
+    );
+    assert!(
+        !context.runs().is_empty(),
+        "{host}: nothing was run: {text}"
     );
     let trials = json_lines(&context.only_run().join("trials.jsonl"));
     assert_eq!(
