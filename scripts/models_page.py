@@ -2,10 +2,10 @@
 """Turns stored runs into a page: success by suite, category, dialect and constraint, and failure
 codes, one section a model. Every number comes from `toolbench report RUN --format json`.
 
-    scripts/models_page.py RUN... [--out DIR] [--command TEXT] [--findings FILE] > PAGE.md
+    scripts/models_page.py RUN... [--also RUN] [--out DIR] [--findings FILE] > PAGE.md
 
-Several runs must be of different models on the same cases. `--command` is the command that made
-them, for the page's reader.
+Several runs must be of different models on the same cases. The run after `--also` is of a suite of
+which the others could score nothing: it takes that suite's lines, and no part in the totals.
 """
 import argparse
 import json
@@ -92,14 +92,22 @@ def gathered(arguments, by=None):
     }
 
 
+def with_other_run(arguments, found, key):
+    """The lines of the other run instead of those of its suites."""
+    if not arguments.also:
+        return found
+    other = report(arguments, arguments.also, key)["totals"]
+    taken = {row[key] for row in other}
+    kept = [row for row in found["totals"] if row[key] not in taken or row["success"]["of"]]
+    return {**found, "totals": kept + other}
+
+
 def introduction(arguments, headers):
     machine = headers[0]["machine"]
     print("# Five real models over all mock suites\n")
     for header in headers:
         print(f"Run `{header['run']}`: {header['trials']} of {header['planned_trials']} trials, made {header['created_at'][:10]}.", end=" ")
     print(f"Machine: {machine['cpu']} ({machine['tier']}). Times are left out: the machine was shared while the models ran.\n")
-    if arguments.command:
-        print(f"Made by\n\n```sh\n{arguments.command}\n```\n")
     if arguments.findings:
         print(open(arguments.findings, encoding="utf-8").read())
 
@@ -120,11 +128,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--out")
-    parser.add_argument("--command")
+    parser.add_argument("--also")
     parser.add_argument("--findings")
     arguments = parser.parse_args()
     whole = gathered(arguments)
-    by_suite, by_category = gathered(arguments, "suite"), gathered(arguments, "category")
+    by_suite = with_other_run(arguments, gathered(arguments, "suite"), "suite")
+    by_category = with_other_run(arguments, gathered(arguments, "category"), "category")
     introduction(arguments, whole["headers"])
     print("## Success, macro over cases, 95 % intervals\n")
     table(
