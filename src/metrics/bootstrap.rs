@@ -4,7 +4,7 @@
 //! Invariants: pure; no case and no pair is empty; exchanging sides mirrors a paired interval.
 //!
 //! Where all trials are yes or no, the distribution that resampling approaches is computed exactly
-//! ([`super::lattice`]): no draws, no seed, and levels far out in the tail have a meaning. Pairs of
+//! (`lattice`): no draws, no seed, and levels far out in the tail have a meaning. Pairs of
 //! another kind (calls, attempts) and uncommon mixes of trial counts are drawn with a fixed seed.
 
 use super::interval::Interval;

@@ -1,6 +1,6 @@
 //! Values as a Python program would hold them, so that verdicts can follow its equality to the letter.
 //!
-//! Data in: what [`super::json`] and [`super::python`] read. Data out: kinds and equality.
+//! Data in: what [`super::json`] and `python` read. Data out: kinds and equality.
 //! Invariants: an integer never turns into a float by being read, and has no upper bound; objects
 //! keep the order of their keys and hold each key once; nothing here fails or panics.
 //!
