@@ -16,15 +16,19 @@ use super::json;
 use super::lines::reason_of;
 use super::strict::{parameter_of, tool_calls};
 use super::value::{Object, Value};
-use super::verdict::{Verdict, Writer};
+use super::verdict::{INVALID_LINE, Verdict, Writer};
 use crate::types::{Code, Suite, ToolDefinition, Violation};
 use crate::validate::{SchemaError, ToolSchemas};
 
 /// What a set of recorded outputs came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolTotals {
-    /// Lines read.
+    /// Outputs read; lines that are nobody's output are not among them.
     pub outputs: u64,
+    /// Lines that are no object and no list of JSON: the log is damaged, no output is wrong.
+    pub invalid_lines: u64,
+    /// The first of them.
+    pub first_invalid: Option<u64>,
     /// Of these, how many could be read as calls (or as none).
     pub parsed: u64,
     /// Outputs in which every call is valid.
@@ -84,13 +88,30 @@ impl ToolCheck {
         }
     }
 
-    /// Judges one line.
+    /// Judges one line; a blank one is nothing.
     pub fn line(&self, line: u64, bytes: &[u8], writer: &mut Writer, totals: &mut ToolTotals) {
-        totals.outputs += 1;
-        let (id, found) = match self.read(bytes) {
-            Ok((id, output)) => (id, self.violations(&output, totals)),
-            Err(reason) => (None, vec![Violation::new(Code::MalformedJson, reason)]),
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        let (id, output) = match self.read(bytes) {
+            Ok(read) => read,
+            Err(reason) => {
+                totals.invalid_lines += 1;
+                totals.first_invalid.get_or_insert(line);
+                writer.begin(&Verdict {
+                    line,
+                    id: None,
+                    category: None,
+                    valid: None,
+                    error_type: Some(INVALID_LINE),
+                });
+                writer.error(None, None, &reason);
+                writer.end();
+                return;
+            }
         };
+        totals.outputs += 1;
+        let found = self.violations(&output, totals);
         let is_read = !found
             .iter()
             .any(|violation| matches!(violation.code, Code::MalformedJson | Code::WrongEnvelope));

@@ -62,6 +62,7 @@ fn every_line_and_every_call_counts_once() {
         r#"{"name":"f","arguments":"{"}"#,
         r#"{"message":{"role":"assistant","content":"hello"}}"#,
         r#"{"output":"[f(x=3)]"}"#,
+        " ",
         "not JSON",
     ]);
     let errors: Vec<_> = verdicts
@@ -79,14 +80,16 @@ fn every_line_and_every_call_counts_once() {
             Some("malformed_json"),
             None,
             None,
-            Some("malformed_json"),
+            Some("invalid_line"),
         ]
     );
+    assert_eq!(verdicts[8]["valid"], serde_json::Value::Null);
+    assert_eq!((totals.invalid_lines, totals.first_invalid), (1, Some(10)));
     assert_eq!(verdicts[0]["id"], "a");
     assert_eq!(verdicts[1]["errors"][0]["param"], "x");
     assert_eq!(
         (totals.outputs, totals.parsed, totals.valid_outputs),
-        (9, 7, 4)
+        (8, 7, 4)
     );
     assert_eq!(
         (totals.calls, totals.unknown, totals.schema_valid),
@@ -101,6 +104,6 @@ fn every_line_and_every_call_counts_once() {
     assert_eq!(json!(totals.unknown_names), json!({"h": 1}));
     assert_eq!(
         json!(totals.codes),
-        json!({"type_mismatch": 1, "unknown_tool": 1, "missing_required": 1, "malformed_json": 2})
+        json!({"type_mismatch": 1, "unknown_tool": 1, "missing_required": 1, "malformed_json": 1})
     );
 }

@@ -140,7 +140,7 @@ fn logged_calls_need_tools_only() {
     );
     context.write(
         "log.jsonl",
-        "{\"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": \"{\\\"x\\\": 1}\"}}]}\n{\"name\": \"f\", \"arguments\": {\"x\": \"1\"}}\n{\"name\": \"h\", \"arguments\": {}}\nnothing\n",
+        "{\"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": \"{\\\"x\\\": 1}\"}}]}\n{\"name\": \"f\", \"arguments\": {\"x\": \"1\"}}\n{\"name\": \"h\", \"arguments\": {}}\n{\"name\": \"f\", \"arguments\": \"{\"}\n",
     );
     let arguments = [
         "score",
@@ -198,6 +198,23 @@ fn logged_calls_need_tools_only() {
             "--quiet",
         ],
     );
+    // A damaged line is no output: it counts in no rate, and the command says where it stands.
+    let log = std::fs::read_to_string(context.path("log.jsonl")).unwrap();
+    context.write("damaged.jsonl", &format!("{log}\nnothing\n"));
+    let mut damaged = arguments;
+    damaged[4] = "damaged.jsonl";
+    let output = context.run(&damaged);
+    assert_eq!(output.status.code(), Some(2));
+    let told = stderr(&output);
+    assert!(
+        told.contains("1 of 5 lines of damaged.jsonl are nobody's output, the first is line 6"),
+        "{told}"
+    );
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["totals"]["parsed"], totals["parsed"]);
+    assert_eq!(found["totals"]["invalid_lines"], 1);
+    assert_eq!(found["verdicts"][4]["valid"], Value::Null);
+
     context.write("none.json", "{}");
     let told = context.expect_error(
         2,

@@ -83,18 +83,7 @@ fn argument(expr: &Expr) -> Read {
         },
         Expr::List(items) => Ok(Value::List(arguments(items)?)),
         Expr::Tuple(items) => Ok(Value::Tuple(arguments(items)?)),
-        Expr::Dict(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(key, value)| {
-                    let Some(key) = key else {
-                        return refused("`**` in an object");
-                    };
-                    entry(argument(key)?, argument(value)?)
-                })
-                .collect::<Result<Vec<_>, PythonError>>()?;
-            Ok(Value::Object(Object::from_entries(entries)))
-        }
+        Expr::Dict(entries) => object(entries, argument),
         Expr::Binary(..) => evaluate(expr),
         Expr::Name(name) => Ok(Value::Text(name.clone().into())),
         Expr::Call(call) if call.keywords.is_empty() => Ok(Value::Text(source(expr).into())),
@@ -112,6 +101,23 @@ fn argument(expr: &Expr) -> Read {
 
 fn arguments(items: &[Expr]) -> Result<Vec<Value<'static>>, PythonError> {
     items.iter().map(argument).collect()
+}
+
+/// An object whose keys and values `read` reads.
+fn object(
+    entries: &[(Option<Expr>, Expr)],
+    read: fn(&Expr) -> Result<Value<'static>, PythonError>,
+) -> Result<Value<'static>, PythonError> {
+    let entries = entries
+        .iter()
+        .map(|(key, value)| {
+            let Some(key) = key else {
+                return refused("`**` in an object");
+            };
+            entry(read(key)?, read(value)?)
+        })
+        .collect::<Result<Vec<_>, PythonError>>()?;
+    Ok(Value::Object(Object::from_entries(entries)))
 }
 
 fn entry(
@@ -146,18 +152,7 @@ fn constant(expr: &Expr) -> Read {
                 refused("a list or an object in a set")
             }
         }
-        Expr::Dict(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(key, value)| {
-                    let Some(key) = key else {
-                        return refused("`**` in an object");
-                    };
-                    entry(constant(key)?, constant(value)?)
-                })
-                .collect::<Result<Vec<_>, PythonError>>()?;
-            Ok(Value::Object(Object::from_entries(entries)))
-        }
+        Expr::Dict(entries) => object(entries, constant),
         Expr::Call(call) => {
             let is_empty_set = matches!(&call.function, Expr::Name(name) if name == "set")
                 && call.positional.is_empty()

@@ -401,22 +401,29 @@ fn quote_for(has_single: bool, has_double: bool) -> char {
     if has_single && !has_double { '"' } else { '\'' }
 }
 
+/// Writes a character of ASCII that text and bytes have in one form; says whether it was one.
+fn push_plain(out: &mut String, c: char, quote: char) -> bool {
+    match c {
+        '\\' => out.push_str("\\\\"),
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        _ if c == quote => {
+            out.push('\\');
+            out.push(c);
+        }
+        ' '..='~' => out.push(c),
+        _ => return false,
+    }
+    true
+}
+
 fn bytes_repr(bytes: &[u8]) -> String {
     let quote = quote_for(bytes.contains(&b'\''), bytes.contains(&b'"'));
     let mut out = format!("b{quote}");
     for &byte in bytes {
-        let c = char::from(byte);
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            _ if c == quote => {
-                out.push('\\');
-                out.push(c);
-            }
-            ' '..='~' => out.push(c),
-            _ => out.push_str(&format!("\\x{byte:02x}")),
+        if !push_plain(&mut out, char::from(byte), quote) {
+            out.push_str(&format!("\\x{byte:02x}"));
         }
     }
     out.push(quote);
@@ -429,17 +436,8 @@ pub(super) fn text_repr(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
     for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            _ if c == quote => {
-                out.push('\\');
-                out.push(c);
-            }
-            ' '..='~' => out.push(c),
-            _ => push_other(&mut out, c),
+        if !push_plain(&mut out, c, quote) {
+            push_other(&mut out, c);
         }
     }
     out.push(quote);

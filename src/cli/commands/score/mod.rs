@@ -163,13 +163,8 @@ fn status_of(args: &ScoreArgs, scorer: &Scorer, totals: &Totals) -> Result<Statu
         return Err(CliError::usage(message).hint(hint));
     }
     if let Some(line) = totals.first_invalid {
-        return Err(CliError::usage(format!(
-            "{} of {} lines of {} are nobody's output, the first is line {line}",
-            totals.invalid_lines,
-            totals.lines,
-            args.calls.display()
-        ))
-        .hint(
+        let error = damaged(args, line, totals.invalid_lines, totals.lines);
+        return Err(error.hint(
             "each line is a JSON object with the `id` of a case; its verdict says what is wrong",
         ));
     }
@@ -180,6 +175,14 @@ fn status_of(args: &ScoreArgs, scorer: &Scorer, totals: &Totals) -> Result<Statu
             .hint("`toolbench run` plays cases with several rounds or an end state"));
     }
     Ok(floor(args, all.valid, all.judged))
+}
+
+/// Some lines are no outputs at all: the file is at fault, and no model.
+fn damaged(args: &ScoreArgs, first: u64, damaged: u64, lines: u64) -> CliError {
+    CliError::usage(format!(
+        "{damaged} of {lines} lines of {} are nobody's output, the first is line {first}",
+        args.calls.display()
+    ))
 }
 
 fn no_lines(args: &ScoreArgs) -> CliError {
@@ -223,10 +226,17 @@ fn by_tools(app: &App, args: &ScoreArgs, name: &str) -> Result<Status, CliError>
         form.end(|| tool_totals_json(&totals), out)
     })?;
     input.finish()?;
-    if totals.outputs == 0 {
+    if totals.outputs + totals.invalid_lines == 0 {
         return Err(no_lines(args));
     }
     say_tool_totals(app, &totals);
+    if let Some(line) = totals.first_invalid {
+        let lines = totals.outputs + totals.invalid_lines;
+        let error = damaged(args, line, totals.invalid_lines, lines);
+        return Err(error.hint(
+            "each line is a JSON object or list with calls; its verdict says what is wrong",
+        ));
+    }
     Ok(floor(args, totals.valid_outputs, totals.outputs))
 }
 

@@ -143,7 +143,7 @@ pub(super) fn tool_totals_json(totals: &ToolTotals) -> Value {
         .collect();
     let known = totals.calls - totals.unknown;
     json!({
-        "outputs": totals.outputs,
+        "outputs": totals.outputs, "invalid_lines": totals.invalid_lines,
         "valid": rate_json(totals.valid_outputs, totals.outputs),
         "parsed": rate_json(totals.parsed, totals.outputs),
         "calls": totals.calls,
