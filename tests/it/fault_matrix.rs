@@ -45,9 +45,9 @@ fn column(host: &str) -> BTreeMap<String, String> {
         ),
     );
     let program = env!("CARGO_BIN_EXE_toolbench");
-    let mut served = format!("{program} mcp serve faults.yaml");
+    let mut tools_server = format!("{program} mcp serve faults.yaml");
     if host != "none" {
-        served.push_str(&format!(" --fault {host}"));
+        tools_server.push_str(&format!(" --fault {host}"));
     }
     let limit = LIMIT_S.to_string();
     let started = Instant::now();
@@ -57,7 +57,7 @@ fn column(host: &str) -> BTreeMap<String, String> {
         "--suite",
         "faults.yaml",
         "--stdio",
-        &served,
+        &tools_server,
         "--allow-tool",
         "get_time",
         "--allow-tool",

@@ -4,13 +4,9 @@
 //! with its legs. Invariants: a leg is resolved as it would be alone; what decides when the next leg
 //! is asked is part of what the hybrid is known by.
 
-use std::sync::Arc;
-
-use super::super::{App, CliError, Status};
-use super::models::{RunModel, alias, model, recorded};
-use crate::cli::store_access::Store;
-use crate::config::{ModelAlias, Settings};
-use crate::model::cassette::Cassette;
+use super::super::{CliError, Status};
+use super::models::{Making, RunModel, alias, model};
+use crate::config::ModelAlias;
 use crate::runner::MAIN_LEG;
 use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
 use crate::store::{Resolution, Resolved};
@@ -42,15 +38,12 @@ impl RunModel {
 
 /// Resolves the legs and puts them together.
 pub(super) async fn hybrid(
-    app: &App,
-    settings: &Settings,
-    store: &Store,
+    making: &Making<'_>,
     inputs: &ResolveInputs<'_>,
     found: Resolved,
     legs: &[String],
-    cassette: Option<&Arc<Cassette>>,
-    dry_run: bool,
 ) -> Result<RunModel, CliError> {
+    let app = making.app;
     let own = alias(app, &found.name);
     if own.is_some_and(ModelAlias::is_of_a_server) {
         return Err(CliError::usage(format!(
@@ -79,8 +72,7 @@ pub(super) async fn hybrid(
             .hint("name its legs one by one: hybrid:A+B+C"));
         }
         app.ui.say(&format!("leg {}", resolved.sentence));
-        let leg = model(app, settings, store, resolved, dry_run).await?;
-        models.push(recorded(settings, cassette, leg));
+        models.push(model(making, resolved).await?);
     }
     let identities: Vec<String> = models
         .iter()

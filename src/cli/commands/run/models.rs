@@ -36,6 +36,16 @@ pub(super) struct RunModel {
     pub(super) hybrid: Option<HybridModel>,
 }
 
+/// What every model of a run is made with.
+pub(super) struct Making<'a> {
+    pub(super) app: &'a App,
+    pub(super) settings: &'a Settings,
+    pub(super) store: &'a Store,
+    /// Stands before each provider, where replies are recorded.
+    pub(super) cassette: Option<&'a Arc<Cassette>>,
+    pub(super) dry_run: bool,
+}
+
 /// Resolves every name in order; prints how.
 pub(super) fn resolve(
     app: &App,
@@ -81,22 +91,21 @@ pub(super) fn resolve(
                     .hint(error.hint())
             })?;
             app.ui.say(&format!("model {}", found.sentence));
+            let making = Making {
+                app,
+                settings,
+                store: &store,
+                cassette: cassette.as_ref(),
+                dry_run,
+            };
             let legs = match &found.resolution {
                 Resolution::Hybrid { legs } => Some(legs.clone()),
                 _ => None,
             };
-            let cassette = cassette.as_ref();
-            models.push(match legs {
-                Some(legs) => {
-                    hybrid(
-                        app, settings, &store, &inputs, found, &legs, cassette, dry_run,
-                    )
-                    .await?
-                }
-                None => {
-                    let model = model(app, settings, &store, found, dry_run).await?;
-                    recorded(settings, cassette, model)
-                }
+            models.push(if let Some(legs) = legs {
+                hybrid(&making, &inputs, found, &legs).await?
+            } else {
+                model(&making, found).await?
             });
         }
         Ok(models)
@@ -132,25 +141,29 @@ pub(super) fn aliases(app: &App) -> impl Iterator<Item = (&String, &ModelAlias)>
     app.user.models.iter().chain(&app.project.models)
 }
 
-/// A model with the cassette before its providers, where there is one.
-pub(super) fn recorded(
-    settings: &Settings,
-    cassette: Option<&Arc<Cassette>>,
-    model: RunModel,
-) -> RunModel {
-    match cassette {
-        Some(cassette) => replies::before(cassette, settings, model),
+/// One model that is no hybrid, with the cassette before it where there is one.
+pub(super) async fn model(
+    making: &Making<'_>,
+    found: crate::store::Resolved,
+) -> Result<RunModel, CliError> {
+    let model = unrecorded(making, found).await?;
+    Ok(match making.cassette {
+        Some(cassette) => replies::before(cassette, making.settings, model),
         None => model,
-    }
+    })
 }
 
-pub(super) async fn model(
-    app: &App,
-    settings: &Settings,
-    store: &Store,
+async fn unrecorded(
+    making: &Making<'_>,
     found: crate::store::Resolved,
-    dry_run: bool,
 ) -> Result<RunModel, CliError> {
+    let Making {
+        app,
+        settings,
+        store,
+        dry_run,
+        ..
+    } = *making;
     if alias(app, &found.name).is_some_and(ModelAlias::is_of_a_hybrid) {
         return Err(CliError::usage(format!(
             "model `{}` says when to fall back, and its source is one model: {}",
