@@ -1,7 +1,7 @@
 //! A running Ollama, as far as names and weights go: which tags it serves, where they lie, pulling.
 //!
 //! Data in: a base address, a time limit. Data out: tags, or `None` when nothing answers; a pull's
-//! progress. Invariants: a pull that gets no word for [`SILENCE_LIMIT`] is given up; what has arrived
+//! progress. Invariants: a pull that gets no word for `SILENCE_LIMIT` is given up; what has arrived
 //! is kept by the Ollama.
 
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //!
 //! Data in: a [`Grammar`]. Data out: GBNF text, and whether it holds names and types of arguments
 //! as closely as the first does. Invariants: total and stable; never narrower than the Lark form in
-//! names, types and fixed values; bounds over [`MOST_REPEATS`], patterns, formats and ranges of
+//! names, types and fixed values; bounds over `MOST_REPEATS`, patterns, formats and ranges of
 //! numbers are left to validation, because llama.cpp unrolls every counted repetition.
 
 use std::collections::BTreeMap;
