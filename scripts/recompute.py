@@ -149,6 +149,10 @@ def recompute(cases, steering):
             scored, lambda t: succeeded(t) and not t["first_attempt_success"])),
         "as_deployed": macro(cases, yes_no(
             lambda t: scored(t) or kind(t) == "void", succeeded)),
+        **({"as_written": macro(cases, yes_no(
+            lambda t: scored(t) or "reread" in t,
+            lambda t: succeeded(t) if scored(t) else "code" not in t["reread"]))}
+           if any("reread" in t for t in trials) else {}),
         "calls": {
             "valid_call": macro(cases, over_firsts(valid)),
             "parsed": macro(cases, over_firsts(lambda t, a: reads_calls(a[steering(t)]))),

@@ -342,6 +342,14 @@ pub const KEYS: &[Key] = &[
     ),
     new(
         LIMITS,
+        "trial-cost",
+        Kind::Number,
+        None,
+        "AMOUNT",
+        "Money that a whole trial may take, by the tokens its server reports; one that needs more counts as a failure",
+    ),
+    new(
+        LIMITS,
         "tool-timeout",
         Kind::Number,
         Some("30"),

@@ -129,7 +129,14 @@ pub struct RunLimits {
 
 impl RunLimits {
     fn from_resolved(resolved: &Resolved) -> Result<Self, ConfigError> {
-        for name in ["limit-time", "limit-tokens", "limit-requests", "budget"] {
+        let of_money_and_time = ["limit-time", "budget", "trial-time", "trial-cost"];
+        let of_counts = [
+            "limit-tokens",
+            "limit-requests",
+            "trial-tokens",
+            "trial-requests",
+        ];
+        for name in of_money_and_time.into_iter().chain(of_counts) {
             if resolved.number(name) == Some(0.0) {
                 let message = format!("`{name}` must be more than 0");
                 return Err(wrong(resolved, name, message));
@@ -213,6 +220,7 @@ impl Settings {
                         .map(|seconds| (seconds * 1000.0) as u64),
                     tokens: resolved.count("trial-tokens"),
                     requests: resolved.count("trial-requests"),
+                    cost: resolved.number("trial-cost"),
                 },
                 tool_choice: parsed(resolved, "tool-choice")?,
                 max_corrections: count(resolved, "max-corrections")?,

@@ -201,6 +201,18 @@ pub(super) fn as_deployed(cases: &Cases<'_>) -> Rate {
     })
 }
 
+/// Success where a call that the server did not read counts as its text has it: the model's own part
+/// of what the server lost. Nothing where no such call could be judged.
+pub(super) fn as_written(cases: &Cases<'_>) -> Option<Rate> {
+    let mut trials = cases.iter().flat_map(|trials| trials.iter());
+    trials.any(|trial| trial.reread.is_some()).then(|| {
+        trial_rate(cases, |trial| {
+            let reread = trial.reread.map(|reread| reread.code.is_none());
+            scored_success(trial).or(reread)
+        })
+    })
+}
+
 /// From attempted to valid, on first attempts of turns (before any correction of that turn); in a
 /// hybrid on those that stand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -180,6 +180,7 @@ pub(super) fn row(group: &Group<'_>, header: &Header, objective_ms: Option<f64>)
         first_attempt: rates::first_attempt(cases),
         recovered: rates::recovered(cases),
         as_deployed: rates::as_deployed(cases),
+        as_written: rates::as_written(cases),
         calls: rates::calls(cases, |trial| steers_leniently(header, trial)),
         against_expected: expected_calls(cases),
         abstention: abstention(cases),

@@ -266,6 +266,10 @@ pub struct Row {
     pub recovered: Rate,
     /// Success with trials that the serving side spoiled counted as misses.
     pub as_deployed: Rate,
+    /// Success where calls that the server did not read (`call_in_content`) are judged as their texts
+    /// have them; absent where there are none that could be judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_written: Option<Rate>,
     /// Calls: from attempted to valid.
     pub calls: CallRates,
     /// Executed calls against those the cases ask for.

@@ -261,6 +261,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
         attempts,
         calls: calls.into_iter().collect(),
         call_counts: call_counts(letter),
+        reread: None,
         corrections: u32::from(corrected),
         answer: (letter == 'N').then(|| "I cannot do that.".to_owned()),
         end_state: None,

@@ -536,11 +536,16 @@ pub(super) fn bad(detail: &str) -> Broken {
 }
 
 /// The bytes came and are not what their encoding says. A connection that broke while they were
-/// unpacked is not meant.
+/// unpacked is not meant: then the cause is one of HTTP's own.
 fn cannot_be_unpacked(error: &reqwest::Error) -> bool {
-    let kind = innermost(error)
-        .downcast_ref::<std::io::Error>()
-        .map(std::io::Error::kind);
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = source(cause) {
+        cause = source;
+        if cause.is::<hyper::Error>() {
+            return false;
+        }
+    }
+    let kind = cause.downcast_ref().map(std::io::Error::kind);
     error.is_decode()
         && matches!(
             kind,
@@ -552,9 +557,22 @@ fn cannot_be_unpacked(error: &reqwest::Error) -> bool {
         )
 }
 
+/// What is behind an error; an I/O error hides the one that it was made of.
+fn source<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::get_ref)
+    {
+        Some(Some(inner)) => Some(inner),
+        _ => error.source(),
+    }
+}
+
 fn innermost(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
     let mut cause: &(dyn std::error::Error + 'static) = error;
-    while let Some(source) = cause.source() {
+    while let Some(source) = source(cause) {
         cause = source;
     }
     cause

@@ -286,6 +286,8 @@ fn cell_settings(input: &PlanInput) -> BTreeMap<String, String> {
     for (name, limit) in limits {
         settings.extend(limit.map(|limit| (name.to_owned(), limit.to_string())));
     }
+    let cost = rules.limits.cost;
+    settings.extend(cost.map(|cost| ("trial_cost".to_owned(), cost.to_string())));
     settings.extend(input.engine.clone());
     settings
 }

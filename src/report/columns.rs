@@ -40,6 +40,7 @@ columns! {
     "first_attempt" ["first try", "first attempt"] "% of cases": "Mean over cases of scored trials that were right with no correction anywhere in the trial. Success = first attempt + recovered.";
     "recovered" ["recov-ered", "recov."] "% of cases": "Mean over cases of scored trials that were right only after one or more corrections.";
     "as_deployed" ["as deployed"] "% of cases": "Success with trials that the serving side spoiled (outcome void: engine crashed, prompt truncated, server lost the call) counted as misses, as users experience them.";
+    "as_written" ["as the model wrote it"] "% of cases": "Success with calls that the server did not read (`call_in_content`) judged as they stand in the reply's text, where one reply decides the case: one round that ends with its calls, and asks for no state. The model's own part of what the server lost; the trials stay excluded from success.";
     "valid_call" ["valid call"] "% of cases": "First attempts (of each turn, before any correction) in which every call is read without a finding, names an offered tool and satisfies its schema / first attempts in which a call was attempted; mean over cases. Attempted: the dialect's opener is there, or the lenient reading finds an offered tool's name.";
     "parsed" ["parse rate"] "% of cases": "First attempts that the steering reading (strict, unless `--leniency lenient`) reads as one or more calls without a finding / first attempts in which a call was attempted; mean over cases.";
     "parsed_leniently" ["lenient"] "% of cases": "The parse rate of the lenient reading, which takes off code fences, prose, trailing commas, wrong quotes and the like. It steers nothing unless asked to; its distance to the parse rate is what stricter output would gain.";
@@ -187,6 +188,7 @@ mod tests {
             "tokens/success",
             "memory",
             "as deployed",
+            "as_written",
             "minimum detectable effect",
             "ranking",
             "verdict",

@@ -99,6 +99,8 @@ fn quality(row: &Row, fields: &mut Fields) {
     fields.rate("first_attempt", &row.first_attempt);
     fields.rate("recovered", &row.recovered);
     fields.rate("as_deployed", &row.as_deployed);
+    let nothing = Rate::of_cases(std::iter::empty());
+    fields.rate("as_written", row.as_written.as_ref().unwrap_or(&nothing));
     fields.rate("valid_call", &row.calls.valid_call);
     fields.rate("parsed", &row.calls.parsed);
     fields.rate("parsed_leniently", &row.calls.parsed_leniently);

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::tables::{self, Table};
-use super::{Reporter, legs, notes};
+use super::{Reporter, footnotes, legs, notes};
 use crate::metrics::Summary;
 
 /// GitHub-flavoured Markdown.
@@ -34,7 +34,7 @@ impl Reporter for Markdown {
         section("Ended early", &notes::ended_early(summary), out)?;
         section("Excluded", &notes::exclusions(summary), out)?;
         section("Cost", &notes::costs(summary), out)?;
-        section("Notes", &notes::footnotes(summary), out)
+        section("Notes", &footnotes::footnotes(summary), out)
     }
 }
 

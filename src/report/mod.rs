@@ -10,6 +10,7 @@ use crate::metrics::Summary;
 
 mod columns;
 mod csv;
+mod footnotes;
 mod json;
 mod legs;
 mod markdown;

@@ -1,31 +1,14 @@
-//! Words around the tables: heading, open questions, failures, exclusions, footnotes.
+//! Words around the tables: heading, open questions, failures, exclusions, cost.
 //!
-//! Data in: [`Summary`]. Data out: unwrapped lines. Invariants: every dash in a table has a footnote
-//! that says why; every rate's method and n are said; nothing is said that the summary does not hold.
-
-use std::collections::BTreeMap;
+//! Data in: [`Summary`]. Data out: unwrapped lines. Invariants: nothing is said that the summary
+//! does not hold.
 
 use super::tables::{compared, within};
 use super::text::{count, p_value, percent, percent_with_interval, whole};
 use crate::metrics::power::POWER;
-use crate::metrics::rates::IntervalMethod;
-use crate::metrics::sequential::Sequential;
 use crate::metrics::{Row, Summary, Verdict};
 use crate::types::price::amount_in_words;
 use crate::types::probe::ProbeVerdict;
-
-/// Settings that shape no number, or stand in the heading and the tables already.
-const QUIET_SETTINGS: [&str; 9] = [
-    "out",
-    "format",
-    "by",
-    "pull",
-    "cache",
-    "data",
-    "suite",
-    "dialect",
-    "constraint",
-];
 
 /// What was run, where, with what.
 pub(super) fn heading(summary: &Summary) -> String {
@@ -131,7 +114,7 @@ pub(super) fn open_questions(summary: &Summary) -> Vec<String> {
 }
 
 /// What a further run of as many cases would notice, where nothing is compared.
-fn noticeable(row: &Row) -> Option<String> {
+pub(super) fn noticeable(row: &Row) -> Option<String> {
     let found = row.detectable.as_ref()?;
     let change = |change: Option<f64>, word: &str| {
         let points = percent(Some(change?));
@@ -190,7 +173,7 @@ pub(super) fn rankings(summary: &Summary) -> Vec<String> {
 }
 
 /// Success over variants, and flaky cases.
-fn variation(summary: &Summary) -> Vec<String> {
+pub(super) fn variation(summary: &Summary) -> Vec<String> {
     let variants = summary.sensitivity.iter().map(|found| {
         format!(
             "{} ({}, {}): over {} success differs by up to {} points [{}, {}], standard deviation \
@@ -310,6 +293,13 @@ pub(super) fn exclusions(summary: &Summary) -> Vec<String> {
                 let deployed = percent(row.as_deployed.rate);
                 line = format!("{line}; as deployed, counting them as misses, {deployed} %");
             }
+            if let Some(written) = &row.as_written {
+                let rate = percent_with_interval(written);
+                line = format!(
+                    "{line}; as the model wrote it, by the calls in its texts, {rate} % of {} cases",
+                    written.n
+                );
+            }
             line
         });
     not_run.chain(trials).collect()
@@ -383,7 +373,7 @@ pub(super) fn costs(summary: &Summary) -> Vec<String> {
 }
 
 /// `model (json, off)`, with the labels that tell rows apart.
-fn name(row: &Row) -> String {
+pub(super) fn name(row: &Row) -> String {
     let labels: Vec<String> = [row.dialect.to_string(), row.constraint.to_string()]
         .into_iter()
         .chain(
@@ -394,204 +384,4 @@ fn name(row: &Row) -> String {
         )
         .collect();
     format!("{} ({})", row.model, labels.join(", "))
-}
-
-/// Definitions in short, methods, and the reason of every dash.
-pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
-    let rows = &summary.totals;
-    let mut notes = vec![
-        "n: cases × trials a case. Rates are means over cases, excluded trials left out. \
-         `toolbench explain COLUMN` defines each."
-            .to_owned(),
-        methods(rows),
-        "abst.: no-call cases rightly left without a call; call F1: whether to call at all. \
-         m/t/c: share of task time in model, tools, corrections."
-            .to_owned(),
-    ];
-    notes.extend(dashes(rows));
-    notes.extend(rows.iter().flat_map(grammar_notes));
-    notes.extend(
-        summary
-            .header
-            .undecidable
-            .iter()
-            .map(|why| format!("undecidable: {why}")),
-    );
-    notes.extend(summary.header.sequential.iter().map(stopping));
-    notes.extend(variation(summary));
-    if summary.comparisons.is_empty() {
-        notes.extend(rows.iter().filter_map(noticeable));
-    }
-    notes.extend(
-        summary
-            .header
-            .models
-            .iter()
-            .filter_map(|model| Some(format!("{}: {}.", model.name, model.replayed.as_ref()?))),
-    );
-    let header = &summary.header;
-    if header.superseded_trials > 0 {
-        let trials = count(header.superseded_trials, "earlier result");
-        notes.push(format!(
-            "{trials} replaced by a later run of the same trial."
-        ));
-    }
-    let own: Vec<String> = header
-        .settings
-        .iter()
-        .filter(|setting| {
-            setting.origin != "built-in" && !QUIET_SETTINGS.contains(&setting.name.as_str())
-        })
-        .map(|setting| format!("{} {}", setting.name, setting.value))
-        .collect();
-    if !own.is_empty() {
-        notes.push(format!("Settings other than built-in: {}.", own.join(", ")));
-    }
-    if header.noisy_trials > 0 {
-        let trials = count(header.noisy_trials, "trial");
-        notes.push(format!(
-            "{trials} measured while the machine was busy: times are less sure, and time limits count against the model."
-        ));
-    }
-    notes
-}
-
-/// How far a run has come that stops once decided, and what that does to its verdicts.
-fn stopping(found: &Sequential) -> String {
-    let outcome = match (found.complete, found.decided) {
-        (false, _) => "unfinished; `--resume` goes on",
-        (true, true) => "decided",
-        (true, false) if found.look == found.looks => "all is run, not all is decided",
-        (true, false) => "not decided; `--resume` goes on",
-    };
-    let trials = if found.trials > 1 {
-        format!(" × up to {} trials", found.trials)
-    } else {
-        String::new()
-    };
-    format!(
-        "look {} of {}, {} of {} cases{trials}: {outcome}. Verdicts may come at any look: their          p-values are held to {:.4} and their intervals to {:.2} % here, so that all looks together          are wrong in {:.0} % of runs at most ({}).",
-        found.look,
-        found.looks,
-        found.cases,
-        found.cases_available,
-        found.limit,
-        100.0 * (1.0 - found.limit),
-        100.0 * found.alpha,
-        found.spending
-    )
-}
-
-/// Which rows have which kind of interval.
-fn methods(rows: &[Row]) -> String {
-    let mut by_method: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    for rate in rows.iter().map(|row| &row.success) {
-        if rate.method != IntervalMethod::None {
-            let sizes = by_method
-                .entry(rate.method.in_words())
-                .or_insert((rate.n, rate.n));
-            *sizes = (sizes.0.min(rate.n), sizes.1.max(rate.n));
-        }
-    }
-    if by_method.is_empty() {
-        return "95 % intervals: none, for want of a scored trial.".to_owned();
-    }
-    let methods: Vec<String> = by_method
-        .into_iter()
-        .map(|(method, (fewest, most))| {
-            if fewest == most {
-                format!("{method} (n = {most})")
-            } else {
-                format!("{method} (n = {fewest} to {most})")
-            }
-        })
-        .collect();
-    format!("95 % intervals: {}.", methods.join("; "))
-}
-
-fn dashes(rows: &[Row]) -> Vec<String> {
-    let scored = || rows.iter().filter(|row| row.scored_trials > 0);
-    let times = |row: &Row| {
-        let found = &row.latency;
-        [
-            found.first_token_ms.clone(),
-            found.valid_call_ms.clone(),
-            found.task_ms.clone(),
-        ]
-    };
-    let reasons = [
-        (
-            rows.iter().any(|row| row.scored_trials == 0),
-            "–: no scored trial.",
-        ),
-        (
-            scored().any(|row| times(row).iter().any(|t| t.n > 0 && t.p95.is_none())),
-            "– for p95: fewer than 20 values, so no tail.",
-        ),
-        (
-            scored().any(|row| times(row).iter().any(|t| t.n == 0)),
-            "–/– for a time: no trial got that far, or the server does not report it.",
-        ),
-        (
-            scored().any(|row| row.abstention.rate.is_none()),
-            "– for abst.: no case here should be left without a call.",
-        ),
-        (
-            scored().any(|row| row.trigger.f1.is_none()),
-            "– for call F1: no case here needs a call, or none was attempted.",
-        ),
-        (
-            scored().any(|row| row.calls.valid_call.rate.is_none()),
-            "– for valid call: no call was attempted.",
-        ),
-        (
-            scored().any(|row| row.calls.schema_valid.rate.is_none()),
-            "– for schema valid: no call named an offered tool.",
-        ),
-        (
-            scored().any(|row| row.speed.decode_tokens_per_second.is_none()),
-            "– for decode: no reply of two or more timed tokens.",
-        ),
-        (
-            scored().any(|row| row.tokens.per_success_tokens.is_none()),
-            "– for tokens/success: no success.",
-        ),
-        (
-            scored().any(|row| row.peak_memory_bytes.is_none()),
-            "– for memory: the provider does not report it.",
-        ),
-    ];
-    reasons
-        .into_iter()
-        .filter(|(holds, _)| *holds)
-        .map(|(_, reason)| reason.to_owned())
-        .collect()
-}
-
-fn grammar_notes(row: &Row) -> Vec<String> {
-    let Some(grammar) = &row.grammar else {
-        return Vec::new();
-    };
-    let mut notes = Vec::new();
-    if grammar.effective_trials < grammar.asked_trials {
-        notes.push(format!(
-            "{}: grammar on {} of {}; the others ran unconstrained and are left out of \
-             constraint differences.",
-            name(row),
-            grammar.effective_trials,
-            count(grammar.asked_trials, "trial")
-        ));
-    }
-    if grammar.unparseable_attempts + grammar.schema_invalid_attempts + grammar.cut_attempts > 0 {
-        notes.push(format!(
-            "{}: of {} under the grammar, {} unreadable, {} against the schema, {} cut by the \
-             token limit.",
-            name(row),
-            count(grammar.attempts, "attempt"),
-            grammar.unparseable_attempts,
-            grammar.schema_invalid_attempts,
-            grammar.cut_attempts
-        ));
-    }
-    notes
 }

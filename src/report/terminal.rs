@@ -10,7 +10,7 @@ use comfy_table::{
 };
 
 use super::tables::{self, Table};
-use super::{Reporter, legs, notes, text};
+use super::{Reporter, footnotes, legs, notes, text};
 use crate::metrics::Summary;
 
 /// Plain text tables.
@@ -68,7 +68,7 @@ impl Reporter for Terminal {
         self.section("Ended early", &notes::ended_early(summary), out)?;
         self.section("Excluded", &notes::exclusions(summary), out)?;
         self.section("Cost", &notes::costs(summary), out)?;
-        self.section("Notes", &notes::footnotes(summary), out)
+        self.section("Notes", &footnotes::footnotes(summary), out)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::NoiseWatch;
 use super::correction::CorrectionStyle;
+use super::limits::ModelPrices;
 use super::prepare::{PreparedHost, PreparedModel};
 use super::probing::{not_enforced, tokens_per_character};
 use crate::dialect::closed_schema::holds_structure;
@@ -36,6 +37,8 @@ pub(super) struct CellContext<'a> {
     pub(super) fallback: Option<&'a FallbackRules>,
     pub(super) host: Arc<dyn ToolHost>,
     pub(super) correction: CorrectionStyle,
+    /// What its tokens cost.
+    pub(super) prices: Option<&'a ModelPrices>,
     pub(super) noise: &'a NoiseWatch,
     tools: Vec<ToolDefinition>,
     distractors: Vec<ToolDefinition>,
@@ -102,6 +105,7 @@ pub(super) struct CellParts<'a> {
     pub(super) fallback: Option<&'a FallbackRules>,
     pub(super) host: Arc<dyn ToolHost>,
     pub(super) correction: CorrectionStyle,
+    pub(super) prices: Option<&'a ModelPrices>,
     pub(super) noise: &'a NoiseWatch,
     pub(super) prepared_host: &'a PreparedHost,
     pub(super) distractors: &'a [ToolDefinition],
@@ -128,6 +132,7 @@ impl<'a> CellContext<'a> {
             fallback: parts.fallback,
             host: parts.host,
             correction: parts.correction,
+            prices: parts.prices,
             noise: parts.noise,
         }
     }

@@ -337,6 +337,7 @@ impl<'a> Execution<'a> {
             fallback: ports.rules(cell.served),
             host: Arc::clone(&ports.hosts[cell.suite]),
             correction: correction.clone(),
+            prices: ports.meter.prices_of(cell.model),
             noise: &ports.noise,
             prepared_host: host,
             distractors: &ports.distractors,

@@ -5,9 +5,11 @@
 
 use super::cell::PreparedOffer;
 use super::correction::CorrectionStyle;
+use super::limits::ModelPrices;
 use super::recorder::Recorder;
 use crate::dialect::Dialect;
 use crate::types::decoded::Reading;
+use crate::types::price::amount_in_words;
 use crate::types::violation::{Stage, primary};
 use crate::types::{
     Code, Decoded, DialectName, GenerateReply, Leniency, ProviderError, StopReason, ToolChoice,
@@ -62,7 +64,11 @@ pub(super) fn prompt_cut(reply: &GenerateReply) -> Violation {
 }
 
 /// What a whole trial may take is taken; asked before each request.
-pub(super) fn spent(rules: &TrialRules, recorder: &Recorder) -> Option<Violation> {
+pub(super) fn spent(
+    rules: &TrialRules,
+    prices: Option<&ModelPrices>,
+    recorder: &Recorder,
+) -> Option<Violation> {
     let limits = &rules.limits;
     let elapsed_ms = recorder.elapsed_ms();
     if let Some(limit_ms) = limits.time_ms.filter(|limit| elapsed_ms >= *limit as f64) {
@@ -81,9 +87,23 @@ pub(super) fn spent(rules: &TrialRules, recorder: &Recorder) -> Option<Violation
             u64::from(attempt.usage.prompt_tokens) + u64::from(attempt.usage.output_tokens)
         })
         .sum();
-    let limit = limits.tokens.filter(|limit| tokens >= *limit)?;
-    let message = format!("no end after {tokens} tokens of {limit} allowed");
-    Some(Violation::new(Code::TurnLimit, message))
+    if let Some(limit) = limits.tokens.filter(|limit| tokens >= *limit) {
+        let message = format!("no end after {tokens} tokens of {limit} allowed");
+        return Some(Violation::new(Code::TurnLimit, message));
+    }
+    let (limit, prices) = (limits.cost?, prices?);
+    let cost: f64 = recorder
+        .attempts
+        .iter()
+        .filter_map(|attempt| prices.of_attempt(attempt))
+        .sum();
+    (cost >= limit).then(|| {
+        let currency = prices.currency();
+        let spent = amount_in_words(cost, currency);
+        let allowed = amount_in_words(limit, currency);
+        let message = format!("no end after {spent} of {allowed} allowed");
+        Violation::new(Code::TurnLimit, message)
+    })
 }
 
 /// The trial ran out of turns.

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::cell::PreparedOffer;
 use crate::types::suite::{Ends, Round};
-use crate::types::trial::CallCounts;
+use crate::types::trial::{CallCounts, Reread};
+use crate::types::violation::primary;
 use crate::types::{Case, Code, ToolCall, ToolResult, Violation};
 use crate::validate::{
     ExecutedCall, JudgeInput, JudgedRound, LOOP_LENGTH, complete, counts, judge,
@@ -28,6 +29,18 @@ struct LiveRound {
     calls: Vec<ExecutedCall>,
     answer: Option<String>,
     end_state: Option<Value>,
+}
+
+impl LiveRound {
+    fn judged(&self) -> JudgedRound<'_> {
+        JudgedRound {
+            expectation: &self.round.expect,
+            user: &self.round.user,
+            calls: &self.calls,
+            answer: self.answer.as_deref(),
+            end_state: self.end_state.as_ref(),
+        }
+    }
 }
 
 /// A trial as the judge will see it.
@@ -132,6 +145,48 @@ impl<'a> Judging<'a> {
         self.with_input(judge).unwrap_or_default()
     }
 
+    /// What the judge would say of calls that no server read. Only of a case that one reply can
+    /// decide by its calls alone: one round that ends with its calls and asks for no state, nothing
+    /// executed before, and nothing left to do where nothing is wrong.
+    pub(super) fn reread(&self, calls: &[ToolCall]) -> Option<Reread> {
+        let ([live], Some(offer)) = (&self.rounds[..], &self.offer) else {
+            return None;
+        };
+        let expectation = &live.round.expect;
+        let is_decided_by_calls = self.case.ends == Ends::Calls
+            && self.case.all_rounds().len() == 1
+            && expectation.state.is_none()
+            && expectation.answer.is_none();
+        if !is_decided_by_calls || !live.calls.is_empty() || calls.is_empty() {
+            return None;
+        }
+        let mut found = offer.schemas.check_calls(calls);
+        if found.is_empty() {
+            let result = ToolResult::ok("");
+            let executed: Vec<ExecutedCall> = calls
+                .iter()
+                .map(|call| ExecutedCall {
+                    turn: 0,
+                    call: call.clone(),
+                    result: result.clone(),
+                })
+                .collect();
+            let judged = JudgedRound {
+                calls: &executed,
+                ..live.judged()
+            };
+            found = self.with_rounds(&[judged], judge)?;
+            // More calls could have followed.
+            if found.iter().all(|found| found.code == Code::TooFewCalls)
+                && !complete(expectation, &executed, &offer.schemas)
+            {
+                return None;
+            }
+        }
+        let code = primary(&found).map(|violation| violation.code);
+        Some(Reread { code })
+    }
+
     /// How the calls so far stand to those the whole case expects.
     pub(super) fn counts(&self) -> Option<CallCounts> {
         let all = self.case.all_rounds();
@@ -145,21 +200,19 @@ impl<'a> Judging<'a> {
 
     /// Gives what the judge is asked with; `None` before anything was offered.
     fn with_input<T>(&self, ask: impl FnOnce(&JudgeInput<'_>) -> T) -> Option<T> {
+        let rounds: Vec<JudgedRound<'_>> = self.rounds.iter().map(LiveRound::judged).collect();
+        self.with_rounds(&rounds, ask)
+    }
+
+    fn with_rounds<T>(
+        &self,
+        rounds: &[JudgedRound<'_>],
+        ask: impl FnOnce(&JudgeInput<'_>) -> T,
+    ) -> Option<T> {
         let offer = self.offer.as_ref()?;
-        let rounds: Vec<JudgedRound<'_>> = self
-            .rounds
-            .iter()
-            .map(|live| JudgedRound {
-                expectation: &live.round.expect,
-                user: &live.round.user,
-                calls: &live.calls,
-                answer: live.answer.as_deref(),
-                end_state: live.end_state.as_ref(),
-            })
-            .collect();
         let known_texts: Vec<&str> = self.known_texts.iter().map(String::as_str).collect();
         Some(ask(&JudgeInput {
-            rounds: &rounds,
+            rounds,
             schemas: &offer.schemas,
             ends: self.case.ends,
             same_turn: self.case.same_turn,

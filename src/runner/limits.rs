@@ -13,7 +13,7 @@ use crate::clock::Stopwatch;
 use crate::plan::{Load, Plan, PlannedTrial, estimate};
 use crate::types::outcome::Counted;
 use crate::types::price::amount_in_words;
-use crate::types::{EndedBy, Outcome, Price, ToolDefinition, TrialRecord};
+use crate::types::{AttemptRecord, EndedBy, Outcome, Price, ToolDefinition, TrialRecord};
 
 /// What makes a trial's worst case smaller.
 const SMALLER: &str = " (less with fewer --max-turns and --max-corrections)";
@@ -80,6 +80,18 @@ impl ModelPrices {
         replies
             .filter_map(|attempt| Some(self.of_leg(&attempt.leg)?.of_usage(&attempt.usage)))
             .sum()
+    }
+
+    /// What one attempt cost; `None` without a price, or where its tokens were not reported.
+    pub(super) fn of_attempt(&self, attempt: &AttemptRecord) -> Option<f64> {
+        self.of_leg(&attempt.leg)?.of_usage(&attempt.usage)
+    }
+
+    /// The currency of its prices; all have one.
+    pub(super) fn currency(&self) -> &str {
+        self.known()
+            .next()
+            .map_or("", |price| price.currency.as_str())
     }
 }
 
@@ -253,7 +265,12 @@ impl Meter {
     }
 
     fn prices(&self, plan: &Plan, trial: &PlannedTrial) -> Option<&ModelPrices> {
-        self.limits.prices.get(plan.cells[trial.cell].model)
+        self.prices_of(plan.cells[trial.cell].model)
+    }
+
+    /// What the plan's model costs.
+    pub(super) fn prices_of(&self, model: usize) -> Option<&ModelPrices> {
+        self.limits.prices.get(model)
     }
 
     fn worst(&self, plan: &Plan, distractors: &[ToolDefinition], trial: &PlannedTrial) -> Taken {

@@ -21,7 +21,7 @@ use crate::clock::{Stopwatch, now_rfc3339};
 use crate::event::Event;
 use crate::plan::PlannedTrial;
 use crate::tools::ToolSession;
-use crate::types::trial::CallRecord;
+use crate::types::trial::{AttemptRecord, CallRecord, Reread};
 use crate::types::violation::primary;
 use crate::types::{
     Case, Code, Constraint, ContentHash, Message, Outcome, Role, TrialRecord, TrialRules, Violation,
@@ -102,6 +102,7 @@ pub(super) async fn run_trial(
         first_attempt_success: outcome == Outcome::Passed,
         violations,
         call_counts: trial.judging.counts(),
+        reread: reread(&trial.judging, outcome, &trial.recorder.attempts),
         corrections: trial.recorder.corrections,
         answer: trial.answer,
         end_state,
@@ -117,6 +118,18 @@ pub(super) async fn run_trial(
         events: trial.recorder.events,
         record,
     }
+}
+
+/// What the judge says of a call that the server did not read.
+pub(super) fn reread(
+    judging: &Judging<'_>,
+    outcome: Outcome,
+    attempts: &[AttemptRecord],
+) -> Option<Reread> {
+    let last = attempts.last()?;
+    (outcome.code() == Some(Code::CallInContent))
+        .then(|| judging.reread(&last.lenient.calls))
+        .flatten()
 }
 
 /// Why the loop ended before the judge had its say.
@@ -300,7 +313,8 @@ impl Trial<'_> {
     async fn turn_once(&mut self, round: u32, offers: &Offers) -> Turn {
         let mut attempt = 1;
         loop {
-            if let Some(violation) = findings::spent(self.context.rules, &self.recorder) {
+            let CellContext { rules, prices, .. } = self.context;
+            if let Some(violation) = findings::spent(rules, *prices, &self.recorder) {
                 return Turn::Ended(Ended::With(vec![violation]));
             }
             let read = match self.attempt(round, attempt, offers).await {

@@ -132,6 +132,7 @@ impl Handler {
                 // Newer clients hear of it where they listen; one that is gone needs not.
                 let _ = context.peer.notify_tool_list_changed().await;
             }
+            tokio::time::sleep(Duration::from_millis(answer.pause_ms)).await;
         }
         let values = json!({"args": args, "answers": answers});
         let mut result = Map::new();

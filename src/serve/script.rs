@@ -41,7 +41,7 @@ pub struct Answer {
     pub log: Vec<String>,
     /// Progress sent before the answer, out of 100.
     pub progress: Vec<f64>,
-    /// Time between two of these.
+    /// Time between two of these, and after a change of the list of tools.
     pub pause_ms: u64,
     /// Questions to the client, in rounds: by name, each with `method` and `params`.
     pub asks: Vec<Map<String, Value>>,

@@ -18,6 +18,7 @@ mod headers;
 mod http;
 mod lines;
 pub mod listed;
+mod listening;
 mod process;
 mod result;
 pub mod settings;

@@ -37,7 +37,7 @@ pub struct TrialRules {
 
 /// What a whole trial may take, over all its rounds, turns and corrections. Reaching one is a result,
 /// as slowness is: the trial has failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrialLimits {
     /// Wall clock in milliseconds.
@@ -49,6 +49,9 @@ pub struct TrialLimits {
     /// Requests to the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
+    /// Money, in the currency of the model's price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
 }
 
 impl TrialLimits {

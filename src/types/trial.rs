@@ -69,6 +69,10 @@ pub struct TrialRecord {
     /// How the executed calls stood to those expected; absent where the judge did not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_counts: Option<CallCounts>,
+    /// Of a trial that ended because the server read no call in a text that holds one: what the
+    /// judge says of that call. Absent elsewhere, and where the call alone decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reread: Option<Reread>,
     /// Corrections sent.
     pub corrections: u32,
     /// The final answer, when there is one.
@@ -87,6 +91,14 @@ pub struct TrialRecord {
     /// Replies came from a cassette: the times are those of reading a file, and no measurement.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+}
+
+/// A call that the server did not read, judged as if it had. The outcome stays what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reread {
+    /// What is wrong with it first; absent where it is right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
 }
 
 /// What a server gave beside the text of a reply: what it read, and what it read it from.

@@ -292,6 +292,34 @@ fn what_a_server_says_in_words_is_answered_with_the_fix() {
 }
 
 #[test]
+fn a_call_that_the_server_did_not_read_is_judged_as_written_beside() {
+    for (zone, code, hits) in [("UTC", None, 1), ("Mars", Some("hallucinated_value"), 0)] {
+        let text = format!("{{\"name\": \"get_time\", \"arguments\": {{\"zone\": \"{zone}\"}}}}");
+        let server = EndpointServer::start(move |request| match request.path.as_str() {
+            "/v1/models" => Reply::json(404, &json!({})),
+            _ => words(&text),
+        });
+        let context = tiny();
+        configure(&context, &server.base(), "");
+        let only = ["--case", "t-time", "--probes", "off"];
+        let shown = context.expect(3, &run("mine", &only));
+        let trial = &trials(&context)[0];
+        assert_eq!(trial["outcome"]["kind"], "void");
+        assert_eq!(trial["reread"]["code"].as_str(), code, "{trial}");
+        let rate = if hits == 1 { "100 [" } else { "0 [" };
+        let said = format!("as the model wrote it, by the calls in its texts, {rate}");
+        let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(&said), "{shown}");
+        let text = context.expect(3, &["report", "--format", "json"]);
+        let summary: Value = serde_json::from_str(&text).unwrap();
+        let row = &summary["totals"][0];
+        assert_eq!(row["as_written"]["hits"], hits, "{row:#}");
+        assert_eq!(row["as_deployed"]["hits"], 0);
+        assert_eq!(row["success"]["of"], 0, "the trial stays excluded");
+    }
+}
+
+#[test]
 fn a_server_that_comes_back_loses_no_trial() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

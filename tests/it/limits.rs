@@ -241,7 +241,16 @@ fn limits_hold_with_several_trials_at_once_and_with_looks() {
 #[test]
 fn limits_of_nothing_are_refused() {
     let context = prepared(RIGHT_SCRIPT);
-    for name in ["limit-time", "limit-tokens", "limit-requests", "budget"] {
+    for name in [
+        "limit-time",
+        "limit-tokens",
+        "limit-requests",
+        "budget",
+        "trial-time",
+        "trial-tokens",
+        "trial-requests",
+        "trial-cost",
+    ] {
         let flag = format!("--{name}");
         let text = context.expect_error(2, &run(&["--suite", "tiny.yaml", &flag, "0"]));
         assert!(
@@ -258,9 +267,14 @@ fn a_trial_that_takes_too_much_has_failed() {
     for (flags, code) in [
         (["--trial-requests", "1"], "turn_limit"),
         (["--trial-tokens", "50"], "turn_limit"),
+        (["--trial-cost", "0.00005"], "turn_limit"),
         (["--trial-time", "0.000001"], "trial_timeout"),
     ] {
         let context = prepared(script);
+        context.write(
+            "toolbench.toml",
+            "[prices.\"scripted:model.yaml\"]\ninput = 1.0\noutput = 10.0\n",
+        );
         let mut arguments = run(&["--suite", "tiny.yaml", "--max-corrections", "3", "-q"]);
         arguments.extend(flags);
         context.run(&arguments);

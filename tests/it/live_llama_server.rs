@@ -184,6 +184,8 @@ fn probes_find_what_the_stock_parser_misses() {
             .unwrap_or_else(|| panic!("no row {name} {dialect}"))
     };
     assert_eq!(row(&model, "native")["as_deployed"]["hits"], 0);
+    let written = &row(&model, "native")["as_written"]["hits"];
+    assert!(written.as_u64().is_some_and(|hits| hits > 0), "{written}");
     let raw = &row(&model, "json")["success"]["hits"];
     assert!(raw.as_u64().is_some_and(|hits| hits > 0), "{raw}");
     assert_eq!(raw, &row(MODEL, "json")["success"]["hits"]);

@@ -21,6 +21,7 @@ use super::asking::{Failure, ask, check_version, list_tools};
 use super::client::{Client, Questions};
 use super::http::HttpTransport;
 use super::lines::{ClientStream, Frames};
+use super::listening::Listening;
 use super::process::Process;
 use super::result::{Answer, Outputs, read_answer};
 use super::settings::{McpSettings, Reach};
@@ -83,6 +84,7 @@ pub(in crate::tools) struct Connection {
     notes: Mutex<Vec<HostNote>>,
     /// Every tool as the server wrote it.
     raw_tools: Vec<Value>,
+    listening: Mutex<Option<Listening>>,
 }
 
 impl Connection {
@@ -106,6 +108,7 @@ impl Connection {
         };
         let failure = match shaken {
             Ok((service, raw_tools)) => {
+                let (listening, notes) = listen(service.peer(), settings.fault_grace).await;
                 return Ok(Self {
                     name: settings.name.clone(),
                     peer: service.peer().clone(),
@@ -118,8 +121,9 @@ impl Connection {
                     call_limit: settings.call_limit,
                     fault_grace: settings.fault_grace,
                     outputs: Outputs::of(&raw_tools),
-                    notes: Mutex::default(),
+                    notes: Mutex::new(notes),
                     raw_tools,
+                    listening: Mutex::new(listening),
                 });
             }
             Err(failure) => failure,
@@ -429,6 +433,12 @@ impl Link for Connection {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
+            drop(
+                self.listening
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(),
+            );
             let service = self.service.lock().await.take();
             if let Some(mut service) = service {
                 let _ = service.close_with_timeout(CLOSE_LIMIT).await;
@@ -441,6 +451,20 @@ impl Link for Connection {
             }
         }
         .boxed()
+    }
+}
+
+/// Asks for word of a changed list of tools; what came of it, where that is worth a note.
+async fn listen(peer: &Peer<RoleClient>, limit: Duration) -> (Option<Listening>, Vec<HostNote>) {
+    match Listening::start(peer, limit).await {
+        Ok(listening) => (listening, Vec::new()),
+        Err(reason) => {
+            let detail = format!(
+                "the server says that its list of tools may change and refuses to tell: {reason}"
+            );
+            let kind = HostNoteKind::Fault;
+            (None, vec![HostNote { kind, detail }])
+        }
     }
 }
 

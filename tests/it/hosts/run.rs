@@ -339,6 +339,33 @@ fn a_list_that_changes_in_the_middle_of_a_run_ends_it_for_what_follows() {
 }
 
 #[test]
+fn a_newer_server_is_asked_to_tell_of_a_changed_list() {
+    let server = "name: changing
+tools:
+  - {name: look, description: Looks., annotations: {readOnlyHint: true}, inputSchema: {type: object, properties: {zebra: {type: string}, apple: {type: integer}}}}
+further_tools:
+  - {name: erase, description: Erases., inputSchema: {type: object}}
+answers:
+  look: {content: [{type: text, text: seen}], changes_tools: true, pause_ms: 300}
+";
+    let program = env!("CARGO_BIN_EXE_toolbench");
+    let command = format!("{program} mcp serve --script server.yaml");
+    for protocol in ["2025-11-25", "2026-07-28"] {
+        let context = context();
+        context.write("server.yaml", server);
+        context.run(&arguments(&["--stdio", &command, "--protocol", protocol]));
+        let trials = trials(&context);
+        assert_eq!(trials[0]["outcome"]["kind"], "passed", "{protocol}");
+        assert_eq!(trials[1]["outcome"]["kind"], "tool", "{protocol}");
+        let message = trials[1]["violations"][0]["message"].as_str().unwrap();
+        assert!(
+            message.contains("changed its list of tools: + erase"),
+            "{protocol}: {message}"
+        );
+    }
+}
+
+#[test]
 fn flags_that_hold_a_key_are_refused_without_repeating_it() {
     let context = context();
     for (flags, needle) in [

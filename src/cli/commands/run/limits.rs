@@ -81,8 +81,12 @@ pub(super) fn limits(
     prices: Vec<ModelPrices>,
 ) -> Result<Limits, CliError> {
     let wanted = &settings.limits;
-    if wanted.budget.is_some() {
-        check_budget(models, &prices)?;
+    let of_money = [
+        ("--budget", wanted.budget),
+        ("--trial-cost", settings.rules.limits.cost),
+    ];
+    for (flag, _) in of_money.into_iter().filter(|(_, amount)| amount.is_some()) {
+        check_prices(flag, models, &prices)?;
     }
     Ok(Limits {
         time_ms: wanted.time_ms,
@@ -96,13 +100,13 @@ pub(super) fn limits(
 }
 
 /// Weights on this machine cost nothing by the token; every other model needs its price.
-fn check_budget(models: &[RunModel], prices: &[ModelPrices]) -> Result<(), CliError> {
+fn check_prices(flag: &str, models: &[RunModel], prices: &[ModelPrices]) -> Result<(), CliError> {
     let unpriced = priced(models, prices)
         .into_iter()
         .find(|(model, price)| price.is_none() && model.sha256.is_none());
     if let Some((model, _)) = unpriced {
         return Err(CliError::usage(format!(
-            "`--budget` cannot hold: no price is known for `{}`",
+            "`{flag}` cannot hold: no price is known for `{}`",
             model.name
         ))
         .hint(format!(
@@ -119,7 +123,7 @@ fn check_budget(models: &[RunModel], prices: &[ModelPrices]) -> Result<(), CliEr
     currencies.dedup();
     if currencies.len() > 1 {
         return Err(CliError::usage(format!(
-            "`--budget` cannot hold: the prices are in {}",
+            "`{flag}` cannot hold: the prices are in {}",
             currencies.join(" and ")
         ))
         .hint("state all prices in one currency"));
