@@ -410,7 +410,7 @@ pub const KEYS: &[Key] = &[
         Kind::Count,
         Some("10"),
         "N",
-        "End a cell after N infrastructure failures in a row; 0 runs all",
+        "End a cell after N trials in a row in which the endpoint or the tool server failed; 0 runs all",
     ),
     new(
         LIMITS,

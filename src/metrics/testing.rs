@@ -273,6 +273,7 @@ fn record(key: &CellKey, case: usize, trial: u32, position: usize, letter: char)
             to_valid_call_ms: matches!(letter, 'P' | 'R' | 'F' | 'U')
                 .then_some(base + correction_ms),
             to_first_token_ms: (!matches!(letter, 'V' | 'I' | 'H')).then_some(base / 4.0),
+            waited_ms: 0.0,
         },
         started_at: "2026-01-02T03:04:06Z".to_owned(),
         noisy: false,

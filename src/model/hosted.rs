@@ -224,7 +224,7 @@ pub(super) fn with_header(endpoint: &Endpoint, name: &str, value: &str) -> Endpo
     let mut endpoint = endpoint.clone();
     let known = |(known, _): &(String, _)| known.eq_ignore_ascii_case(name);
     if !endpoint.headers.iter().any(known) {
-        let value = crate::types::endpoint::Secret::new(value);
+        let value = crate::types::secret::Secret::new(value);
         endpoint.headers.push((name.to_owned(), value));
     }
     endpoint

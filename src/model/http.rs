@@ -102,7 +102,7 @@ impl HttpClient {
         for (name, value) in &endpoint.headers {
             let name = HeaderName::try_from(name.as_str())
                 .map_err(|_| rejected(format!("`{name}` is no name of a header")))?;
-            let mut value = HeaderValue::try_from(value.expose())
+            let mut value = HeaderValue::try_from(value.reveal())
                 .map_err(|_| rejected(format!("the value of header `{name}` cannot be sent")))?;
             value.set_sensitive(true);
             headers.insert(name, value);

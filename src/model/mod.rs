@@ -15,6 +15,7 @@ pub mod anthropic;
 mod backoff;
 pub mod cassette;
 pub mod context;
+mod discreet;
 pub mod engine;
 pub mod gemini;
 mod hosted;
@@ -26,18 +27,27 @@ mod throttle;
 
 /// The provider that speaks an endpoint's protocol.
 pub fn served(endpoint: Endpoint) -> Result<Arc<dyn Provider>, ProviderError> {
-    match endpoint.protocol {
+    let known = endpoint.clone();
+    let provider: Arc<dyn Provider> = match endpoint.protocol {
         Protocol::ChatCompletions | Protocol::Responses => {
-            Ok(Arc::new(openai::OpenAiProvider::new(endpoint)?))
+            Arc::new(openai::OpenAiProvider::new(endpoint)?)
         }
-        Protocol::Ollama => Ok(Arc::new(ollama::OllamaProvider::new(
-            endpoint,
-            ollama::OllamaOptions::default(),
-        )?)),
-        Protocol::Anthropic => Ok(Arc::new(anthropic::AnthropicProvider::new(&endpoint)?)),
-        Protocol::Gemini => Ok(Arc::new(gemini::GeminiProvider::new(endpoint)?)),
-        Protocol::Context => Ok(Arc::new(context::ContextProvider::new(endpoint)?)),
-    }
+        Protocol::Ollama => return served_ollama(endpoint, ollama::OllamaOptions::default()),
+        Protocol::Anthropic => Arc::new(anthropic::AnthropicProvider::new(&endpoint)?),
+        Protocol::Gemini => Arc::new(gemini::GeminiProvider::new(endpoint)?),
+        Protocol::Context => Arc::new(context::ContextProvider::new(endpoint)?),
+    };
+    Ok(discreet::discreet(provider, &known))
+}
+
+/// An Ollama with its own options.
+pub fn served_ollama(
+    endpoint: Endpoint,
+    options: ollama::OllamaOptions,
+) -> Result<Arc<dyn Provider>, ProviderError> {
+    let known = endpoint.clone();
+    let provider = Arc::new(ollama::OllamaProvider::new(endpoint, options)?);
+    Ok(discreet::discreet(provider, &known))
 }
 
 /// Whatever generates. Implementations: the engine child, servers, scripted replies.

@@ -63,45 +63,67 @@ pub(super) fn prompt_cut(reply: &GenerateReply) -> Violation {
     )
 }
 
-/// What a whole trial may take is taken; asked before each request.
+/// When a trial's own limits are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// Before a request: what is used up leaves nothing for it.
+    BeforeRequest,
+    /// Of a complete trial: what is used up to the last bit was enough.
+    AtTheEnd,
+}
+
+/// What a whole trial may take is taken.
 pub(super) fn spent(
     rules: &TrialRules,
     prices: Option<&ModelPrices>,
     recorder: &Recorder,
+    looked: Looked,
 ) -> Option<Violation> {
     let limits = &rules.limits;
+    let is_over = |taken: f64, limit: f64| match looked {
+        Looked::BeforeRequest => taken >= limit,
+        Looked::AtTheEnd => taken > limit,
+    };
     let elapsed_ms = recorder.elapsed_ms();
-    if let Some(limit_ms) = limits.time_ms.filter(|limit| elapsed_ms >= *limit as f64) {
+    if let Some(limit_ms) = limits
+        .time_ms
+        .filter(|limit| is_over(elapsed_ms, *limit as f64))
+    {
         let message = format!("the trial was not complete after {limit_ms} ms");
         return Some(Violation::new(Code::TrialTimeout, message));
     }
-    let requests = recorder.attempts.len() as u64;
-    if let Some(limit) = limits.requests.filter(|limit| requests >= *limit) {
+    let attempts = &recorder.attempts;
+    let requests = attempts.len() as f64;
+    if let Some(limit) = limits
+        .requests
+        .filter(|limit| is_over(requests, *limit as f64))
+    {
         let message = format!("no end after {limit} requests");
         return Some(Violation::new(Code::TurnLimit, message));
     }
-    let tokens: u64 = recorder
-        .attempts
+    let tokens: u64 = attempts
         .iter()
         .map(|attempt| {
             u64::from(attempt.usage.prompt_tokens) + u64::from(attempt.usage.output_tokens)
         })
         .sum();
-    if let Some(limit) = limits.tokens.filter(|limit| tokens >= *limit) {
-        let message = format!("no end after {tokens} tokens of {limit} allowed");
+    if let Some(limit) = limits
+        .tokens
+        .filter(|limit| is_over(tokens as f64, *limit as f64))
+    {
+        let message = format!("{tokens} tokens are taken, and {limit} are allowed");
         return Some(Violation::new(Code::TurnLimit, message));
     }
     let (limit, prices) = (limits.cost?, prices?);
-    let cost: f64 = recorder
-        .attempts
+    let cost: f64 = attempts
         .iter()
         .filter_map(|attempt| prices.of_attempt(attempt))
         .sum();
-    (cost >= limit).then(|| {
+    is_over(cost, limit).then(|| {
         let currency = prices.currency();
         let spent = amount_in_words(cost, currency);
         let allowed = amount_in_words(limit, currency);
-        let message = format!("no end after {spent} of {allowed} allowed");
+        let message = format!("{spent} is spent, and {allowed} is allowed");
         Violation::new(Code::TurnLimit, message)
     })
 }

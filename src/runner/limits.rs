@@ -13,7 +13,7 @@ use crate::clock::Stopwatch;
 use crate::plan::{Load, Plan, PlannedTrial, estimate};
 use crate::types::outcome::Counted;
 use crate::types::price::amount_in_words;
-use crate::types::{AttemptRecord, EndedBy, Outcome, Price, ToolDefinition, TrialRecord};
+use crate::types::{AttemptRecord, EndedBy, Price, ToolDefinition, TrialRecord};
 
 /// What makes a trial's worst case smaller.
 const SMALLER: &str = " (less with fewer --max-turns and --max-corrections)";
@@ -227,13 +227,14 @@ impl Meter {
                 state.run_end = Some((EndedBy::MaxFail, reason));
             }
         }
-        if let Outcome::Infra { code } = record.outcome {
+        let of_a_server = record.outcome.is_of_a_server();
+        if let Some(code) = record.outcome.code().filter(|_| of_a_server) {
             state.infra_in_a_row += 1;
             let most = self.limits.infra_in_a_row;
             if let Some(most) = most.filter(|most| state.infra_in_a_row >= *most) {
                 state.cell_end.get_or_insert_with(|| {
                     let reason = format!(
-                        "{most} trials in a row ended with an infrastructure failure (--max-infra {most}), the last with `{code}`"
+                        "{most} trials in a row ended with a failure of a server (--max-infra {most}), the last with `{code}`"
                     );
                     (EndedBy::MaxInfra, reason)
                 });

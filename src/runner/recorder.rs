@@ -46,17 +46,21 @@ impl Recorder {
         hash
     }
 
-    /// Milliseconds since the trial began.
+    /// Milliseconds since the trial began, without those spent waiting for an endpoint to take a
+    /// request: they are not the model's.
     pub(super) fn elapsed_ms(&self) -> f64 {
-        self.watch.elapsed_ms()
+        (self.watch.elapsed_ms() - self.time.waited_ms).max(0.0)
     }
 
     /// Adds an attempt and its times. `started_ms` is when its request went out.
     pub(super) fn attempt(&mut self, attempt: AttemptRecord, started_ms: f64) {
+        let waited_ms = attempt.timing.waited_ms.unwrap_or_default();
+        self.time.waited_ms += waited_ms;
+        let in_model_ms = (attempt.wall_ms - waited_ms).max(0.0);
         if attempt.attempt == 1 {
-            self.time.model_ms += attempt.wall_ms;
+            self.time.model_ms += in_model_ms;
         } else {
-            self.time.correction_ms += attempt.wall_ms;
+            self.time.correction_ms += in_model_ms;
         }
         // Nothing of a leg that was passed over reaches who waits; only its time passes.
         let stands = attempt.passed_over.is_none();

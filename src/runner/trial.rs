@@ -13,7 +13,7 @@ use super::attempt::Read;
 use super::cell::{CellContext, PreparedOffer};
 use super::conversation::{all_tools, shown};
 use super::correction::correction_messages;
-use super::findings;
+use super::findings::{self, Looked};
 use super::judging::{Judging, RoundProgress};
 use super::read_calls::ReadCalls;
 use super::recorder::Recorder;
@@ -70,6 +70,10 @@ pub(super) async fn run_trial(
         Ok(mut session) => {
             session.answer_elicitations(&case.elicitation);
             let (ended, state) = trial.run(session.as_mut()).await;
+            let ended = match trial.spent(Looked::AtTheEnd) {
+                Some(violation) if matches!(ended, Ended::Complete) => Ended::With(vec![violation]),
+                _ => ended,
+            };
             (ended, state, session.take_notes())
         }
         Err(ended) => (ended, None, Vec::new()),
@@ -309,12 +313,16 @@ impl Trial<'_> {
         }
     }
 
+    fn spent(&self, looked: Looked) -> Option<Violation> {
+        let CellContext { rules, prices, .. } = self.context;
+        findings::spent(rules, *prices, &self.recorder, looked)
+    }
+
     /// One turn: attempts until a valid reply, or the end.
     async fn turn_once(&mut self, round: u32, offers: &Offers) -> Turn {
         let mut attempt = 1;
         loop {
-            let CellContext { rules, prices, .. } = self.context;
-            if let Some(violation) = findings::spent(rules, *prices, &self.recorder) {
+            if let Some(violation) = self.spent(Looked::BeforeRequest) {
                 return Turn::Ended(Ended::With(vec![violation]));
             }
             let read = match self.attempt(round, attempt, offers).await {

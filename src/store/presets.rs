@@ -11,7 +11,8 @@ use std::path::Path;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use crate::types::endpoint::{Endpoint, Protocol, SchemaField, Secret};
+use crate::types::endpoint::{Endpoint, Protocol, SchemaField};
+use crate::types::secret::Secret;
 use crate::types::{Mechanism, Wire};
 
 const BUILT_IN: &str = include_str!("../../catalogue/providers.yaml");

@@ -139,7 +139,7 @@ fn an_address_is_completed_checked_and_told_near_or_far() {
 #[test]
 fn keys_come_from_variables_and_print_nowhere() {
     let own = endpoint("openai", "m", &EndpointWishes::default()).unwrap();
-    assert_eq!(own.headers[0].1.expose(), "Bearer planted-key");
+    assert_eq!(own.headers[0].1.reveal(), "Bearer planted-key");
     assert!(!format!("{own:?}").contains("planted-key"));
     let mut wishes = EndpointWishes {
         key_env: Some("OTHER".into()),
@@ -153,7 +153,7 @@ fn keys_come_from_variables_and_print_nowhere() {
     let sent: Vec<(&str, &str)> = other
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str(), value.expose()))
+        .map(|(name, value)| (name.as_str(), value.reveal()))
         .collect();
     assert_eq!(
         sent,

@@ -166,7 +166,7 @@ pub(super) async fn read_body(mut response: reqwest::Response, limit: usize) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::host::Secret;
+    use crate::types::secret::Secret;
 
     #[test]
     fn headers_are_checked_and_hidden() {

@@ -14,6 +14,7 @@ use super::rest::RestLink;
 use super::{ToolHostError, mcp};
 use crate::types::ToolResult;
 use crate::types::host::{ElicitationAnswer, HostNote};
+use crate::types::secret::masked;
 
 /// What a server says of itself.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +77,14 @@ pub(super) trait Link: Send + Sync {
 
 /// Starts or reaches the server of some settings.
 pub(super) async fn start(settings: &mcp::McpSettings) -> Result<Arc<dyn Link>, ToolHostError> {
+    connect(settings).await.map_err(|mut error| {
+        // A server that refuses a key may repeat it.
+        error.message = masked(&error.message, &settings.reach.secrets()).into_owned();
+        error
+    })
+}
+
+async fn connect(settings: &mcp::McpSettings) -> Result<Arc<dyn Link>, ToolHostError> {
     Ok(match &settings.reach {
         mcp::Reach::Rest(endpoint) => Arc::new(RestLink::start(settings, endpoint).await?),
         mcp::Reach::OpenApi(endpoint) => Arc::new(OpenApiLink::start(settings, endpoint).await?),

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::ToolHostError;
 use super::http::{Body, client, read_body, status_words, words};
 use super::mcp::{Endpoint, McpSettings};
+use crate::types::secret::{Secret, masked};
 use crate::types::{Code, ToolResult};
 
 /// Fields of an error's body that are kept.
@@ -26,6 +27,7 @@ pub(super) struct Service {
     call_limit: Duration,
     body_limit: usize,
     is_stale: AtomicBool,
+    secrets: Vec<Secret>,
 }
 
 /// An answer, read whole.
@@ -45,6 +47,7 @@ impl Service {
             call_limit: settings.call_limit,
             body_limit: settings.line_limit_bytes,
             is_stale: AtomicBool::new(false),
+            secrets: settings.reach.secrets(),
         })
     }
 
@@ -56,7 +59,7 @@ impl Service {
     pub(super) fn error(&self, code: Code, what: &str, why: &str) -> ToolHostError {
         ToolHostError {
             code,
-            message: format!("{}: {what}: {why}", self.name),
+            message: format!("{}: {what}: {}", self.name, masked(why, &self.secrets)),
         }
     }
 

@@ -8,7 +8,7 @@ use super::cell::CellKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
-    /// Too many infrastructure failures in a row (`--max-infra`): ends a cell.
+    /// Too many failures of endpoint or tool server in a row (`--max-infra`): ends a cell.
     MaxInfra,
     /// Enough trials have failed (`--fail-fast`, `--max-fail`): ends the run.
     MaxFail,

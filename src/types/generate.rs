@@ -426,3 +426,30 @@ pub enum ProviderError {
         detail: String,
     },
 }
+
+impl ProviderError {
+    /// The same error with other words.
+    #[must_use]
+    pub fn map_detail(mut self, words: impl FnOnce(String) -> String) -> Self {
+        match &mut self {
+            Self::Crashed { detail }
+            | Self::NotEnoughMemory { detail }
+            | Self::Load { detail }
+            | Self::GrammarRejected { detail }
+            | Self::PromptTooLong { detail }
+            | Self::Rejected { detail }
+            | Self::Unauthorised { detail }
+            | Self::BadReply { detail }
+            | Self::Network { detail }
+            | Self::RateLimited { detail }
+            | Self::Server { detail }
+            | Self::StreamMismatch { detail }
+            | Self::NoScript { detail } => *detail = words(std::mem::take(detail)),
+            Self::ContextOverflow { .. }
+            | Self::Timeout { .. }
+            | Self::Unanswered { .. }
+            | Self::Cancelled => {}
+        }
+        self
+    }
+}

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::secret::Secret;
+
 /// Where a tool host is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostAddress {
@@ -146,28 +148,6 @@ pub fn without_secrets(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// A value that prints as `***` and is never serialised.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself, for the wire.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("***")
-    }
-}
-
 /// What is sent with every request to a host: headers, their values known by variable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authentication {
@@ -193,11 +173,11 @@ impl Authentication {
         let mut headers = self.known_headers.clone();
         if let Some(variable) = &self.bearer_variable {
             let bearer = format!("Bearer {}", value(variable)?);
-            headers.push(("Authorization".to_owned(), Secret(bearer)));
+            headers.push(("Authorization".to_owned(), Secret::new(bearer)));
         }
         for (name, template) in &self.headers {
             let filled = fill(template, &value)?;
-            headers.push((name.clone(), Secret(filled)));
+            headers.push((name.clone(), Secret::new(filled)));
         }
         Ok(headers)
     }

@@ -27,6 +27,7 @@ pub mod pattern;
 pub mod price;
 pub mod probe;
 pub mod protocol;
+pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod suite;

@@ -127,8 +127,22 @@ impl Outcome {
         matches!(
             self,
             Self::Infra { .. }
+                | Self::Tool { .. }
                 | Self::Harness {
-                    code: Code::Cancelled
+                    code: Code::Cancelled | Code::RequestRejected
+                }
+        )
+    }
+
+    /// The model's endpoint or the tools' server did not do its part: the next trial will hardly fare
+    /// better.
+    pub fn is_of_a_server(self) -> bool {
+        matches!(
+            self,
+            Self::Infra { .. }
+                | Self::Tool { .. }
+                | Self::Harness {
+                    code: Code::RequestRejected
                 }
         )
     }

@@ -262,4 +262,13 @@ pub struct TrialTime {
     /// First request to the first generated token of a reply that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_first_token_ms: Option<f64>,
+    /// Pauses before a request was sent again, and for its turn at an endpoint that takes fewer at
+    /// once: in none of the times above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_ms: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde asks for")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }

@@ -10,9 +10,6 @@ use serde_json::{Value, json};
 use crate::support::endpoint_server::{EndpointServer, Reply, Request};
 use crate::support::{Context, TINY_SUITE, json_lines, stderr, stdout};
 
-/// A key that may come back nowhere.
-const KEY: &str = "planted-key-4711";
-
 /// The last message of a chat request, as role and text.
 fn last(request: &Request) -> (String, String) {
     let messages = request.body["messages"].as_array().cloned();
@@ -34,7 +31,7 @@ pub fn call(name: &str, arguments: &str) -> Reply {
 }
 
 /// A streamed reply of words.
-fn words(text: &str) -> Reply {
+pub fn words(text: &str) -> Reply {
     Reply::stream(&[
         json!({"choices": [{"index": 0, "delta": {"content": text}}]}),
         json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
@@ -68,7 +65,7 @@ fn name(server: &EndpointServer) -> String {
 }
 
 /// A configuration with a model called `mine`, asked once and no more where it fails.
-fn configure(context: &Context, server: &str, more: &str) {
+pub fn configure(context: &Context, server: &str, more: &str) {
     let text = format!(
         "[models.mine]\nsource = \"openai-compatible:qwen-7b\"\nbase-url = \"{server}\"\nretries = 0\n{more}"
     );
@@ -85,20 +82,20 @@ const NATIVE: [&str; 7] = [
     "-q",
 ];
 
-fn run<'a>(model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub fn run<'a>(model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut all = vec!["run", model];
     all.extend(NATIVE);
     all.extend(more);
     all
 }
 
-fn tiny() -> Context {
+pub fn tiny() -> Context {
     let context = Context::new();
     context.write("tiny.yaml", TINY_SUITE);
     context
 }
 
-fn trials(context: &Context) -> Vec<Value> {
+pub fn trials(context: &Context) -> Vec<Value> {
     json_lines(&context.only_run().join("trials.jsonl"))
 }
 
@@ -153,50 +150,6 @@ fn a_correction_comes_back_as_the_result_of_the_call() {
 }
 
 #[test]
-fn keys_and_headers_go_over_and_are_recorded_nowhere() {
-    let server = EndpointServer::start(|request| {
-        let sent = |name: &str| request.headers.get(name).cloned().unwrap_or_default();
-        if sent("authorization") != format!("Bearer {KEY}") || sent("x-team") != KEY {
-            return Reply::json(
-                401,
-                &json!({"error": {"message": "Incorrect API key provided"}}),
-            );
-        }
-        right(request)
-    });
-    let context = tiny();
-    configure(
-        &context,
-        &server.base(),
-        "key-env = \"MY_KEY\"\nheaders = {X-Team = \"$MY_TEAM\"}\n",
-    );
-    let missing = context.run(&run("mine", &[]));
-    assert_eq!(missing.status.code(), Some(2));
-    assert!(stderr(&missing).contains("MY_KEY"), "{}", stderr(&missing));
-    let mut wrong = context.command(&run("mine", &[]));
-    let wrong = wrong
-        .env("MY_KEY", "other")
-        .env("MY_TEAM", KEY)
-        .output()
-        .unwrap();
-    assert_eq!(wrong.status.code(), Some(2));
-    let said = stderr(&wrong);
-    assert!(
-        said.contains("not authorised") && said.contains("MY_KEY"),
-        "{said}"
-    );
-    let mut ran = context.command(&run("mine", &["-vv"]));
-    let ran = ran.env("MY_KEY", KEY).env("MY_TEAM", KEY).output().unwrap();
-    assert_eq!(ran.status.code(), Some(0), "{}", stderr(&ran));
-    assert!(!stdout(&ran).contains(KEY) && !stderr(&ran).contains(KEY));
-    for file in std::fs::read_dir(context.only_run()).unwrap().flatten() {
-        let text = std::fs::read(file.path()).unwrap();
-        let text = String::from_utf8_lossy(&text);
-        assert!(!text.contains(KEY), "{}", file.path().display());
-    }
-}
-
-#[test]
 fn the_situations_people_meet_are_answered_with_the_fix() {
     let context = tiny();
     let server = EndpointServer::start(right);
@@ -237,86 +190,6 @@ fn the_situations_people_meet_are_answered_with_the_fix() {
     // Of two models, the one that cannot be used is named.
     let text = context.expect_error(2, &run("scripted:none.yaml", &[]));
     assert!(text.contains("does not exist"), "{text}");
-}
-
-#[test]
-fn what_a_server_says_in_words_is_answered_with_the_fix() {
-    for (reply, code, said) in [
-        (
-            Reply::json(
-                500,
-                &json!({"error": "model requires more system memory (9.1 GiB) than is available (2.0 GiB)"}),
-            ),
-            "oom_or_crash",
-            "smaller quantisation",
-        ),
-        (
-            Reply::json(
-                400,
-                &json!({"error": {"message": "registry.ollama.ai/library/gemma:2b does not support tools"}}),
-            ),
-            "request_rejected",
-            "--dialect json",
-        ),
-        (
-            Reply::json(
-                404,
-                &json!({"error": {"message": "model \"qwen-7b\" not found, try pulling it first"}}),
-            ),
-            "request_rejected",
-            "pull or load it",
-        ),
-        (
-            words("{\"name\": \"get_time\", \"arguments\": {\"zone\": \"UTC\"}}"),
-            "call_in_content",
-            "did not read",
-        ),
-    ] {
-        let server = EndpointServer::start(move |request| match request.path.as_str() {
-            "/v1/models" => Reply::json(404, &json!({})),
-            _ => reply.clone(),
-        });
-        let context = tiny();
-        configure(&context, &server.base(), "");
-        let output = context.run(&run("mine", &["--case", "t-time"]));
-        let trial = &trials(&context)[0];
-        assert_eq!(
-            trial["outcome"]["code"],
-            code,
-            "{trial}\n{}",
-            stderr(&output)
-        );
-        let message = trial["violations"][0]["message"].as_str().unwrap();
-        assert!(message.contains(said), "{message}");
-    }
-}
-
-#[test]
-fn a_call_that_the_server_did_not_read_is_judged_as_written_beside() {
-    for (zone, code, hits) in [("UTC", None, 1), ("Mars", Some("hallucinated_value"), 0)] {
-        let text = format!("{{\"name\": \"get_time\", \"arguments\": {{\"zone\": \"{zone}\"}}}}");
-        let server = EndpointServer::start(move |request| match request.path.as_str() {
-            "/v1/models" => Reply::json(404, &json!({})),
-            _ => words(&text),
-        });
-        let context = tiny();
-        configure(&context, &server.base(), "");
-        let only = ["--case", "t-time", "--probes", "off"];
-        let shown = context.expect(3, &run("mine", &only));
-        let trial = &trials(&context)[0];
-        assert_eq!(trial["outcome"]["kind"], "void");
-        assert_eq!(trial["reread"]["code"].as_str(), code, "{trial}");
-        let rate = if hits == 1 { "100 [" } else { "0 [" };
-        let said = format!("as the model wrote it, by the calls in its texts, {rate}");
-        let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(flat.contains(&said), "{shown}");
-        let text = context.expect(3, &["report", "--format", "json"]);
-        let summary: Value = serde_json::from_str(&text).unwrap();
-        let row = &summary["totals"][0];
-        assert_eq!(row["as_written"]["hits"], hits, "{row:#}");
-        assert_eq!(row["as_deployed"]["hits"], 0);
-        assert_eq!(row["success"]["of"], 0, "the trial stays excluded");
-    }
 }
 
 #[test]

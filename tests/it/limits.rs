@@ -83,7 +83,10 @@ fn a_resumed_run_without_the_limit_equals_one_that_never_had_it() {
 #[test]
 fn infrastructure_failures_in_a_row_end_a_cell_and_not_the_run() {
     let context = prepared(DOWN);
-    context.write("right.yaml", RIGHT_SCRIPT);
+    context.write(
+        "right.yaml",
+        &format!("{RIGHT_SCRIPT}otherwise: '{{\"answer\":\"No.\"}}'\n"),
+    );
     let output = context.run(&run(&[
         "scripted:right.yaml",
         "--suite",
@@ -257,6 +260,27 @@ fn limits_of_nothing_are_refused() {
             text.contains(&format!("`{name}` must be more than 0")),
             "{text}"
         );
+    }
+}
+
+#[test]
+fn a_trial_that_took_more_than_it_may_has_failed_though_it_is_right() {
+    let script = format!("{RIGHT_SCRIPT}prompt_tokens: 100\n");
+    for (flags, outcome) in [
+        (["--trial-tokens", "50"], "limit"),
+        (["--trial-tokens", "100000"], "passed"),
+        (["--trial-cost", "0.00005"], "limit"),
+    ] {
+        let context = prepared(&script);
+        context.write(
+            "toolbench.toml",
+            "[prices.\"scripted:model.yaml\"]\ninput = 1.0\noutput = 10.0\n",
+        );
+        let mut arguments = run(&["--suite", "tiny.yaml", "--case", "t-time", "-q"]);
+        arguments.extend(flags);
+        context.run(&arguments);
+        let trial = &trials(&context)[0];
+        assert_eq!(trial["outcome"]["kind"], outcome, "{flags:?} {trial:#}");
     }
 }
 

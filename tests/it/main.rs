@@ -19,6 +19,7 @@ mod commands;
 mod cost;
 mod coverage;
 mod endpoint_server;
+mod endpoint_words;
 #[cfg(feature = "llama")]
 mod engine_live;
 #[cfg(feature = "llama")]

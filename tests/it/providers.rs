@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use toolbench::model::Provider;
-use toolbench::types::endpoint::{Endpoint, Protocol, Secret};
+use toolbench::types::endpoint::{Endpoint, Protocol};
+use toolbench::types::secret::Secret;
 use toolbench::types::{
     GenerateReply, GenerateRequest, Mechanism, Message, Prompt, ProviderError, Role, Sampling,
     ToolCall, ToolChoice, ToolDefinition, Wire,

@@ -385,7 +385,8 @@ async fn geminis_failures_are_told_apart() {
 /// With a key in the environment the same questions go to the real services; this never gates.
 #[tokio::test]
 async fn live_services_answer_where_there_is_a_key() {
-    use toolbench::types::endpoint::{Endpoint, Secret};
+    use toolbench::types::endpoint::Endpoint;
+    use toolbench::types::secret::Secret;
     let key = |name: &str| std::env::var(name).ok().filter(|key| !key.is_empty());
     let of = |protocol, url, model: String, header: &str, key: String| Endpoint {
         headers: vec![(header.to_owned(), Secret::new(key))],

@@ -151,6 +151,10 @@ fn a_full_disk_ends_the_run_with_its_own_code_and_loses_no_trial() {
 #[test]
 fn a_sample_is_drawn_from_all_suites_and_stays_the_same_on_resume() {
     let context = prepared();
+    context.write(
+        "model.yaml",
+        &format!("{RIGHT_SCRIPT}otherwise: '{{\"answer\":\"No.\"}}'\n"),
+    );
     let all = [
         "run",
         "scripted:model.yaml",

@@ -562,7 +562,7 @@ async fn a_key_goes_to_no_other_server() {
     let away = format!("{}/v1/chat/completions", other.base());
     let server = EndpointServer::start(move |_| Reply::whole(307, &[("location", &away)], b""));
     let endpoint = Endpoint {
-        headers: vec![("x-api-key".into(), crate::types::endpoint::Secret::new("k"))],
+        headers: vec![("x-api-key".into(), crate::types::secret::Secret::new("k"))],
         ..endpoint("vllm", &server.base())
     };
     let error = generate(endpoint, &request(&json!({"wire": "chat"}))).await;

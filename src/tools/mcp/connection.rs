@@ -30,6 +30,7 @@ use super::{grpc, http, websocket};
 use crate::tools::ToolHostError;
 use crate::tools::link::{About, Link};
 use crate::types::host::{ElicitationAnswer, HostNote, HostNoteKind, Protocol};
+use crate::types::secret::{Secret, masked};
 use crate::types::{Code, ToolResult};
 
 /// Rounds in which a server may ask for input before it gives a result.
@@ -85,6 +86,7 @@ pub(in crate::tools) struct Connection {
     /// Every tool as the server wrote it.
     raw_tools: Vec<Value>,
     listening: Mutex<Option<Listening>>,
+    secrets: Vec<Secret>,
 }
 
 impl Connection {
@@ -124,6 +126,7 @@ impl Connection {
                     notes: Mutex::new(notes),
                     raw_tools,
                     listening: Mutex::new(listening),
+                    secrets: settings.reach.secrets(),
                 });
             }
             Err(failure) => failure,
@@ -307,7 +310,9 @@ impl Connection {
 
     async fn error(&self, doing: &str, failure: Failure) -> ToolHostError {
         let mut carrier = self.carrier.lock().await;
-        describe(&self.name, doing, failure, self.call_limit, &mut carrier).await
+        let mut error = describe(&self.name, doing, failure, self.call_limit, &mut carrier).await;
+        error.message = masked(&error.message, &self.secrets).into_owned();
+        error
     }
 }
 
@@ -399,7 +404,7 @@ impl Link for Connection {
         let faults = self.wire.new_faults().into_iter();
         notes.extend(faults.map(|fault| HostNote {
             kind: HostNoteKind::Fault,
-            detail: format!("the server {fault}"),
+            detail: masked(&format!("the server {fault}"), &self.secrets).into_owned(),
         }));
         notes
     }

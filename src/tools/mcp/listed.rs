@@ -11,7 +11,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::types::host::{HostAddress, Secret, without_secrets};
+use crate::types::host::{HostAddress, without_secrets};
+use crate::types::secret::Secret;
 
 /// Keys under which clients keep their lists.
 const LISTS: [&str; 3] = ["mcpServers", "servers", "context_servers"];

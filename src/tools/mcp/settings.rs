@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tools::sandbox::Sandbox;
-use crate::types::host::{Protocol, Secret};
+use crate::types::host::Protocol;
+use crate::types::secret::Secret;
 
 /// Variables a server may inherit by default: what programs need to start at all, nothing that
 /// could be a secret.
@@ -66,6 +67,23 @@ impl Reach {
             Self::Grpc(_) => "grpc",
             Self::Rest(_) => "rest",
             Self::OpenApi(_) => "openapi",
+        }
+    }
+}
+
+impl Reach {
+    /// Values that are sent with every request and must not come back in words.
+    pub(in crate::tools) fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Self::Process(_) => Vec::new(),
+            Self::Http(endpoint)
+            | Self::WebSocket(endpoint)
+            | Self::Grpc(endpoint)
+            | Self::Rest(endpoint)
+            | Self::OpenApi(endpoint) => {
+                let values = endpoint.headers.iter();
+                values.map(|(_, value)| value.clone()).collect()
+            }
         }
     }
 }

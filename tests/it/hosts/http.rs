@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolbench::tools::connect::HostSpec;
 use toolbench::types::host::{
-    ElicitationAction, ElicitationAnswer, HostAddress, HostNoteKind, Protocol, Secret,
+    ElicitationAction, ElicitationAnswer, HostAddress, HostNoteKind, Protocol,
 };
+use toolbench::types::secret::Secret;
 use toolbench::types::{Code, ToolCall};
 
 use super::server::{PAUSE, Reply, Request, Server, event, mcp_answer, mcp_reply};

@@ -183,7 +183,7 @@ fn a_panic_leaves_no_orphan() {
         arguments: words.collect(),
         environment: std::env::vars()
             .filter(|(name, _)| name == "PATH")
-            .map(|(name, value)| (name, toolbench::types::host::Secret::new(value)))
+            .map(|(name, value)| (name, toolbench::types::secret::Secret::new(value)))
             .collect(),
         working_directory: None,
     });

@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::Message;
 use toolbench::tools::connect::HostSpec;
 use toolbench::tools::grpc::Line;
 use toolbench::tools::grpc::mcp_server::{Mcp, McpServer};
-use toolbench::types::host::{HostAddress, Secret};
+use toolbench::types::host::HostAddress;
+use toolbench::types::secret::Secret;
 use toolbench::types::{Code, ToolCall};
 
 use super::server::mcp_answer;

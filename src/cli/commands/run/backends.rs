@@ -10,7 +10,8 @@ use crate::cli::store_access::{LOCAL_LIMIT, Store, preset_error};
 use crate::config::{ModelAlias, Settings};
 use crate::model::Provider;
 use crate::model::engine::{EngineCommand, EngineProvider};
-use crate::model::ollama::{OllamaOptions, OllamaProvider, WeightsTemplate};
+use crate::model::ollama::{OllamaOptions, WeightsTemplate};
+use crate::model::served_ollama;
 use crate::plan::contexts;
 use crate::store::{EndpointWishes, ollama};
 use crate::types::ContentHash;
@@ -57,11 +58,11 @@ pub(super) async fn ollama_model(
             .endpoint(tag.as_served, &wishes, context_tokens, &app.env.variables)
             .map_err(|error| preset_error(&error))?;
         remote = endpoint.remote;
-        let provider = OllamaProvider::new(endpoint, options.clone()).map_err(|error| {
+        let provider = served_ollama(endpoint, options.clone()).map_err(|error| {
             CliError::usage(format!("model `{}` cannot be used: {error}", tag.name))
                 .kind("model", Status::Usage)
         })?;
-        providers.push(Arc::new(provider));
+        providers.push(provider);
     }
     let asked = (
         &options.keep_alive,
