@@ -258,45 +258,61 @@ fn set<T>(target: &mut T, value: Option<T>) {
 
 const TABLES: [&str; 4] = ["models", "variants", "prices", "profiles"];
 
+/// Tables whose entries have fields of their own.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Tables {
+    models: BTreeMap<Spanned<String>, ModelAlias>,
+    variants: BTreeMap<String, VariantPatch>,
+    prices: BTreeMap<Spanned<String>, PriceRow>,
+}
+
 /// Reads a file's text; `label` is its path as shown.
 pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
     let syntax = |error: toml::de::Error| ConfigError {
+        hint: hint_for_unknown_field(error.message()),
         message: error.message().to_owned(),
         origin: Some(match error.span() {
             Some(span) => position(label, text, span.start),
             None => label.to_owned(),
         }),
-        hint: None,
     };
     let top: BTreeMap<Spanned<String>, Spanned<Value>> = toml::from_str(text).map_err(syntax)?;
-    let mut file = ConfigFile::default();
+    // Read from the text itself, so that a mistake within has its own place.
+    let Tables {
+        models,
+        variants,
+        prices,
+    } = toml::from_str(text).map_err(syntax)?;
+    let mut file = ConfigFile {
+        variants,
+        ..ConfigFile::default()
+    };
+    for (name, model) in models {
+        let at = position(label, text, name.span().start);
+        let name = name.into_inner();
+        if model.source.is_empty() {
+            return Err(ConfigError {
+                message: format!("model `{name}` names no source"),
+                origin: Some(at),
+                hint: Some(
+                    "source = \"PRESET:MODEL\", a .gguf file, or any other model name".to_owned(),
+                ),
+            });
+        }
+        model.check_fallback(&name, &at)?;
+        file.models.insert(name, model);
+    }
+    for (name, price) in prices {
+        let at = position(label, text, name.span().start);
+        price.check(name.get_ref(), &at)?;
+        file.prices.insert(name.into_inner(), price);
+    }
     for (name, value) in top {
         let at = position(label, text, name.span().start);
         let table = |value: Spanned<Value>| value.into_inner();
         match name.get_ref().as_str() {
-            "models" => {
-                file.models = typed(table(value), &at)?;
-                if let Some((name, _)) = file.models.iter().find(|(_, it)| it.source.is_empty()) {
-                    return Err(ConfigError {
-                        message: format!("model `{name}` names no source"),
-                        origin: Some(at),
-                        hint: Some(
-                            "source = \"PRESET:MODEL\", a .gguf file, or any other model name"
-                                .to_owned(),
-                        ),
-                    });
-                }
-                for (name, model) in &file.models {
-                    model.check_fallback(name, &at)?;
-                }
-            }
-            "variants" => file.variants = typed(table(value), &at)?,
-            "prices" => {
-                file.prices = typed(table(value), &at)?;
-                for (model, price) in &file.prices {
-                    price.check(model, &at)?;
-                }
-            }
+            "models" | "variants" | "prices" => {}
             "profiles" => {
                 let profiles: BTreeMap<String, BTreeMap<String, Value>> = typed(table(value), &at)?;
                 for (profile, values) in profiles {
@@ -429,5 +445,19 @@ mod tests {
         assert!(error.message.contains("few-shots"), "{error}");
         let error = parse_file("t.toml", "seed = \n").unwrap_err();
         assert!(error.origin.unwrap().starts_with("t.toml:1"));
+    }
+
+    #[test]
+    fn mistakes_in_tables_have_their_own_place() {
+        let text = "seed = 1\n\n[models.a]\nsource = \"x\"\n\n[models.b]\nsource = \"y\"\nfallback-on = [\"latancy\"]\n";
+        let error = parse_file("toolbench.toml", text).unwrap_err();
+        assert_eq!(error.origin.as_deref(), Some("toolbench.toml:8:16"));
+        let text = "[models.a]\nsource = \"x\"\n[models.b]\nkey-en = \"K\"\n";
+        let error = parse_file("toolbench.toml", text).unwrap_err();
+        assert_eq!(error.origin.as_deref(), Some("toolbench.toml:4:1"));
+        assert!(error.hint.unwrap().contains("key-env"));
+        let text = "[models.a]\nsource = \"x\"\n[models.b]\n";
+        let error = parse_file("toolbench.toml", text).unwrap_err();
+        assert_eq!(error.origin.as_deref(), Some("toolbench.toml:3:9"));
     }
 }

@@ -295,6 +295,20 @@ impl Settings {
                 "`top-p` and `min-p` are shares from 0 to 1".to_owned(),
             ));
         }
+        if self.cassette.is_none()
+            && resolved
+                .origin("cassette-mode")
+                .is_some_and(|origin| origin.starts_with("flag"))
+        {
+            return Err(ConfigError {
+                hint: Some("add `--cassette FILE`".to_owned()),
+                ..wrong(
+                    resolved,
+                    "cassette-mode",
+                    "`cassette-mode` says how a cassette is used, and none is named".to_owned(),
+                )
+            });
+        }
         if self.margin_points > 100.0 {
             return Err(wrong(
                 resolved,

@@ -14,7 +14,7 @@ use super::{CorrectionStyle, Ports};
 use crate::event::{Event, EventSink, Flow, SinkError};
 use crate::model::Provider;
 use crate::plan::{Plan, PlannedCell, PlannedTrial};
-use crate::types::{Code, EarlyEnd, Outcome, ProviderError, Route};
+use crate::types::{Code, EarlyEnd, EndedBy, Outcome, ProviderError, Route};
 
 /// The two stages of an interrupt.
 #[derive(Clone, Debug, Default)]
@@ -215,17 +215,12 @@ impl<'a> Execution<'a> {
             return Ok(());
         };
         if let Some(error) = self.unwell(cell).await {
-            let key = &cell.key;
-            let message = format!(
-                "{} · {} · {} · {}: the model does not answer before the first trial ({error}); \
-                 its {} trials are left for `--resume`",
-                key.model,
-                key.dialect,
-                key.constraint,
-                key.suite,
-                trials.len(),
-            );
-            self.emit(&Event::Notice { message })?;
+            self.ended_early(EarlyEnd {
+                by: EndedBy::NoAnswer,
+                cell: Some(cell.key.clone()),
+                trials_left: trials.len(),
+                reason: format!("the model does not answer before the first trial ({error})"),
+            })?;
             return Ok(());
         }
         self.emit(&Event::CellStarted {

@@ -74,6 +74,13 @@ impl StrictCase {
             .map_err(Clone::clone)
     }
 
+    /// Whether words that could not be read as calls were meant as one.
+    fn attempts_a_call(&self, words: &str) -> bool {
+        words.contains('{')
+            || words.trim_start().starts_with('[')
+            || self.tools.iter().any(|tool| words.contains(&tool.name))
+    }
+
     /// Why recorded calls cannot decide the case, if they cannot.
     fn undecidable(&self, rounds: &[Round]) -> Option<&'static str> {
         if rounds.len() > 1 {
@@ -101,8 +108,15 @@ pub fn judge_record(case: &StrictCase, record: &Record<'_>) -> Result<Vec<Violat
             Ok(calls) => calls,
             Err(reason) => return Ok(vec![Violation::new(Code::MalformedJson, reason)]),
         },
-        // Words are an answer, right where nothing should be called.
-        Decoded::Failed(_) if record.answer.is_some() && !expects_call => Vec::new(),
+        // Words are an answer: right where nothing should be called, else a call that is missing.
+        Decoded::Failed(_)
+            if record
+                .answer
+                .as_ref()
+                .is_some_and(|words| !expects_call || !case.attempts_a_call(words)) =>
+        {
+            Vec::new()
+        }
         Decoded::Failed(_) => {
             let reason = reason_of(&record.output).to_owned();
             return Ok(vec![Violation::new(Code::MalformedJson, reason)]);

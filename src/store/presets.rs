@@ -227,6 +227,17 @@ pub fn split_address(text: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// What follows the last `@` where that is `HOST:PORT`, with or without a path: an address that lacks
+/// its scheme, and no part of a model's name.
+pub fn bare_address(text: &str) -> Option<&str> {
+    let (_, rest) = text.rsplit_once('@')?;
+    let authority = rest.split('/').next()?;
+    let (host, port) = authority.rsplit_once(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-[]:".contains(&byte);
+    (is_port && !host.is_empty() && host.bytes().all(of_a_host)).then_some(rest)
+}
+
 /// A checked address: http or https, no credentials, no query.
 fn address(text: &str) -> Result<Url, PresetError> {
     let hint = "for example http://127.0.0.1:8080/v1";

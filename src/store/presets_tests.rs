@@ -73,6 +73,21 @@ fn an_address_splits_off_only_where_it_is_one() {
 }
 
 #[test]
+fn an_address_without_its_scheme_is_known_and_a_name_is_none() {
+    for (text, address) in [
+        ("m@127.0.0.1:8000", Some("127.0.0.1:8000")),
+        ("m@localhost:8000/v1", Some("localhost:8000/v1")),
+        ("@gpu-box:80", Some("gpu-box:80")),
+        ("@cf/meta/m@2", None),
+        ("claude@20240620", None),
+        ("qwen2.5:7b", None),
+        ("m@tag:latest", None),
+    ] {
+        assert_eq!(bare_address(text), address, "{text}");
+    }
+}
+
+#[test]
 fn an_address_is_completed_checked_and_told_near_or_far() {
     for (name, url, base, remote) in [
         (

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::store::cache::{Cache, CachedModel};
 use crate::store::catalogue::{Catalogue, Entry, LookupError, did_you_mean, suggest};
 use crate::store::ollama;
-use crate::store::presets::{Presets, split_address};
+use crate::store::presets::{Presets, bare_address, split_address};
 
 /// Prefixes that name a provider, beside the presets. Anything else before a colon is part of the
 /// model's name.
@@ -169,6 +169,14 @@ pub enum ResolveError {
         /// What was typed.
         name: String,
     },
+    /// What stands after the `@` is an address without its scheme.
+    #[error("`{address}` in `{name}` is an address without http:// or https://")]
+    NoScheme {
+        /// What was typed.
+        name: String,
+        /// The address.
+        address: String,
+    },
     /// `ollama:` was asked for and none answers.
     #[error("no Ollama answers at {base}")]
     NoOllama {
@@ -211,7 +219,11 @@ impl ResolveError {
                 preset => format!("for example {preset}:MODEL or {preset}:MODEL@http://HOST:PORT"),
             },
             Self::NoOllama { .. } => "start it with `ollama serve`; another address stands in OLLAMA_HOST or after the tag: ollama:TAG@http://HOST:PORT".to_owned(),
-            Self::NoOllamaTag { tag, .. } => format!("`toolbench model pull ollama:{tag}`, or the same command with `--pull`"),
+            Self::NoOllamaTag { tag, base, .. } => format!("`toolbench model pull ollama:{tag}@{base}`, or the same command with `--pull`"),
+            Self::NoScheme { name, address } => {
+                let before = name.strip_suffix(address.as_str()).unwrap_or(name);
+                format!("write {before}http://{address} (or https://)")
+            }
         }
     }
 }
@@ -291,6 +303,14 @@ async fn preset(
         }
     }
     let (model, base_url) = split_address(rest);
+    if base_url.is_none()
+        && let Some(address) = bare_address(model)
+    {
+        return Some(Err(ResolveError::NoScheme {
+            name: name.to_owned(),
+            address: address.to_owned(),
+        }));
+    }
     if model.is_empty() && !preset.llama_pages {
         return Some(Err(ResolveError::NoModel {
             name: name.to_owned(),
@@ -364,6 +384,14 @@ async fn named_ollama(
     inputs: &ResolveInputs<'_>,
 ) -> Result<(Resolution, String), ResolveError> {
     let (tag, address) = split_address(tag);
+    if address.is_none()
+        && let Some(bare) = bare_address(tag)
+    {
+        return Err(ResolveError::NoScheme {
+            name: format!("ollama:{tag}"),
+            address: bare.to_owned(),
+        });
+    }
     let base = address.or(inputs.ollama_base);
     let base = base.unwrap_or(ollama::DEFAULT_BASE);
     let Some(tags) = ollama::tags(base, OLLAMA_LIMIT).await else {

@@ -10,6 +10,8 @@ use super::cell::CellKey;
 pub enum EndedBy {
     /// Too many failures of endpoint or tool server in a row (`--max-infra`): ends a cell.
     MaxInfra,
+    /// The model did not answer before the first trial: ends a cell before it begins.
+    NoAnswer,
     /// Enough trials have failed (`--fail-fast`, `--max-fail`): ends the run.
     MaxFail,
     /// `--limit-time`.

@@ -278,6 +278,8 @@ fn a_cell_starts_only_when_its_model_answers() {
     );
     let done = trials(&context);
     assert_eq!(done.len(), 3, "only the first cell");
+    let later = context.expect(3, &["report"]);
+    assert!(later.contains("does not answer before"), "{later}");
     questions.store(0, Ordering::SeqCst);
     context.run(&["run", "--resume", "latest", "-q"]);
     assert_eq!(trials(&context).len(), 6, "the rest is made up for");

@@ -287,6 +287,9 @@ fn a_run_is_replayed_with_its_model_gone() {
         ]
     };
     context.expect_error(2, &arguments("replay"));
+    let nowhere = ["run", "scripted:right.yaml", "--cassette-mode", "replay"];
+    let text = context.expect_error(2, &nowhere);
+    assert!(text.contains("add `--cassette FILE`"), "{text}");
     let live = context.expect(0, &arguments("record"));
     std::fs::remove_file(&script).unwrap();
     let replayed = context.expect(0, &arguments("replay"));

@@ -86,6 +86,8 @@ cases:
         (calls("t-2", &[("get_time", json!({"zone": "UTC"}))]), Some("unwanted_call")),
         ("{\"id\": \"t-2\", \"output\": \"Hello!\"}\n".to_owned(), None),
         ("{\"id\": \"t-3\", \"calls\": [], \"answer\": \"Which time zone?\"}\n".to_owned(), None),
+        ("{\"id\": \"t-1\", \"output\": \"I cannot tell.\"}\n".to_owned(), Some("missing_call")),
+        ("{\"id\": \"t-1\", \"output\": \"get_time(zone=UTC\"}\n".to_owned(), Some("malformed_json")),
         (calls("t-3", &[]), Some("answer_mismatch")),
         ("{\"id\": \"t-1\", \"calls\": [{\"name\": \"get_time\", \"arguments\": {\"zone\": NaN}}]}\n".to_owned(), Some("malformed_json")),
         (calls("t-4", &[]), Some("needs_a_run")),

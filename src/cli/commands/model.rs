@@ -8,6 +8,7 @@ use crate::cli::flags::SettingFlags;
 use crate::cli::store_access::{Store, block_on, pull_error};
 use crate::dialect::Template;
 use crate::store::PullTarget;
+use crate::store::presets::split_address;
 use crate::types::{ModelFacts, did_you_mean};
 use crate::weights::{self, ContextShape, KvCacheType};
 
@@ -118,7 +119,9 @@ struct Wish {
 async fn pull(app: &App, store: &Store, name: &str, wish: &Wish) -> Result<(), CliError> {
     if let Some(tag) = name.strip_prefix("ollama:") {
         let stop = &app.interrupts().stop;
-        return store.ollama_pull(&store.ollama_base, tag, stop).await;
+        let (tag, address) = split_address(tag);
+        let base = address.unwrap_or(&store.ollama_base);
+        return store.ollama_pull(base, tag, stop).await;
     }
     let target = target(store, name, wish)?;
     let pulled = store.pull(&target, &app.interrupts().stop).await?;

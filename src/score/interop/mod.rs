@@ -82,10 +82,9 @@ pub fn may_be_foreign(head: &[u8]) -> bool {
         // Not whole: indented, or longer than the head.
         None => true,
         Some(keys) => {
-            !keys.contains_key("id")
-                && ["results", "eval", "testCase", "response"]
-                    .iter()
-                    .any(|key| keys.contains_key(*key))
+            let any = |names: &[&str]| names.iter().any(|name| keys.contains_key(*name));
+            // A result of promptfoo has an `id` too.
+            any(&["testCase"]) || !any(&["id"]) && any(&["results", "eval", "response"])
         }
     }
 }
