@@ -360,8 +360,16 @@ pub(super) fn costs(summary: &Summary) -> Vec<String> {
     });
     let prices = cost.prices.iter().map(|found| {
         let price = &found.price;
+        let cached = price
+            .cached_input_per_million
+            .map_or_else(String::new, |cached| {
+                format!(
+                    ", {} from its cache",
+                    amount_in_words(cached, &price.currency)
+                )
+            });
         format!(
-            "price of {}: {} in, {} out for a million tokens ({}, {})",
+            "price of {}: {} in{cached}, {} out for a million tokens ({}, {})",
             found.model,
             amount_in_words(price.input_per_million, &price.currency),
             amount_in_words(price.output_per_million, &price.currency),

@@ -299,7 +299,7 @@ impl RunParts<'_> {
                 .hint(if failed {
                     "`toolbench doctor` says what is missing, or choose another `--suite`"
                 } else {
-                    "try another `--dialect`, `--constraint` or `--suite`"
+                    "change what the reason names: another `--dialect`, `--constraint` or `--suite`, or a setting left at its default"
                 }),
         )
     }
