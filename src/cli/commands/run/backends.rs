@@ -82,6 +82,7 @@ pub(super) async fn ollama_model(
         name: tag.name,
         sha256: None,
         remote,
+        probed: true,
         providers,
     })
 }
@@ -167,6 +168,7 @@ pub(super) fn command_model(
         resolution: sentence,
         sha256: None,
         remote: false,
+        probed: true,
         providers: contexts(&settings.variants)
             .into_iter()
             .map(provider)
