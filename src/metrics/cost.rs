@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rates::Cases;
 use crate::record::format::{Header, ModelHeader};
+use crate::types::probe::ProbeLoad;
 use crate::types::{Price, TrialRecord};
 
 /// What the trials of a row cost. A leg of a hybrid whose weights run on this machine costs nothing by
@@ -28,16 +29,28 @@ pub struct Cost {
 /// What a run cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCost {
-    /// Every reply on record, those of superseded trials too: they were paid for.
+    /// Every reply on record, those of superseded trials and of probes too: they were paid for.
     pub amount: f64,
     /// Its currency.
     pub currency: String,
     /// Requests without a reply: what they cost is not known and not in the amount.
     pub requests_without_reply: usize,
-    /// Models that are not in the amount: no price is known, or not every reply reported its tokens.
+    /// Models, or probes of models, that are not in the amount: no price is known, or not every reply
+    /// reported its tokens.
     pub models_left_out: Vec<String>,
+    /// What the probes of the models in the amount took; it is in the amount.
+    pub probes: Option<ProbeCost>,
     /// The prices used.
     pub prices: Vec<ModelPrice>,
+}
+
+/// What probes cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeCost {
+    /// In the currency of the run.
+    pub amount: f64,
+    /// What it is for.
+    pub taken: ProbeLoad,
 }
 
 /// The price of one model.
@@ -73,23 +86,45 @@ pub(super) fn run_cost(header: &Header, trials: &[TrialRecord]) -> Option<RunCos
     let mut left_out = Vec::new();
     for model in &header.models {
         let own = || trials.iter().filter(|trial| trial.cell.model == model.name);
-        let amount = currency(model).and_then(|currency| Some((currency, sum(model, own())?)));
+        let tried = probe_cost(header, model);
+        let amount = currency(model).and_then(|currency| {
+            let has_replies = own()
+                .flat_map(|trial| &trial.attempts)
+                .any(|attempt| attempt.reply.is_some());
+            let only_tried = !has_replies && tried.is_some_and(|(_, taken)| taken.requests > 0);
+            let trials = if only_tried { 0.0 } else { sum(model, own())? };
+            Some((currency, trials))
+        });
         let Some((currency, amount)) = amount else {
             left_out.push(model.name.clone());
             continue;
         };
+        if tried.is_none() {
+            left_out.push(format!("the probes of {}", model.name));
+        }
+        let (for_probes, taken) = tried.unwrap_or_default();
         let cost = found.get_or_insert_with(|| RunCost {
             amount: 0.0,
             currency: currency.to_owned(),
             requests_without_reply: 0,
             models_left_out: Vec::new(),
+            probes: None,
             prices: Vec::new(),
         });
         if cost.currency != currency {
             return None;
         }
-        cost.amount += amount;
+        cost.amount += amount + for_probes;
         cost.requests_without_reply += without_reply(own());
+        if taken.requests > 0 {
+            cost.requests_without_reply += usize::try_from(taken.without_reply).unwrap_or(0);
+            let all = cost.probes.get_or_insert(ProbeCost {
+                amount: 0.0,
+                taken: ProbeLoad::default(),
+            });
+            all.amount += for_probes;
+            all.taken.add(taken);
+        }
         for (name, price) in prices(model) {
             let known = ModelPrice {
                 model: name.to_owned(),
@@ -104,6 +139,31 @@ pub(super) fn run_cost(header: &Header, trials: &[TrialRecord]) -> Option<RunCos
         models_left_out: left_out,
         ..cost
     })
+}
+
+/// What the probes of a model and its legs cost and took; `None` where a reply to one that has a price
+/// did not report its tokens.
+fn probe_cost(header: &Header, model: &ModelHeader) -> Option<(f64, ProbeLoad)> {
+    let (mut amount, mut taken) = (0.0, ProbeLoad::default());
+    let is_called = |model: &ModelHeader, name: &str| {
+        let mut names = std::iter::once(model).chain(&model.legs);
+        names.any(|one| one.name == name)
+    };
+    // What serves two models of a run is probed once, and counted for the first.
+    let is_owner = |name: &str| {
+        let owner = header.models.iter().find(|model| is_called(model, name));
+        owner.is_some_and(|owner| owner.name == model.name)
+    };
+    for one in std::iter::once(model).chain(&model.legs) {
+        let own = header.probes.iter().filter(|set| set.model == one.name);
+        for set in own.filter(|set| is_owner(&set.model)) {
+            taken.add(set.taken);
+            if let Some(price) = &one.price {
+                amount += price.of_probes(&set.taken)?;
+            }
+        }
+    }
+    Some((amount, taken))
 }
 
 /// The prices of a model: its own, or those of its legs.
@@ -150,7 +210,8 @@ mod tests {
     use super::*;
     use crate::metrics::testing::{Run, key};
     use crate::metrics::{SummaryOptions, summarise};
-    use crate::types::Constraint;
+    use crate::types::probe::ProbeSet;
+    use crate::types::{Constraint, Wire};
 
     fn priced(script: &str) -> Run {
         let mut run = Run::new();
@@ -188,6 +249,42 @@ mod tests {
         let whole = summary.header.cost.unwrap();
         assert!((whole.amount - expected).abs() < 1e-12);
         assert_eq!(whole.models_left_out, Vec::<String>::new());
+    }
+
+    fn probed(without_tokens: u64) -> ProbeSet {
+        ProbeSet {
+            model: "a".to_owned(),
+            context_tokens: 4_096,
+            wire: Wire::Chat,
+            mechanism: None,
+            results: Vec::new(),
+            taken: ProbeLoad {
+                requests: 8,
+                without_tokens,
+                prompt_tokens: 5_000,
+                output_tokens: 200,
+                ..ProbeLoad::default()
+            },
+        }
+    }
+
+    /// By hand: 5,000 · 1 + 200 · 10 = 7,000 millionths more; what told no tokens is named.
+    #[test]
+    fn probes_cost_too() {
+        let mut run = priced("PFP");
+        let amount = |run: &Run| {
+            let summary = summarise(&run.header, &run.trials, &SummaryOptions::default());
+            summary.header.cost.unwrap()
+        };
+        let before = amount(&run).amount;
+        run.header.probes = vec![probed(0)];
+        let cost = amount(&run);
+        assert!((cost.amount - before - 0.007).abs() < 1e-12);
+        assert_eq!(cost.probes.unwrap().taken.requests, 8);
+        run.header.probes = vec![probed(1)];
+        let cost = amount(&run);
+        assert!((cost.amount - before).abs() < 1e-12);
+        assert_eq!(cost.models_left_out, ["the probes of a"]);
     }
 
     #[test]

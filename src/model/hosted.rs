@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::http::{Answer, Broken, HttpClient, Limits, bad};
+use super::http::{Answer, Broken, HttpClient, Limits, broken_off};
 use crate::clock::Stopwatch;
 use crate::types::endpoint::Endpoint;
 use crate::types::generate::{GenerateReply, ProviderError, ServerResult, Timing, Usage};
@@ -77,7 +77,7 @@ impl Collector {
             Some(Broken::TimeLimit) => self.stop = Some(StopReason::TimeLimit),
             Some(other) => return Err(other),
             None if self.stop.is_none() => {
-                return Err(bad("the stream ended before its own end"));
+                return Err(broken_off("the stream ended before its own end"));
             }
             None => {}
         }

@@ -535,6 +535,13 @@ pub(super) fn bad(detail: &str) -> Broken {
     })
 }
 
+/// A reply that broke off: asked for again, like one whose connection broke.
+pub(super) fn broken_off(detail: &str) -> Broken {
+    Broken::Failed(ProviderError::Server {
+        detail: detail.to_owned(),
+    })
+}
+
 /// The bytes came and are not what their encoding says. A connection that broke while they were
 /// unpacked is not meant: then the cause is one of HTTP's own.
 fn cannot_be_unpacked(error: &reqwest::Error) -> bool {

@@ -33,7 +33,8 @@ pub(super) fn heading(summary: &Summary) -> String {
     parts.join(" · ")
 }
 
-/// What trying the servers out has shown: violations in full, the rest by name.
+/// What trying the servers out has shown: violations in full, what is unproven with its reason, the
+/// rest by name; and what it took.
 pub(super) fn probes(summary: &Summary) -> Vec<String> {
     let mut lines = Vec::new();
     for set in &summary.header.probes {
@@ -41,9 +42,15 @@ pub(super) fn probes(summary: &Summary) -> Vec<String> {
             format!(", constrained by {}", one.as_str())
         });
         let route = format!("{} over {}{constraint}", set.model, set.wire.as_str());
-        let with = |verdict: ProbeVerdict| -> Vec<&str> {
+        let with = |verdict: ProbeVerdict| -> Vec<String> {
             let of = set.results.iter().filter(|one| one.verdict == verdict);
-            of.map(|one| one.probe.as_str()).collect()
+            let named = of.map(|one| match verdict {
+                ProbeVerdict::Unproven => {
+                    format!("{} ({})", one.probe.as_str(), short(&one.detail))
+                }
+                _ => one.probe.as_str().to_owned(),
+            });
+            named.collect()
         };
         for result in &set.results {
             if result.verdict == ProbeVerdict::Violated {
@@ -67,8 +74,20 @@ pub(super) fn probes(summary: &Summary) -> Vec<String> {
                 ));
             }
         }
+        if set.taken.requests > 0 {
+            lines.push(format!("{route}: took {}.", set.taken.in_words()));
+        }
     }
     lines
+}
+
+/// A reason, no longer than a line has room for.
+fn short(detail: &str) -> String {
+    const MOST: usize = 120;
+    match detail.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", detail[..at].trim_end()),
+        None => detail.to_owned(),
+    }
 }
 
 /// Comparisons without a verdict, with the reason and what would decide them.
@@ -358,6 +377,13 @@ pub(super) fn costs(summary: &Summary) -> Vec<String> {
             None => format!("{}: {amount}, no success", name(row)),
         })
     });
+    let probes = cost.probes.iter().map(|probes| {
+        let amount = amount_in_words(probes.amount, &cost.currency);
+        format!(
+            "probes: {}, {amount}, part of the run",
+            probes.taken.in_words()
+        )
+    });
     let prices = cost.prices.iter().map(|found| {
         let price = &found.price;
         let cached = price
@@ -377,7 +403,8 @@ pub(super) fn costs(summary: &Summary) -> Vec<String> {
             price.date
         )
     });
-    std::iter::once(whole).chain(rows).chain(prices).collect()
+    let parts = rows.chain(probes).chain(prices);
+    std::iter::once(whole).chain(parts).collect()
 }
 
 /// `model (json, off)`, with the labels that tell rows apart.

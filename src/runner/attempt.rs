@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use super::cell::PreparedOffer;
 use super::conversation::prompt_rest;
 use super::findings;
-use super::probe::was_cut;
 use super::trial::{Ended, Offers, Trial};
 use crate::clock::Stopwatch;
 use crate::event::Event;
@@ -125,8 +124,8 @@ impl Trial<'_> {
         }
         let decoded = findings::read(context.dialect, offer, &reply);
         let cut = leg
-            .tokens_per_character
-            .is_some_and(|rate| was_cut(&request.prompt, &reply, rate));
+            .prompt_count
+            .is_some_and(|count| count.was_cut(&request.prompt, &reply));
         let violations = if cut {
             vec![findings::prompt_cut(&reply)]
         } else {

@@ -7,7 +7,8 @@ use super::NoiseWatch;
 use super::correction::CorrectionStyle;
 use super::limits::ModelPrices;
 use super::prepare::{PreparedHost, PreparedModel};
-use super::probing::{not_enforced, tokens_per_character};
+use super::probe::PromptCount;
+use super::probing::not_enforced;
 use crate::dialect::closed_schema::holds_structure;
 use crate::dialect::{Dialect, Offer};
 use crate::model::Provider;
@@ -52,7 +53,7 @@ pub(super) struct Leg {
     /// Why the constraint is not asked for: a probe has shown that it does not hold.
     pub(super) not_enforced: Option<String>,
     /// What tells that a prompt was cut.
-    pub(super) tokens_per_character: Option<f64>,
+    pub(super) prompt_count: Option<PromptCount>,
     route: Route,
     model: PreparedModel,
     offers: Mutex<HashMap<ContentHash, Arc<PreparedOffer>>>,
@@ -69,7 +70,7 @@ impl Leg {
             name: route.leg.clone(),
             provider,
             not_enforced: not_enforced(probes),
-            tokens_per_character: tokens_per_character(probes),
+            prompt_count: PromptCount::of(probes),
             route,
             model,
             offers: Mutex::default(),

@@ -52,12 +52,12 @@ pub(super) fn may_correct(
     })
 }
 
-/// The server reports far fewer tokens than the prompt has.
+/// The server reports fewer tokens than the prompt has.
 pub(super) fn prompt_cut(reply: &GenerateReply) -> Violation {
     Violation::new(
         Code::PromptTruncated,
         format!(
-            "the server reports {} tokens of a much longer prompt: it was cut",
+            "the server reports {} tokens of a longer prompt: it was cut",
             reply.usage.prompt_tokens
         ),
     )

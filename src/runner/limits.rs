@@ -9,10 +9,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::probe::probe_estimate;
 use crate::clock::Stopwatch;
 use crate::plan::{Load, Plan, PlannedTrial, estimate};
 use crate::types::outcome::Counted;
 use crate::types::price::amount_in_words;
+use crate::types::probe::ProbeSet;
 use crate::types::{AttemptRecord, EndedBy, Price, ToolDefinition, TrialRecord};
 
 /// What makes a trial's worst case smaller.
@@ -59,7 +61,7 @@ impl ModelPrices {
     }
 
     /// The price of what a leg answers.
-    fn of_leg(&self, leg: &str) -> Option<&Price> {
+    pub(super) fn of_leg(&self, leg: &str) -> Option<&Price> {
         if self.legs.is_empty() {
             return self.own.as_ref();
         }
@@ -167,6 +169,41 @@ impl Meter {
         }
     }
 
+    /// Whether probes may be sent, which take no more than `worst`; otherwise the limit that they
+    /// could pass.
+    pub(super) fn admits_probes(&self, worst: &Load, price: Option<&Price>) -> Result<(), String> {
+        let worst = Taken {
+            requests: worst.requests,
+            tokens: worst.tokens(),
+            money: price.map_or(0.0, |price| {
+                price.amount(worst.prompt_tokens, worst.output_tokens)
+            }),
+        };
+        match self.passed_by(&self.state(), worst, "they") {
+            Some((_, reason)) => Err(reason),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts probes, those of an earlier execution too; what they did not report counts at its
+    /// worst.
+    pub fn probed(&self, set: &ProbeSet, price: Option<&Price>) {
+        let taken = &set.taken;
+        let is_constrained = set.mechanism.is_some();
+        let worst = probe_estimate(set.wire, is_constrained, set.context_tokens, false).worst;
+        let at_worst = |price: &Price| price.amount(worst.prompt_tokens, worst.output_tokens);
+        self.state().taken.add(Taken {
+            requests: taken.requests,
+            tokens: match taken.without_tokens {
+                0 => taken.tokens(),
+                _ => worst.tokens(),
+            },
+            money: price.map_or(0.0, |price| {
+                price.of_probes(taken).unwrap_or_else(|| at_worst(price))
+            }),
+        });
+    }
+
     /// Whether this trial may start; from the first that may not, none may.
     pub(super) fn admits(
         &self,
@@ -180,7 +217,7 @@ impl Meter {
         }
         if self.limits.count_loads() {
             let worst = self.worst(plan, distractors, trial);
-            if let Some(end) = self.passed_by(&state, worst) {
+            if let Some(end) = self.passed_by(&state, worst, "the next trial") {
                 state.run_end = Some(end);
                 return false;
             }
@@ -324,8 +361,9 @@ impl Meter {
         }
     }
 
-    /// The limit that a trial of this size could pass, if any.
-    fn passed_by(&self, state: &State, worst: Taken) -> Option<(EndedBy, String)> {
+    /// The limit that something of this size could pass, if any.
+    fn passed_by(&self, state: &State, worst: Taken, what: &str) -> Option<(EndedBy, String)> {
+        let smaller = if what == "they" { "" } else { SMALLER };
         let reserved = state
             .reserved
             .values()
@@ -335,7 +373,7 @@ impl Meter {
             return Some((
                 EndedBy::Requests,
                 format!(
-                    "{} of --limit-requests {limit} are made, and the next trial could take {} at the worst{SMALLER}",
+                    "{} of --limit-requests {limit} are made, and {what} could take {} at the worst{smaller}",
                     taken.requests, worst.requests
                 ),
             ));
@@ -344,7 +382,7 @@ impl Meter {
             return Some((
                 EndedBy::Tokens,
                 format!(
-                    "{} of --limit-tokens {limit} are used, and the next trial could take {} at the worst{SMALLER}",
+                    "{} of --limit-tokens {limit} are used, and {what} could take {} at the worst{smaller}",
                     taken.tokens, worst.tokens
                 ),
             ));
@@ -354,7 +392,7 @@ impl Meter {
         Some((
             EndedBy::Budget,
             format!(
-                "{} of --budget {limit} is spent, and the next trial could cost {} at the worst{SMALLER}",
+                "{} of --budget {limit} is spent, and {what} could cost {} at the worst{smaller}",
                 amount_in_words(taken.money, currency),
                 amount_in_words(worst.money, currency)
             ),

@@ -27,8 +27,8 @@ pub use execute::{Cancel, RunError, RunTotals, execute};
 pub use legs::{Hybrid, MAIN_LEG};
 pub use limits::{Limits, Meter, ModelPrices};
 pub use prepare::{Prepared, PreparedHost, PreparedModel, prepare};
-pub use probe::{Probing, probe};
-pub use probing::{over_wire, probe_cells};
+pub use probe::{Probing, probe_estimate};
+pub use probing::{over_wire, probe_cells, within_limits};
 pub use rescore::{RescoreCell, Rescored, rescore};
 
 use std::collections::BTreeMap;

@@ -1,17 +1,21 @@
 //! Which routes of a plan are probed, and what the results mean for its cells.
 //!
 //! Data in: a plan with its routes, and ports. Data out: one [`ProbeSet`] for each model (each leg of
-//! a hybrid is one), context, wire and mechanism in use. Invariants: the linked engine and scripts are not probed here, since
-//! what they do with a route is held by this project's own tests.
+//! a hybrid is one), context, wire and mechanism in use. Invariants: the linked engine and scripts are
+//! not probed here, since what they do with a route is held by this project's own tests; probes count
+//! against the limits of the run, and what could pass one is left out.
+
+use std::sync::Mutex;
 
 use super::prepare::Prepared;
-use super::probe::{Probing, probe};
-use super::{Cancel, Ports};
+use super::probe::{Probing, probe, probe_estimate};
+use super::{Cancel, Meter, Ports};
 use crate::plan::Plan;
 use crate::types::probe::{ProbeName, ProbeSet};
-use crate::types::{Mechanism, Route, Wire};
+use crate::types::{Mechanism, Price, Route, Wire};
 
-/// Probes each route of served models once; `all` probes every model.
+/// Probes each route of served models once; `all` probes every model. `left_out` hears of routes whose
+/// probes could pass a limit.
 pub async fn probe_cells(
     plan: &Plan,
     prepared: &Prepared,
@@ -19,6 +23,7 @@ pub async fn probe_cells(
     ports: &Ports,
     all: bool,
     cancel: &Cancel,
+    left_out: &dyn Fn(&str),
 ) -> Vec<ProbeSet> {
     let mut done: Vec<(&str, u32, Wire, Option<Mechanism>)> = Vec::new();
     let mut sets = Vec::new();
@@ -45,12 +50,43 @@ pub async fn probe_cells(
                 limit_ms: plan.rules.attempt_limit_ms,
                 cancel: &cancel.stop,
                 known: over_wire(&sets, name, context_tokens, route.wire),
+                taken: Mutex::default(),
             };
-            let set = probe(name, &probing).await;
-            sets.push(set);
+            let prices = ports.meter.prices_of(cell.model);
+            let price = prices.and_then(|prices| prices.of_leg(leg));
+            match within_limits(name, &probing, &ports.meter, price).await {
+                Ok(set) => sets.push(set),
+                Err(reason) => left_out(&reason),
+            }
         }
     }
     sets
+}
+
+/// Probes a route where that cannot pass a limit, and counts what it took; otherwise the reason.
+pub async fn within_limits(
+    name: &str,
+    probing: &Probing<'_>,
+    meter: &Meter,
+    price: Option<&Price>,
+) -> Result<ProbeSet, String> {
+    let route = probing.route;
+    let worst = probe_estimate(
+        route.wire,
+        route.mechanism.is_some(),
+        probing.context_tokens,
+        probing.knows_long_prompts(),
+    )
+    .worst;
+    meter.admits_probes(&worst, price).map_err(|reason| {
+        format!(
+            "{name} over {}: the probes are left out: {reason}",
+            route.wire.as_str()
+        )
+    })?;
+    let set = probe(name, probing).await;
+    meter.probed(&set, price);
+    Ok(set)
 }
 
 /// The probes of a model over a wire, whatever the constraint.
@@ -83,9 +119,4 @@ pub(super) fn of_route<'a>(
 pub(super) fn not_enforced(set: Option<&ProbeSet>) -> Option<String> {
     let result = set?.violated(ProbeName::Constraint)?;
     Some(format!("the probe: {}", result.detail))
-}
-
-/// Tokens for each character of a prompt, where the probe could count them.
-pub(super) fn tokens_per_character(set: Option<&ProbeSet>) -> Option<f64> {
-    set?.result(ProbeName::Truncation)?.value
 }

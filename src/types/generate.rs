@@ -373,8 +373,8 @@ pub enum ProviderError {
         /// The endpoint's words, and how to pass a key.
         detail: String,
     },
-    /// The endpoint answered with something that is not its documented reply: a stream that breaks
-    /// off, a wrong content type, JSON of another shape.
+    /// The endpoint answered with something that is not its documented reply: a wrong content
+    /// type, JSON of another shape.
     #[error("unreadable reply: {detail}")]
     BadReply {
         /// What was met, and where.

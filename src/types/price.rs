@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::generate::Usage;
+use super::probe::ProbeLoad;
 
 /// Tokens of a stated price.
 const MILLION: f64 = 1_000_000.0;
@@ -47,13 +48,32 @@ impl Price {
             .most_prompt_tokens
             .is_none_or(|most| usage.prompt_tokens <= most);
         (usage.prompt_tokens > 0 && covered).then(|| {
-            let cached = usage.cached_tokens.min(usage.prompt_tokens);
-            let cached_price = self.cached_input_per_million;
-            self.amount(
-                u64::from(usage.prompt_tokens - cached),
+            self.with_cached(
+                u64::from(usage.prompt_tokens),
+                u64::from(usage.cached_tokens.min(usage.prompt_tokens)),
                 u64::from(usage.output_tokens),
-            ) + f64::from(cached) * cached_price.unwrap_or(self.input_per_million) / MILLION
+            )
         })
+    }
+
+    /// What probes cost; `None` where a reply did not report its tokens. Their prompts are far
+    /// shorter than those that have another price.
+    pub fn of_probes(&self, taken: &ProbeLoad) -> Option<f64> {
+        (taken.without_tokens == 0).then(|| {
+            self.with_cached(
+                taken.prompt_tokens,
+                taken.cached_tokens,
+                taken.output_tokens,
+            )
+        })
+    }
+
+    fn with_cached(&self, prompt_tokens: u64, cached_tokens: u64, output_tokens: u64) -> f64 {
+        let cached_price = self.cached_input_per_million;
+        self.amount(
+            prompt_tokens - cached_tokens.min(prompt_tokens),
+            output_tokens,
+        ) + cached_tokens as f64 * cached_price.unwrap_or(self.input_per_million) / MILLION
     }
 }
 

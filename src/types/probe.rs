@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Mechanism, Wire};
+use super::generate::Usage;
 use super::violation::Code;
 
 /// One thing that is tried.
@@ -96,6 +97,72 @@ pub struct ProbeResult {
     /// time to the first token of the second request over that of the first (`prompt_cache`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// Tokens that the server cuts prompts to (`truncation`): the number that it reports for longer
+    /// and longer ones. Absent where it cuts none, or to no fixed number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<u32>,
+}
+
+/// What probes took.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub struct ProbeLoad {
+    /// Requests, each counted once however often it was repeated for a fault on the way.
+    pub requests: u64,
+    /// Requests without a reply: what they took is not known and not in the tokens.
+    pub without_reply: u64,
+    /// Replies that did not report their tokens.
+    pub without_tokens: u64,
+    /// Tokens of all prompts, as reported.
+    pub prompt_tokens: u64,
+    /// Of them from the server's cache.
+    pub cached_tokens: u64,
+    /// Tokens generated, as reported.
+    pub output_tokens: u64,
+}
+
+impl ProbeLoad {
+    /// Counts a request and its reply, where there was one.
+    pub fn count(&mut self, usage: Option<&Usage>) {
+        self.requests += 1;
+        let Some(usage) = usage else {
+            self.without_reply += 1;
+            return;
+        };
+        self.without_tokens += u64::from(usage.prompt_tokens == 0);
+        self.prompt_tokens += u64::from(usage.prompt_tokens);
+        self.cached_tokens += u64::from(usage.cached_tokens.min(usage.prompt_tokens));
+        self.output_tokens += u64::from(usage.output_tokens);
+    }
+
+    /// Prompt and output together.
+    pub fn tokens(&self) -> u64 {
+        self.prompt_tokens + self.output_tokens
+    }
+
+    /// Requests and tokens.
+    pub fn in_words(&self) -> String {
+        let unknown = match self.without_reply + self.without_tokens {
+            0 => String::new(),
+            requests => format!("; {requests} requests told no tokens"),
+        };
+        format!(
+            "{} requests, {} tokens{unknown}",
+            self.requests,
+            self.tokens()
+        )
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.without_reply += other.without_reply;
+        self.without_tokens += other.without_tokens;
+        self.prompt_tokens += other.prompt_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.output_tokens += other.output_tokens;
+    }
 }
 
 /// The probes of one model over one wire with one mechanism.
@@ -112,6 +179,9 @@ pub struct ProbeSet {
     pub mechanism: Option<Mechanism>,
     /// Results, each probe at most once.
     pub results: Vec<ProbeResult>,
+    /// What they took; nothing in records that did not count it.
+    #[serde(default)]
+    pub taken: ProbeLoad,
 }
 
 impl ProbeSet {

@@ -23,7 +23,7 @@ pub enum Wire {
 }
 
 /// A fault and the code that it must end in (or `passed`).
-const FAULTS: [(&str, &str); 28] = [
+const FAULTS: [(&str, &str); 29] = [
     ("unauthorised", "request_rejected"),
     ("forbidden", "request_rejected"),
     ("unknown-model", "request_rejected"),
@@ -41,6 +41,7 @@ const FAULTS: [(&str, &str); 28] = [
     ("closed-without-a-word", "network"),
     ("reset-in-the-middle", "network"),
     ("ended-in-the-middle", "server_5xx"),
+    ("ended-once", "passed"),
     ("slow-first-byte", "request_timeout"),
     ("stalled", "network"),
     ("slow-but-steady", "trial_timeout"),
@@ -122,6 +123,7 @@ fn fault(name: &str, wire: Wire, before: usize) -> Reply {
             .event(&piece(wire, "It"))
             .wait_ms(100)
             .reset(),
+        "ended-once" if before == 0 => Reply::events().event(&piece(wire, "It")),
         "ended-in-the-middle" => Reply::events().event(&piece(wire, "It")),
         "slow-first-byte" => Reply::default().wait_ms(LIMIT_S * 2000),
         "stalled" => Reply::events()

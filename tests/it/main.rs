@@ -40,6 +40,7 @@ mod mcp_serve;
 mod mcp_support;
 mod mcp_tools;
 mod privacy;
+mod probes;
 mod providers;
 mod providers_cassette;
 mod providers_cloud;

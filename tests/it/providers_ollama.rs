@@ -284,3 +284,63 @@ fn a_run_goes_through_the_ollama_that_was_named() {
     assert_eq!(chat["tools"][0]["function"]["name"], "get_time");
     assert_eq!(chat["options"]["num_ctx"], 4096);
 }
+
+/// What a run of an Ollama's model says, with its exit code.
+fn ended(server: &Server, config: &str, further: &[&str]) -> (Option<i32>, String) {
+    let context = Context::new();
+    context.write("tiny.yaml", TINY_SUITE);
+    context.write("toolbench.toml", config);
+    let mut all = vec!["run", "ollama:qwen2.5:0.5b", "--suite", "tiny.yaml"];
+    all.extend(further);
+    let mut command = context.command(&all);
+    let output = command.env("OLLAMA_HOST", &server.url).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), words)
+}
+
+const NATIVE: [&str; 2] = ["--dialect", "native"];
+
+#[test]
+fn a_choice_that_the_protocol_has_not_is_unsupported_and_said_so() {
+    for config in [
+        "",
+        "[models.\"ollama:qwen2.5:0.5b\"]\nsource = \"ollama:qwen2.5:0.5b\"\nrefuses = []\n",
+    ] {
+        let server = server();
+        let further = [
+            &NATIVE[..],
+            &["--constraint", "off", "--tool-choice", "required"],
+        ]
+        .concat();
+        let (code, words) = ended(&server, config, &further);
+        assert_eq!(code, Some(3), "{words}");
+        assert!(words.contains("does not take `tool_choice`"), "{words}");
+        assert_eq!(
+            server.seen("/api/chat").len(),
+            0,
+            "nothing is asked otherwise"
+        );
+    }
+}
+
+#[test]
+fn the_reason_for_no_route_is_the_true_one() {
+    let mut told = fixture("ollama.json");
+    told["show"]["capabilities"] = json!(["completion"]);
+    let plain = Server::start(move |seen| match seen.path.as_str() {
+        "/api/version" => Answer::json(&told["version"]),
+        "/api/tags" => Answer::json(&told["tags"]),
+        "/api/show" => Answer::json(&told["show"]),
+        "/api/ps" => Answer::json(&json!({"models": []})),
+        _ => Answer::json(&told["load"]),
+    });
+    let off = [&NATIVE[..], &["--constraint", "off"]].concat();
+    let (code, words) = ended(&plain, "", &off);
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("offers no chat with tools"), "{words}");
+    let grammar = [&NATIVE[..], &["--constraint", "grammar"]].concat();
+    let (code, words) = ended(&server(), "", &grammar);
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("cannot hold `native`"), "{words}");
+    assert!(!words.contains("no chat template"), "{words}");
+}

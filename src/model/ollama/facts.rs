@@ -90,6 +90,7 @@ impl Shown {
             eos_token: tokens.eos_token,
             adds_bos: self.adds_bos(),
             endpoint: Some(endpoint.base_url.clone()),
+            refuses: refused(endpoint),
             remote: endpoint.remote,
             ..ModelFacts::default()
         }
@@ -100,6 +101,16 @@ impl Shown {
         let told = self.info("tokenizer.ggml.add_bos_token").as_bool();
         told.unwrap_or_else(|| self.info("tokenizer.ggml.model") == "llama")
     }
+}
+
+/// What is not to be asked for: the protocol has no `tool_choice`, whatever a configuration says.
+fn refused(endpoint: &Endpoint) -> Vec<String> {
+    let own = "tool_choice".to_owned();
+    let mut refused = endpoint.refuses.clone();
+    if !refused.contains(&own) {
+        refused.push(own);
+    }
+    refused
 }
 
 /// The entry of a model in the list of those in memory.

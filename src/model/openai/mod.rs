@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Provider;
-use super::http::{Answer, Broken, HttpClient, Limits, bad};
+use super::http::{Answer, Broken, HttpClient, Limits, bad, broken_off};
 use crate::types::endpoint::{Endpoint, Protocol};
 use crate::types::names::similar_names;
 use crate::types::{
@@ -301,7 +301,7 @@ async fn read_stream(page: Page, answer: Answer, gathered: &mut Gathered) -> Res
     use futures::StreamExt as _;
 
     let mut pieces = answer.events();
-    let mut last_ms = 0.0;
+    let (mut last_ms, mut is_marked) = (0.0, false);
     while let Some(piece) = pieces.next().await {
         let piece = match piece {
             Ok(piece) => piece,
@@ -314,6 +314,7 @@ async fn read_stream(page: Page, answer: Answer, gathered: &mut Gathered) -> Res
         };
         last_ms = piece.at_ms;
         if piece.data.trim() == "[DONE]" {
+            is_marked = true;
             break;
         }
         let value: Value = serde_json::from_str(&piece.data).map_err(|error| {
@@ -340,8 +341,10 @@ async fn read_stream(page: Page, answer: Answer, gathered: &mut Gathered) -> Res
         })?;
     }
     gathered.total_ms = last_ms;
-    if gathered.stop.is_none() {
-        return Err(bad("the stream ended before the reply did"));
+    match (gathered.stop, is_marked) {
+        (Some(_), _) => Ok(()),
+        // All has come, and asking again would give the same.
+        (None, true) => Err(bad("the stream says no reason for its end")),
+        (None, false) => Err(broken_off("the stream ended before the reply did")),
     }
-    Ok(())
 }

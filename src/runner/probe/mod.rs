@@ -4,9 +4,13 @@
 //! Invariants: a handful of short requests, none of them a case; every request has the trial's own
 //! time limit; a probe that fails to run is `unproven` with the reason and stops no other.
 
+mod estimate;
+mod length;
 mod questions;
 #[cfg(test)]
 mod tests;
+
+use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,24 +18,17 @@ use super::prepare::PreparedModel;
 use crate::dialect::{Dialect, Offer, dialect};
 use crate::model::Provider;
 use crate::types::cell::Reasoning;
-use crate::types::probe::{ProbeName, ProbeResult, ProbeSet, ProbeVerdict};
+use crate::types::probe::{ProbeLoad, ProbeName, ProbeResult, ProbeSet, ProbeVerdict};
 use crate::types::{
     Code, ConstraintText, Decoded, DialectName, GenerateReply, GenerateRequest, Mechanism, Message,
-    Prompt, ProviderError, Role, Route, Sampling, StopReason, ToolChoice, ToolDefinition, Wire,
+    ProviderError, Role, Route, Sampling, StopReason, ToolChoice, ToolDefinition, Wire,
 };
-use questions::{FORCED_WORD, colour_tool, filler, greeting, questions, tools};
+pub use estimate::estimate as probe_estimate;
+pub(super) use length::PromptCount;
+use questions::{FORCED_WORD, colour_tool, greeting, questions, tools};
 
 /// Longest reply of a probe, in tokens.
 const REPLY_TOKENS: u32 = 96;
-/// Most tokens of the long prompt: enough for the contexts that servers cut to by default.
-const MOST_PROMPT_TOKENS: u32 = 6_000;
-/// Share of the context that the long prompt fills.
-const FILLED: f64 = 0.8;
-/// Reported tokens under this share of those expected mean that the prompt was cut.
-const WHOLE: f64 = 0.85;
-/// Characters of the two prompts that tokens are counted with.
-const SHORT_CHARACTERS: usize = 1_500;
-const LONGER_CHARACTERS: usize = 4_500;
 /// Most characters of a reply that are quoted.
 const QUOTED: usize = 120;
 
@@ -54,10 +51,12 @@ pub struct Probing<'a> {
     /// What another route of the same model over the same wire has shown: long prompts need not be
     /// sent again, since they are cut or kept whatever the constraint.
     pub known: Option<&'a ProbeSet>,
+    /// What was sent so far.
+    pub taken: Mutex<ProbeLoad>,
 }
 
 /// Tries everything that the route has a use for.
-pub async fn probe(name: &str, probing: &Probing<'_>) -> ProbeSet {
+pub(super) async fn probe(name: &str, probing: &Probing<'_>) -> ProbeSet {
     let mut results = Vec::new();
     if probing.route.wire == Wire::ChatWithTools {
         results.push(probing.parser().await);
@@ -79,6 +78,7 @@ pub async fn probe(name: &str, probing: &Probing<'_>) -> ProbeSet {
         wire: probing.route.wire,
         mechanism: probing.route.mechanism,
         results,
+        taken: *probing.taken.lock().unwrap_or_else(PoisonError::into_inner),
     }
 }
 
@@ -103,6 +103,12 @@ struct Asked {
 }
 
 impl Probing<'_> {
+    /// Another route has shown what becomes of long prompts.
+    pub(super) fn knows_long_prompts(&self) -> bool {
+        let known = self.known.map(long_prompt_results);
+        known.is_some_and(|results| !results.is_empty())
+    }
+
     fn dialect(&self) -> &'static dyn Dialect {
         dialect(self.dialect)
     }
@@ -138,7 +144,11 @@ impl Probing<'_> {
     }
 
     async fn send(&self, request: &GenerateRequest) -> Result<GenerateReply, ProviderError> {
-        self.provider.generate(request, self.cancel).await
+        let answer = self.provider.generate(request, self.cancel).await;
+        let usage = answer.as_ref().ok().map(|reply| &reply.usage);
+        let taken = self.taken.lock();
+        taken.unwrap_or_else(PoisonError::into_inner).count(usage);
+        answer
     }
 
     async fn ask(
@@ -201,6 +211,20 @@ impl Probing<'_> {
     /// `required` where no call is due, `none` where one is.
     async fn tool_choice(&self) -> ProbeResult {
         let name = ProbeName::ToolChoice;
+        if self
+            .model
+            .facts
+            .refuses
+            .iter()
+            .any(|it| it == "tool_choice")
+        {
+            let provider = &self.model.facts.provider;
+            return result(
+                name,
+                ProbeVerdict::Unproven,
+                format!("not offered: `{provider}` takes no `tool_choice`"),
+            );
+        }
         let required = match self.ask(tools(), ToolChoice::Required, greeting()).await {
             Ok(asked) => asked,
             Err(error) => return failed(name, &error),
@@ -209,6 +233,11 @@ impl Probing<'_> {
             code: Some(Code::ConstraintUnenforced),
             ..result(name, ProbeVerdict::Violated, detail)
         };
+        if required.reply.calls.is_empty() && is_cut(&required.reply) {
+            let seen = quoted(&required.reply.text);
+            let detail = format!("the reply to `required` was cut before any call: {seen}");
+            return result(name, ProbeVerdict::Unproven, detail);
+        }
         if required.reply.calls.is_empty() {
             return unenforced(format!(
                 "`required` gave no call but {}",
@@ -256,10 +285,10 @@ impl Probing<'_> {
                 .is_ok_and(|value| value["word"] == FORCED_WORD),
             _ => reply.text.trim() == FORCED_WORD,
         };
-        self.obedience(obeyed, &quoted(&reply.text), reply.stop_reason)
+        self.obedience(obeyed, &quoted(&reply.text), &reply)
     }
 
-    fn obedience(&self, obeyed: bool, seen: &str, stop: StopReason) -> ProbeResult {
+    fn obedience(&self, obeyed: bool, seen: &str, reply: &GenerateReply) -> ProbeResult {
         let name = ProbeName::Constraint;
         let mechanism = self.route.mechanism.map_or("none", Mechanism::as_str);
         if obeyed {
@@ -269,7 +298,7 @@ impl Probing<'_> {
                 format!("asked for something else, it wrote the only text that {mechanism} allows"),
             );
         }
-        if stop == StopReason::MaxTokens {
+        if is_cut(reply) {
             return result(
                 name,
                 ProbeVerdict::Unproven,
@@ -304,11 +333,7 @@ impl Probing<'_> {
             );
         };
         let obeyed = call.arguments["colour"] == FORCED_WORD;
-        self.obedience(
-            obeyed,
-            &quoted(&call.arguments.to_string()),
-            reply.stop_reason,
-        )
+        self.obedience(obeyed, &quoted(&call.arguments.to_string()), &reply)
     }
 
     /// One request three times: whole, whole, streamed.
@@ -329,6 +354,16 @@ impl Probing<'_> {
                         .into();
                 }
             }
+        }
+        if let Some(reply) = replies.iter().find(|reply| is_ended_by_us(reply)) {
+            let detail = format!(
+                "a reply was cut after {} ms by our own limit (--timeout), and is not comparable: {}",
+                self.limit_ms,
+                quoted(&reply.text)
+            );
+            return [ProbeName::Determinism, ProbeName::Streaming]
+                .map(|name| result(name, ProbeVerdict::Unproven, detail.clone()))
+                .into();
         }
         let deterministic = difference(&replies[0], &replies[1]);
         let parity = difference(&replies[1], &replies[2]);
@@ -366,110 +401,19 @@ impl Probing<'_> {
         };
         vec![determinism, streaming]
     }
-
-    /// Prompts of known length: tokens for each character, then a prompt that nearly fills the
-    /// context, twice.
-    async fn long_prompts(&self) -> Vec<ProbeResult> {
-        match self.counted().await {
-            Ok(results) => results,
-            Err(error) => vec![
-                failed(ProbeName::Truncation, &error),
-                failed(ProbeName::PromptCache, &error),
-            ],
-        }
-    }
-
-    async fn counted(&self) -> Result<Vec<ProbeResult>, ProviderError> {
-        let short = self.filled(SHORT_CHARACTERS).await?;
-        let longer = self.filled(LONGER_CHARACTERS).await?;
-        let rate = f64::from(
-            longer
-                .usage
-                .prompt_tokens
-                .saturating_sub(short.usage.prompt_tokens),
-        ) / (LONGER_CHARACTERS - SHORT_CHARACTERS) as f64;
-        if rate <= 0.0 {
-            let unproven = result(
-                ProbeName::Truncation,
-                ProbeVerdict::Unproven,
-                "the server does not say how many tokens a prompt has".to_owned(),
-            );
-            return Ok(vec![unproven]);
-        }
-        let context = self.model.facts.context_tokens.min(self.context_tokens);
-        let tokens = (f64::from(context) * FILLED - f64::from(REPLY_TOKENS)).clamp(
-            f64::from(longer.usage.prompt_tokens),
-            f64::from(MOST_PROMPT_TOKENS),
-        );
-        let base = f64::from(short.usage.prompt_tokens) - rate * SHORT_CHARACTERS as f64;
-        let characters = ((tokens - base) / rate) as usize;
-        let expected = base + rate * characters as f64;
-        let first = match self.filled(characters).await {
-            Err(ProviderError::ContextOverflow { .. }) => {
-                return Ok(vec![ProbeResult {
-                    value: Some(rate),
-                    ..result(
-                        ProbeName::Truncation,
-                        ProbeVerdict::Proven,
-                        format!("a prompt of about {expected:.0} tokens was refused, not cut"),
-                    )
-                }]);
-            }
-            other => other?,
-        };
-        let reported = f64::from(first.usage.prompt_tokens);
-        let detail = format!("{reported:.0} tokens reported of about {expected:.0} expected");
-        let truncation = if reported < WHOLE * expected {
-            ProbeResult {
-                code: Some(Code::PromptTruncated),
-                value: Some(rate),
-                ..result(
-                    ProbeName::Truncation,
-                    ProbeVerdict::Violated,
-                    format!(
-                        "a long prompt was cut without a word: {detail}; set the server's context to at least {}",
-                        self.context_tokens
-                    ),
-                )
-            }
-        } else {
-            ProbeResult {
-                value: Some(rate),
-                ..result(ProbeName::Truncation, ProbeVerdict::Proven, detail)
-            }
-        };
-        let second = self.filled(characters).await?;
-        Ok(vec![truncation, cache_effect(&first, &second)])
-    }
-
-    async fn filled(&self, characters: usize) -> Result<GenerateReply, ProviderError> {
-        let offer = self.offer(Vec::new(), ToolChoice::None);
-        let mut request = self.request(&offer, &filler(characters));
-        request.max_tokens = 2;
-        self.send(&request).await
-    }
 }
 
-fn cache_effect(first: &GenerateReply, second: &GenerateReply) -> ProbeResult {
-    let name = ProbeName::PromptCache;
-    let time = |reply: &GenerateReply| reply.timing.first_token_ms.unwrap_or(reply.timing.total_ms);
-    let ratio = time(second) / time(first).max(0.001);
-    let cached = second.usage.cached_tokens;
-    let detail = format!(
-        "the same prompt again: {cached} of {} tokens reported as cached, first token after {:.0} ms instead of {:.0} ms",
-        second.usage.prompt_tokens,
-        time(second),
-        time(first)
-    );
-    let verdict = if cached > 0 || ratio < 0.5 {
-        ProbeVerdict::Proven
-    } else {
-        ProbeVerdict::Unproven
-    };
-    ProbeResult {
-        value: Some(ratio),
-        ..result(name, verdict, detail)
-    }
+/// A limit of ours ended the reply, at whatever it had come to by then.
+fn is_ended_by_us(reply: &GenerateReply) -> bool {
+    matches!(
+        reply.stop_reason,
+        StopReason::TimeLimit | StopReason::Cancelled
+    )
+}
+
+/// The reply might have gone on.
+fn is_cut(reply: &GenerateReply) -> bool {
+    is_ended_by_us(reply) || reply.stop_reason == StopReason::MaxTokens
 }
 
 /// Where two replies differ in what they say.
@@ -529,6 +473,7 @@ fn result(probe: ProbeName, verdict: ProbeVerdict, detail: String) -> ProbeResul
         code: None,
         detail,
         value: None,
+        cap: None,
     }
 }
 
@@ -546,26 +491,4 @@ fn quoted(text: &str) -> String {
         Some((at, _)) => format!("`{}…`", &line[..at]),
         None => format!("`{line}`"),
     }
-}
-
-/// Characters of a prompt that certainly become tokens: for chats only what the messages say, since
-/// a server writes tools in a form of its own.
-pub(super) fn certain_characters(prompt: &Prompt) -> usize {
-    match prompt {
-        Prompt::Text { prefix, rest } => prefix.chars().count() + rest.chars().count(),
-        Prompt::Chat { messages, .. } => messages
-            .iter()
-            .map(|message| message.content.chars().count())
-            .sum(),
-    }
-}
-
-/// Whether a reply's prompt was cut: far fewer tokens are reported than its text can have.
-pub(super) fn was_cut(prompt: &Prompt, reply: &GenerateReply, tokens_per_character: f64) -> bool {
-    /// Texts differ in tokens for each character; a reported number under this share of what plain
-    /// prose would have is no such difference.
-    const CERTAIN: f64 = 0.5;
-    let expected = certain_characters(prompt) as f64 * tokens_per_character;
-    let reported = f64::from(reply.usage.prompt_tokens);
-    reported > 0.0 && expected > 200.0 && reported < CERTAIN * expected
 }

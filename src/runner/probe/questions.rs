@@ -69,11 +69,14 @@ fn tool(
     }
 }
 
-/// Plain prose of so many characters, and a question behind it.
-pub(super) fn filler(characters: usize) -> String {
+/// Plain prose of so many characters, and a question behind it. Prompts of another length or start
+/// have nothing in common that a server could have kept from the one before.
+pub(super) fn filler(characters: usize, start: usize) -> String {
     const SENTENCE: &str = "The ferry leaves the harbour in the morning and comes back before dark, \
                             and on the way the crew counts the birds that follow it. ";
-    let mut text: String = SENTENCE.chars().cycle().take(characters).collect();
+    let start = (start + characters) % SENTENCE.len();
+    let prose = SENTENCE.chars().cycle().skip(start);
+    let mut text: String = prose.take(characters).collect();
     text.push_str("\n\nReply with the single word hello.");
     text
 }

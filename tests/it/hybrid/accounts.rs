@@ -225,7 +225,7 @@ fn a_cell_without_a_route_names_the_leg() {
     let context = prepared(RIGHT_SCRIPT, &format!("{template}{RIGHT_SCRIPT}"));
     let said = context.expect_error(3, &run(HYBRID, &["--dialect", "native"]));
     assert!(
-        said.contains("leg `scripted:a.yaml`: the weights hold no chat template"),
+        said.contains("leg `scripted:a.yaml`: a base model without a chat template"),
         "{said}"
     );
     let turned = "hybrid:scripted:b.yaml+scripted:a.yaml";

@@ -40,7 +40,17 @@ pub(super) async fn ollama_model(
         Some(alias) => wishes(app, &tag.name, alias)?,
         None => EndpointWishes::default(),
     };
-    wishes.base_url = Some(tag.base.to_owned());
+    if let Some(other) = wishes.base_url.replace(tag.base.to_owned()) {
+        return Err(CliError::usage(format!(
+            "model `{}` has a `base-url`, and the tags of an Ollama are looked up before it is read",
+            tag.name
+        ))
+        .kind("model", Status::Usage)
+        .hint(format!(
+            "say it with the tag: source = \"ollama:{}@{other}\"",
+            tag.as_served
+        )));
+    }
     let preset = store.presets.find("ollama").ok_or_else(|| {
         CliError::usage("there is no preset `ollama`").kind("model", Status::Usage)
     })?;
@@ -83,6 +93,7 @@ pub(super) async fn ollama_model(
         name: tag.name,
         sha256: None,
         remote,
+        probed: true,
         providers,
     })
 }
@@ -168,6 +179,7 @@ pub(super) fn command_model(
         resolution: sentence,
         sha256: None,
         remote: false,
+        probed: true,
         providers: contexts(&settings.variants)
             .into_iter()
             .map(provider)

@@ -4,6 +4,8 @@
 //! every number that is not counted is called an estimate and says how it is made; an amount stands
 //! only where a price does, a usual time only where an earlier run of the same cell was measured here.
 
+mod probes;
+
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
@@ -34,6 +36,8 @@ pub(super) struct DryRun<'a> {
     pub(super) models: &'a [RunModel],
     pub(super) prices: &'a [ModelPrices],
     pub(super) fingerprint: &'a Fingerprint,
+    /// A run goes on: its probes are done.
+    pub(super) resumed: bool,
     /// Trials that a resumed run has on record.
     pub(super) done: HashSet<String>,
 }
@@ -70,11 +74,14 @@ struct Amounts {
 impl DryRun<'_> {
     /// Prints what would be run.
     pub(super) fn show(&self) -> Result<Status, CliError> {
-        let cells = self.cells();
+        let work = Work {
+            cells: self.cells(),
+            probes: probes::of(self),
+        };
         if self.settings.format.starts_with("json") {
-            print_json(&self.as_json(&cells))?;
+            print_json(&self.as_json(&work))?;
         } else {
-            print(&self.as_text(&cells))?;
+            print(&self.as_text(&work))?;
         }
         self.app.ui.say("nothing was run or recorded (--dry-run)");
         Ok(Status::Complete)
@@ -178,17 +185,24 @@ impl DryRun<'_> {
         paces
     }
 
-    /// Typical and worst time of all, with as many trials at once as asked for.
-    fn times(&self, cells: &[Cell]) -> (Option<f64>, f64) {
+    /// Typical and worst time of all, with as many trials at once as asked for. Probes are sent one
+    /// by one; how long they usually take is not known.
+    fn times(&self, work: &Work) -> (Option<f64>, f64) {
         let at_once = self.settings.concurrency.max(1) as f64;
-        let typical: Option<f64> = cells.iter().map(|cell| cell.typical_ms).sum();
-        let worst: f64 = cells.iter().map(|cell| cell.worst_ms).sum();
-        (typical.map(|sum| sum / at_once), worst / at_once)
+        let cells = || work.cells.iter();
+        let typical: Option<f64> = cells().map(|cell| cell.typical_ms).sum();
+        let worst: f64 = cells().map(|cell| cell.worst_ms).sum();
+        let probes = work.probes.estimate.worst.requests * self.plan.rules.attempt_limit_ms;
+        (
+            typical.map(|sum| sum / at_once),
+            worst / at_once + probes as f64,
+        )
     }
 
-    fn as_json(&self, cells: &[Cell]) -> serde_json::Value {
-        let total = total(cells);
-        let (typical_ms, worst_ms) = self.times(cells);
+    fn as_json(&self, work: &Work) -> serde_json::Value {
+        let cells = &work.cells;
+        let total = work.total();
+        let (typical_ms, worst_ms) = self.times(work);
         json!({
             "schema": "toolbench.dry-run/1",
             "trials": cells.iter().map(|cell| cell.trials).sum::<usize>(),
@@ -199,18 +213,19 @@ impl DryRun<'_> {
                 "method": self.method(),
                 "typical": total.typical,
                 "worst": total.worst,
-                "cost": sums(cells),
+                "cost": work.sums(),
                 "typical_ms": typical_ms,
                 "worst_ms": worst_ms,
             },
+            "probes": work.probes.estimate,
             "not_run": self.suites.skipped.iter().map(|skipped| json!({
                 "suite": skipped.suite, "cases": skipped.cases, "reason": skipped.reason,
             })).collect::<Vec<_>>(),
         })
     }
 
-    fn as_text(&self, cells: &[Cell]) -> String {
-        let plan = self.plan;
+    fn as_text(&self, work: &Work) -> String {
+        let (plan, cells) = (self.plan, &work.cells);
         let trials: usize = cells.iter().map(|cell| cell.trials).sum();
         let mut out = format!("{trials} trials in {} cells:\n", plan.cells.len());
         if !self.done.is_empty() {
@@ -240,12 +255,12 @@ impl DryRun<'_> {
                 skipped.suite, skipped.cases, skipped.reason
             ));
         }
-        out.push_str(&self.estimates(cells));
+        out.push_str(&self.estimates(work));
         out
     }
 
-    fn estimates(&self, cells: &[Cell]) -> String {
-        let total = total(cells);
+    fn estimates(&self, work: &Work) -> String {
+        let total = work.total();
         let mut out =
             "\nEstimates, nothing is sent yet          typical     worst case\n".to_owned();
         let mut line = |name: &str, typical: String, worst: String| {
@@ -264,18 +279,28 @@ impl DryRun<'_> {
             whole(typical.output_tokens),
             whole(worst.output_tokens),
         );
-        let (typical_ms, worst_ms) = self.times(cells);
+        let (typical_ms, worst_ms) = self.times(work);
         line(
             "time",
             typical_ms.map_or_else(|| "–".to_owned(), time_in_words),
             time_in_words(worst_ms),
         );
-        for sum in sums(cells) {
+        for sum in work.sums() {
             line(
                 "cost",
                 amount_in_words(sum.typical, &sum.currency),
                 amount_in_words(sum.worst, &sum.currency),
             );
+        }
+        let probes = work.probes.estimate;
+        if probes.worst.requests > 0 {
+            out.push_str(&format!(
+                "  Probes before the first trial are counted: about {} requests and {} tokens, at most {} and {} (`--probes off` leaves them out).\n",
+                probes.typical.requests,
+                probes.typical.tokens(),
+                probes.worst.requests,
+                probes.worst.tokens()
+            ));
         }
         out.push_str(&format!("  How: {}.\n", self.method()));
         out.push_str(if typical_ms.is_some() {
@@ -330,15 +355,7 @@ fn pace_key(cell: &CellKey) -> String {
     )
 }
 
-fn total(cells: &[Cell]) -> Estimate {
-    let mut total = Estimate::default();
-    for cell in cells {
-        total.add(cell.estimate);
-    }
-    total
-}
-
-/// One sum for each currency, of the cells that have a price.
+/// One sum for each currency, of what has a price.
 #[derive(Serialize)]
 struct Sum {
     typical: f64,
@@ -346,22 +363,39 @@ struct Sum {
     currency: String,
 }
 
-fn sums(cells: &[Cell]) -> Vec<Sum> {
-    let mut sums: Vec<Sum> = Vec::new();
-    for cost in cells.iter().filter_map(|cell| cell.cost.as_ref()) {
-        match sums.iter_mut().find(|sum| sum.currency == cost.currency) {
-            Some(sum) => {
-                sum.typical += cost.typical;
-                sum.worst += cost.worst;
-            }
-            None => sums.push(Sum {
-                typical: cost.typical,
-                worst: cost.worst,
-                currency: cost.currency.clone(),
-            }),
+/// Everything that would be sent.
+struct Work {
+    cells: Vec<Cell>,
+    probes: probes::Probes,
+}
+
+impl Work {
+    fn total(&self) -> Estimate {
+        let mut total = self.probes.estimate;
+        for cell in &self.cells {
+            total.add(cell.estimate);
         }
+        total
     }
-    sums
+
+    fn sums(&self) -> Vec<Sum> {
+        let mut sums: Vec<Sum> = Vec::new();
+        let cells = self.cells.iter().filter_map(|cell| cell.cost.as_ref());
+        for cost in cells.chain(&self.probes.costs) {
+            match sums.iter_mut().find(|sum| sum.currency == cost.currency) {
+                Some(sum) => {
+                    sum.typical += cost.typical;
+                    sum.worst += cost.worst;
+                }
+                None => sums.push(Sum {
+                    typical: cost.typical,
+                    worst: cost.worst,
+                    currency: cost.currency.clone(),
+                }),
+            }
+        }
+        sums
+    }
 }
 
 fn time_in_words(milliseconds: f64) -> String {

@@ -15,9 +15,7 @@ use crate::record::format::{
 use crate::runner::{ModelPrices, Prepared, PreparedModel};
 use crate::types::fingerprint::Fingerprint;
 use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{
-    DialectName, ModelFacts, Price, ProviderError, Route, ToolChoice, Wire, WirePreference,
-};
+use crate::types::{ModelFacts, Price, ProviderError, Route, ToolChoice, Wire, WirePreference};
 
 /// Which cells run, how, and why the others do not.
 pub(super) struct Routing {
@@ -226,18 +224,24 @@ fn leg_route(
         model.template_has_tools,
     )
     .map_err(|unsupported| unsupported.to_string());
-    // Only where the template is ours to fill in does it matter what is wrong with it.
-    let native = cell.key.dialect == DialectName::Native;
-    let served = found
-        .as_ref()
-        .is_ok_and(|route| route.wire != Wire::RawText);
+    // What is wrong with a template is the reason only where a sound one would have made a route.
+    let for_its_template = || {
+        let with_sound_template = route(
+            cell.key.dialect,
+            cell.key.constraint,
+            preference,
+            &model.facts,
+            true,
+        );
+        found.is_err() && model.facts.chat_template.is_some() && with_sound_template.is_ok()
+    };
     if let Ok(route) = &found
         && let Some(reason) = refused_setting(plan, cell, route, &model.facts)
     {
         return Err(reason);
     }
     match &model.template_problem {
-        Some(problem) if native && !served => Err(problem.clone()),
+        Some(problem) if for_its_template() => Err(problem.clone()),
         _ => found,
     }
 }

@@ -5,7 +5,7 @@
 //! is asked is part of what the hybrid is known by.
 
 use super::super::{CliError, Status};
-use super::models::{Making, RunModel, alias, model};
+use super::models::{Making, RunModel, alias, named};
 use crate::config::ModelAlias;
 use crate::runner::MAIN_LEG;
 use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
@@ -71,8 +71,7 @@ pub(super) async fn hybrid(
             .kind("model", Status::Usage)
             .hint("name its legs one by one: hybrid:A+B+C"));
         }
-        app.ui.say(&format!("leg {}", resolved.sentence));
-        models.push(model(making, resolved).await?);
+        models.push(named(making, resolved, "leg").await?);
     }
     let identities: Vec<String> = models
         .iter()
@@ -85,6 +84,7 @@ pub(super) async fn hybrid(
         name: found.name,
         sha256: None,
         // Where one leg runs here, this machine decides how long things take.
+        probed: models.iter().any(|leg| leg.probed),
         remote: models.iter().all(|leg| leg.remote),
         providers: models
             .first()

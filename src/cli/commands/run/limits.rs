@@ -9,10 +9,11 @@ use super::models::RunModel;
 use super::resume::Resumed;
 use crate::cli::prices;
 use crate::config::{Resolved, Settings};
-use crate::record::format::PrivacyHeader;
+use crate::record::format::{Header, PrivacyHeader};
 use crate::record::{Private, Redactor, Retain};
-use crate::runner::{Limits, ModelPrices};
+use crate::runner::{Limits, Meter, ModelPrices};
 use crate::types::Price;
+use crate::types::probe::ProbeSet;
 
 /// Prices of the models in order, with those of their legs; none where a model costs nothing that a
 /// table could say.
@@ -54,6 +55,17 @@ pub(super) fn prices(
         }
     };
     Ok(models.iter().map(of_model).collect())
+}
+
+/// The probes of a resumed run, counted as what an earlier execution took.
+pub(super) fn recall_probes(header: &Header, meter: &Meter) -> Vec<ProbeSet> {
+    for set in &header.probes {
+        let models = header.models.iter();
+        let mut all = models.flat_map(|model| std::iter::once(model).chain(&model.legs));
+        let price = all.find_map(|model| model.price.as_ref().filter(|_| model.name == set.model));
+        meter.probed(set, price);
+    }
+    header.probes.clone()
 }
 
 /// Each thing that may cost, with its price: models, or the legs of hybrids.

@@ -103,6 +103,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
             models: &models,
             prices: &prices,
             fingerprint: &fingerprint,
+            resumed: resumed.is_some(),
             done: resumed
                 .as_ref()
                 .map(|it| it.run.finished())
@@ -179,7 +180,7 @@ impl RunParts<'_> {
         }
         self.require_something(&prepared, &routing)?;
         prepared.probes = match self.resumed {
-            Some(resumed) => resumed.run.header.probes.clone(),
+            Some(resumed) => limits::recall_probes(&resumed.run.header, &ports.meter),
             None => self.probes(&prepared, &routing, ports).await,
         };
         let (mut writer, finished) =
@@ -232,7 +233,9 @@ impl RunParts<'_> {
         }
         let all = self.settings.probes == Probes::On;
         let cancel = self.app.interrupts();
-        let sets = probe_cells(self.plan, prepared, &routing.routes, ports, all, cancel).await;
+        let (plan, routes) = (self.plan, &routing.routes);
+        let left_out = |reason: &str| self.app.ui.say(&format!("note: {reason}"));
+        let sets = probe_cells(plan, prepared, routes, ports, all, cancel, &left_out).await;
         for set in &sets {
             for result in &set.results {
                 if result.verdict == ProbeVerdict::Violated {

@@ -30,6 +30,8 @@ pub(super) struct RunModel {
     pub(super) sha256: Option<String>,
     /// Another machine serves it.
     pub(super) remote: bool,
+    /// It is tried out before the first trial, unless said otherwise.
+    pub(super) probed: bool,
     /// Serve it, one for each context of the variants; of a hybrid its first leg.
     pub(super) providers: Vec<Arc<dyn Provider>>,
     /// Its legs, where it is a hybrid.
@@ -90,7 +92,6 @@ pub(super) fn resolve(
                     .kind("model", Status::Usage)
                     .hint(error.hint())
             })?;
-            app.ui.say(&format!("model {}", found.sentence));
             let making = Making {
                 app,
                 settings,
@@ -103,9 +104,10 @@ pub(super) fn resolve(
                 _ => None,
             };
             models.push(if let Some(legs) = legs {
+                app.ui.say(&format!("model {}", found.sentence));
                 hybrid(&making, &inputs, found, &legs).await?
             } else {
-                model(&making, found).await?
+                named(&making, found, "model").await?
             });
         }
         Ok(models)
@@ -139,6 +141,21 @@ pub(super) fn in_quants(
 /// Models under names of one's own; the project's win.
 pub(super) fn aliases(app: &App) -> impl Iterator<Item = (&String, &ModelAlias)> {
     app.user.models.iter().chain(&app.project.models)
+}
+
+/// One model that is no hybrid, and the line that says what it is: who runs it, and where it was
+/// found. That is known once it is made; what cannot be made is named as it was found.
+pub(super) async fn named(
+    making: &Making<'_>,
+    found: crate::store::Resolved,
+    what: &str,
+) -> Result<RunModel, CliError> {
+    let ui = &making.app.ui;
+    let sentence = found.sentence.clone();
+    let made = model(making, found).await;
+    let said = made.as_ref().map_or(&sentence, |model| &model.resolution);
+    ui.say(&format!("{what} {said}"));
+    made
 }
 
 /// One model that is no hybrid, with the cassette before it where there is one.
@@ -317,6 +334,7 @@ fn scripted(
         identity: ContentHash::of_bytes(&text).0,
         sha256: None,
         remote: false,
+        probed: false,
         hybrid: None,
         providers: contexts(&settings.variants)
             .iter()
@@ -349,6 +367,7 @@ fn local(
         identity: sha256.clone(),
         sha256: Some(sha256),
         remote: false,
+        probed: false,
         hybrid: None,
     })
 }

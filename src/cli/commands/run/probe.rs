@@ -3,6 +3,8 @@
 //! Data in: model names and the settings of a run. Data out: one line for each probe of each route,
 //! and the routes that the model has not.
 
+use std::sync::Mutex;
+
 use serde::Serialize;
 
 use super::super::{App, CliError, Status, print, print_json};
@@ -10,9 +12,9 @@ use super::models;
 use crate::cli::args::RunArgs;
 use crate::config::{Resolved, Settings};
 use crate::plan::{contexts, route};
-use crate::runner::{Ports, Prepared, Probing, over_wire, prepare, probe as probe_route};
-use crate::types::probe::{ProbeSet, ProbeVerdict};
-use crate::types::{Constraint, DialectName, Mechanism, Wire};
+use crate::runner::{Ports, Prepared, Probing, over_wire, prepare, within_limits};
+use crate::types::probe::{ProbeLoad, ProbeSet, ProbeVerdict};
+use crate::types::{Constraint, DialectName, Mechanism, Price, Wire};
 
 /// What is printed as JSON.
 #[derive(Serialize)]
@@ -20,6 +22,9 @@ struct Probed {
     schema: &'static str,
     probes: Vec<ProbeSet>,
     unsupported: Vec<Unsupported>,
+    /// Why some were not sent: they could pass a limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
 }
 
 /// A route that a model has not.
@@ -42,17 +47,23 @@ pub(in crate::cli) fn probe(app: &App, args: &RunArgs) -> Result<Status, CliErro
         .into_iter()
         .flat_map(models::RunModel::into_legs)
         .collect();
+    let prices = super::limits::prices(app, &resolved, &resolved_models, None)?;
+    let limits = super::limits::limits(&settings, &resolved_models, prices.clone())?;
     let ports = super::ports(
         &settings,
         &resolved_models,
         &super::RunSuites::none(),
         super::suites::corrections(&settings)?,
         std::collections::BTreeMap::new(),
-        crate::runner::Limits::default(),
+        limits,
     );
-    let names: Vec<&str> = resolved_models
+    let names: Vec<(&str, Option<&Price>)> = resolved_models
         .iter()
-        .flat_map(|model| model.providers.iter().map(|_| model.name.as_str()))
+        .zip(&prices)
+        .flat_map(|(model, prices)| {
+            let providers = model.providers.iter();
+            providers.map(|_| (model.name.as_str(), prices.own.as_ref()))
+        })
         .collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -69,6 +80,30 @@ pub(in crate::cli) fn probe(app: &App, args: &RunArgs) -> Result<Status, CliErro
     } else {
         print(&as_text(&probed))?;
     }
+    status(&probed)
+}
+
+/// Whether anything was shown at all.
+fn status(probed: &Probed) -> Result<Status, CliError> {
+    let mut taken = ProbeLoad::default();
+    for set in &probed.probes {
+        taken.add(set.taken);
+    }
+    let nothing = |words: String| CliError::usage(words).kind("undecidable", Status::Undecidable);
+    if let Some(reason) = probed.left_out.first() {
+        return Err(nothing(format!("nothing more is known: {reason}")));
+    }
+    if taken.requests > 0 && taken.without_reply == taken.requests {
+        let mut results = probed.probes.iter().flat_map(|set| &set.results);
+        let why = results.next().map_or("", |result| &result.detail);
+        let requests = taken.requests;
+        return Err(nothing(format!(
+            "nothing is known of the server: none of {requests} requests was answered ({why})"
+        ))
+        .hint(
+            "`toolbench doctor` says what is missing on this machine; a server has its own log",
+        ));
+    }
     Ok(Status::Complete)
 }
 
@@ -76,7 +111,7 @@ async fn all_routes(
     app: &App,
     resolved: &Resolved,
     settings: &Settings,
-    names: &[&str],
+    names: &[(&str, Option<&Price>)],
     ports: &Ports,
     prepared: &Prepared,
 ) -> Result<Probed, CliError> {
@@ -84,9 +119,10 @@ async fn all_routes(
         schema: "toolbench.probes/1",
         probes: Vec::new(),
         unsupported: Vec::new(),
+        left_out: Vec::new(),
     };
     let contexts = contexts(&settings.variants);
-    for (served, (name, model)) in names.iter().zip(&prepared.models).enumerate() {
+    for (served, ((name, price), model)) in names.iter().zip(&prepared.models).enumerate() {
         let model = model.as_ref().map_err(|error| {
             CliError::usage(format!("model `{name}` cannot be used: {error}"))
                 .kind("model", Status::Usage)
@@ -127,9 +163,12 @@ async fn all_routes(
                     limit_ms: settings.rules.attempt_limit_ms,
                     cancel: &app.interrupts().stop,
                     known: over_wire(&probed.probes, name, context_tokens, route.wire),
+                    taken: Mutex::default(),
                 };
-                let set = probe_route(name, &probing).await;
-                probed.probes.push(set);
+                match within_limits(name, &probing, &ports.meter, *price).await {
+                    Ok(set) => probed.probes.push(set),
+                    Err(reason) => probed.left_out.push(reason),
+                }
             }
         }
     }
@@ -172,6 +211,10 @@ fn as_text(probed: &Probed) -> String {
                 result.detail
             ));
         }
+        out.push_str(&format!("  took {}\n", set.taken.in_words()));
+    }
+    for reason in &probed.left_out {
+        out.push_str(&format!("{reason}\n"));
     }
     for one in &probed.unsupported {
         out.push_str(&format!(

@@ -35,12 +35,14 @@ pub(super) fn replayed(
         |error: ProviderError| CliError::usage(error.to_string()).kind("cassette", Status::Usage);
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     let mut identity = String::new();
-    let mut remote = false;
+    let (mut remote, mut probed) = (false, false);
     for context_tokens in contexts(&settings.variants) {
         let model = cassette
             .recorded_as(name, context_tokens)
             .map_err(refused)?;
-        remote = cassette.facts(&model).is_some_and(|facts| facts.remote);
+        let facts = cassette.facts(&model);
+        remote = facts.as_ref().is_some_and(|facts| facts.remote);
+        probed = facts.is_some_and(|facts| facts.endpoint.is_some());
         identity.clone_from(&model.identity);
         providers.push(Arc::new(CassetteProvider::new(
             Arc::clone(cassette),
@@ -55,6 +57,7 @@ pub(super) fn replayed(
         identity,
         sha256: None,
         remote,
+        probed,
         providers,
     })
 }

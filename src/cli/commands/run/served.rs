@@ -68,6 +68,7 @@ pub(super) async fn model(
         identity,
         sha256: None,
         remote,
+        probed: true,
         providers,
         hybrid: None,
     })
