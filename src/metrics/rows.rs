@@ -230,6 +230,7 @@ fn steers_leniently(header: &Header, trial: &TrialRecord) -> bool {
 fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
     let mut found = Exclusions::default();
     let mut codes = Vec::new();
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
     for trial in cases.iter().flatten() {
         let class = match trial.outcome {
             Outcome::Infra { .. } => &mut found.infra,
@@ -243,11 +244,30 @@ fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
         };
         *class += 1;
         codes.extend(trial.outcome.code());
+        if let Some(code) = trial.outcome.code()
+            && let Some(found) = trial.violations.iter().find(|found| found.code == code)
+        {
+            let shown = || shortened(&found.message);
+            first.entry(code.name()).or_insert_with(shown);
+        }
     }
     found.trials = found.infra + found.serving + found.tool + found.harness;
     found.share = (trials > 0).then(|| found.trials as f64 / trials as f64);
     found.codes = count_codes(codes);
+    for counted in &mut found.codes {
+        counted.message = first.remove(counted.code.as_str());
+    }
     found
+}
+
+/// One line of a message, as far as a report has room for it.
+fn shortened(message: &str) -> String {
+    const ROOM: usize = 240;
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }
 
 fn failures(cases: &rates::Cases<'_>) -> Vec<CodeCount> {
@@ -267,6 +287,7 @@ pub(super) fn count_codes(codes: impl IntoIterator<Item = Code>) -> Vec<CodeCoun
             code: code.name().to_owned(),
             trials,
             share: trials as f64 / all as f64,
+            message: None,
         })
         .collect();
     list.sort_by_key(|count| std::cmp::Reverse(count.trials));

@@ -49,7 +49,7 @@ pub(super) fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// An MCP server that lists `look` alone.
-fn looking(request: &Request) -> Reply {
+pub(super) fn looking(request: &Request) -> Reply {
     let message = request.json();
     if message["method"] == "tools/list" {
         let only = json!([tools()[0]]);

@@ -224,8 +224,13 @@ fn given(app: &App, args: &RecordArgs, facts: &HostFacts) -> Result<Planned, Cli
         let tool = find(facts, &call.name)?;
         if let Some(reason) = &tool.refused {
             return Err(
-                CliError::usage(format!("`{}` is refused: {reason}", call.name))
-                    .hint(format!("`--allow-tool {}` allows it", call.name)),
+                CliError::usage(format!("`{}` is refused: {reason}", call.name)).hint(
+                    if reason.contains("--allow-destructive") {
+                        "add `--allow-destructive` where the server may lose what it has".to_owned()
+                    } else {
+                        format!("`--allow-tool {}` allows it", call.name)
+                    },
+                ),
             );
         }
         check(&tool.definition, call)?;
