@@ -83,6 +83,8 @@ fn masked_word(word: &str, keys: &mut Vec<String>) -> String {
                     return format!("{}={MASK}", masked_address(&word[..at], keys));
                 }
             }
+            // The query of an address goes as a whole.
+            '?' if word[..at].contains("://") => break,
             ',' | ';' | '&' | '?' => begin = at + 1,
             _ => {}
         }

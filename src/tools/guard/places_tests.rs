@@ -1,3 +1,5 @@
+//! Tables of what leads out and what stays, and the same by what the operating system says.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

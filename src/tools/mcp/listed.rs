@@ -387,7 +387,12 @@ fn without_trailing_commas(text: &str) -> String {
                 in_string = !in_string;
                 out.push(c);
             }
-            (false, ',') if text[at + 1..].trim_start().starts_with(['}', ']']) => out.push(' '),
+            (false, ',')
+                if text[at + 1..].trim_start().starts_with(['}', ']'])
+                    && !out.trim_end().ends_with(['{', '[', ',']) =>
+            {
+                out.push(' ');
+            }
             _ => out.push(c),
         }
     }

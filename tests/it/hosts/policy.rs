@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::lifecycle::stdio;
 use super::run::{SCRIPT, SUITE, arguments, context, looking, trials};
 use super::server::{Reply, Server};
+use crate::mcp_support::Served;
 use crate::support::{Context, stderr, stdout};
 
 /// Every file of the only run that holds a text.
@@ -228,7 +229,7 @@ fn cases_with_a_state_are_refused_before_a_real_server_is_called() {
     let server = Server::start(looking);
     let suite = SUITE.replace(
         "expect: {calls: [{tool: look, arguments: {zebra: b}}]}",
-        "expect: {state: {seen: b}}",
+        "expect: {state: {subset: {seen: b}}}",
     );
     let suite = suite.replace(
         "mock: {answer_all: seen}",
@@ -314,6 +315,27 @@ fn a_fault_of_a_tool_that_is_not_there_is_refused() {
     let text = context.expect_error(2, &[&serve[..], &["error,tool=lok"]].concat());
     assert!(
         text.contains("has no such tool") && text.contains("look"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_banner_over_http_is_shown_with_its_line() {
+    let context = context();
+    let serve = [
+        "mcp",
+        "serve",
+        "looks.yaml",
+        "--http",
+        "0",
+        "--fault",
+        "banner",
+    ];
+    let served = Served::start(&context, &serve);
+    let url = served.address();
+    let text = context.expect_error(3, &["mcp", "call", "--http", &url, "look"]);
+    assert!(
+        text.contains("invalid line: Tool server 1.0 starting up"),
         "{text}"
     );
 }
