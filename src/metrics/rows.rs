@@ -260,14 +260,21 @@ fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
     found
 }
 
-/// One line of a message, as far as a report has room for it.
+/// One line of a message: what went wrong stands at its beginning, what helps at its end.
 fn shortened(message: &str) -> String {
-    const ROOM: usize = 240;
+    const BEGINNING: usize = 160;
+    const END: usize = 120;
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(ROOM) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+    let letters: Vec<char> = line.chars().collect();
+    if letters.len() <= BEGINNING + END {
+        return line;
     }
+    let text = |part: &[char]| part.iter().collect::<String>();
+    format!(
+        "{} … {}",
+        text(&letters[..BEGINNING]),
+        text(&letters[letters.len() - END..])
+    )
 }
 
 fn failures(cases: &rates::Cases<'_>) -> Vec<CodeCount> {

@@ -1,10 +1,10 @@
 //! What a run says of its tool servers, and what it must not say.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::lifecycle::stdio;
 use super::run::{SCRIPT, SUITE, arguments, context, looking, trials};
-use super::server::{Reply, Server};
+use super::server::{Reply, Server, mcp_reply};
 use crate::mcp_support::Served;
 use crate::support::{Context, stderr, stdout};
 
@@ -338,4 +338,31 @@ fn a_banner_over_http_is_shown_with_its_line() {
         text.contains("invalid line: Tool server 1.0 starting up"),
         "{text}"
     );
+}
+
+#[test]
+fn hints_fit_what_was_said() {
+    let context = context();
+    let server = Server::start(mcp_reply);
+    let url = server.url("/mcp");
+    let record = [
+        "mcp", "record", "--out", "r.yaml", "--http", &url, "--call", "erase={}",
+    ];
+    let text = context.expect_error(2, &record);
+    assert!(text.contains("add `--allow-destructive`"), "{text}");
+    assert!(!text.contains("`--allow-tool erase` allows it"), "{text}");
+    let empty = Server::start(|request| {
+        let message = request.json();
+        if message["method"] != "tools/list" {
+            return mcp_reply(request);
+        }
+        let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"tools": []}});
+        Reply::json(200, &answer)
+    });
+    let text = context.expect_error(2, &["mcp", "call", "--http", &empty.url("/mcp"), "look"]);
+    assert!(text.contains("it lists no tool at all"), "{text}");
+    let closed = Server::start(|_| Reply::text(401, "no"));
+    let call = ["mcp", "call", "--http", &closed.url("/mcp"), "look"];
+    let text = context.expect_error(3, &call);
+    assert!(text.contains("check the one that was given"), "{text}");
 }
