@@ -192,7 +192,7 @@ fn suite_check_ends_its_server_and_says_what_it_does() {
         let (_, cases) = cases.split_once("cases:").unwrap();
         context.write(
             "own.yaml",
-            &format!("{head}server: {{pip: own@1.0, entry: own}}\ncases:{cases}"),
+            &format!("{head}server: {{pip: own@1.0, entry: own, allow: [look]}}\ncases:{cases}"),
         );
         let child = context
             .command(&["suite", "check", "own.yaml"])

@@ -13,6 +13,7 @@ use crate::authoring::recording::{RecordedAnswer, RecordedCall, RecordedSession,
 use crate::cli::host_args::OpenedHost;
 use crate::cli::mcp_args::RecordArgs;
 use crate::cli::recorder::Recorder;
+use crate::cli::safety_args::check_allowed;
 use crate::cli::servers;
 use crate::cli::store_access::block_on;
 use crate::config::Resolved;
@@ -145,6 +146,7 @@ async fn drive(
         .facts()
         .await
         .map_err(|error| host_failed(opened, &error))?;
+    check_allowed(std::slice::from_ref(opened), &args.safety.allow_tool).await?;
     let planned = match suite {
         Some(suite) => of_suite(suite, &facts)?,
         None => vec![given(app, args, &facts)?],
