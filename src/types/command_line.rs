@@ -76,12 +76,10 @@ fn masked_word(word: &str, keys: &mut Vec<String>) -> String {
     let mut begin = 0;
     for (at, letter) in word.char_indices() {
         match letter {
-            '=' => {
-                // From here on: a key may hold commas and further signs.
-                if names_key(&word[begin..at]) {
-                    keys.push(word[at + 1..].to_owned());
-                    return format!("{}={MASK}", masked_address(&word[..at], keys));
-                }
+            // From here on: a key may hold commas and further signs.
+            '=' if names_key(&word[begin..at]) => {
+                keys.push(word[at + 1..].to_owned());
+                return format!("{}={MASK}", masked_address(&word[..at], keys));
             }
             // The query of an address goes as a whole.
             '?' if word[..at].contains("://") => break,

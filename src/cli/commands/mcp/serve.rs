@@ -88,8 +88,8 @@ impl Source {
                 names.map(str::to_owned).collect()
             }
         };
-        let mut named = faults.iter().filter_map(Fault::tool);
-        let Some(absent) = named.find(|tool| names.iter().all(|name| name != tool)) else {
+        let mut wanted = faults.iter().filter_map(Fault::tool);
+        let Some(absent) = wanted.find(|tool| names.iter().all(|name| name != tool)) else {
             return Ok(());
         };
         let hint = did_you_mean(absent, names.iter().map(String::as_str))
