@@ -52,9 +52,9 @@ fn notes_of_a_host_are_kept_as_privately_as_calls() {
         detail.as_str().unwrap().contains("[redacted:1]"),
         "{detail}"
     );
-    let bare = run(&["--retain", "none"]);
-    assert_eq!(holding(&bare, "pl4nted"), Vec::<String>::new());
-    assert_eq!(note(&trials(&bare)[1])["kind"], "dry_run");
+    let stripped = run(&["--retain", "none"]);
+    assert_eq!(holding(&stripped, "pl4nted"), Vec::<String>::new());
+    assert_eq!(note(&trials(&stripped)[1])["kind"], "dry_run");
     let calls = run(&["--retain", "calls"]);
     let detail = note(&trials(&calls)[1])["detail"].clone();
     assert!(detail.as_str().unwrap().contains("pl4nted"), "{detail}");
