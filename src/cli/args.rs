@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::SettingFlags;
-use super::host_args::{HostArgs, SafetyArgs};
+use super::host_args::HostArgs;
 use super::mcp_args::McpCommand;
 use super::runs_args::RunsCommand;
+use super::safety_args::SafetyArgs;
 use super::score_args::{ImportCommand, ScoreArgs};
 
 /// Measures how reliably language models call tools.

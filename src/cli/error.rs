@@ -147,6 +147,7 @@ impl From<ReadError> for CliError {
             ReadError::NotFound { .. } => {
                 "name a run directory, its name, a unique beginning of it, or `latest`"
             }
+            ReadError::Ambiguous { .. } => "name one of them in full",
             _ => "is it a run directory of this version of toolbench?",
         };
         Self::usage(error.to_string())

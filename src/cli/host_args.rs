@@ -4,6 +4,7 @@
 //! with the values that must reach no screen and no file. Invariants: a key is given by the name of
 //! its variable, never by itself.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use super::context::App;
 use super::error::CliError;
 use crate::config::Resolved;
 use crate::tools::ToolHost;
-use crate::tools::connect::{HostSpec, connect, join};
+use crate::tools::connect::{ConnectError, HostSpec, check, connect, join, unique_name};
 use crate::tools::mcp::listed::{Listed, ListedServer, Placeholders, read_list};
-use crate::tools::mcp::{Allowed, ArgumentPolicy, Safety};
+use crate::tools::mcp::{Allowed, Safety};
 use crate::types::did_you_mean;
 use crate::types::host::{Authentication, HostAddress, Protocol};
 
@@ -62,80 +63,6 @@ pub(super) struct HostArgs {
     pub(super) protocol: Option<Protocol>,
 }
 
-/// What may be called on a real server.
-#[derive(Clone, Debug, Default, Args)]
-pub(super) struct SafetyArgs {
-    /// Tools that may be called though they are not marked read-only
-    #[arg(
-        long,
-        value_name = "TOOL",
-        value_delimiter = ',',
-        help_heading = "Tool server"
-    )]
-    pub(super) allow_tool: Vec<String>,
-    /// The tools of --allow-tool may be destructive
-    #[arg(long, help_heading = "Tool server")]
-    pub(super) allow_destructive: bool,
-    /// Paths in arguments must lie below this folder; may be repeated
-    #[arg(long, value_name = "DIR", help_heading = "Tool server")]
-    pub(super) paths_under: Vec<PathBuf>,
-    /// Refuse calls whose arguments name a place in the network
-    #[arg(long, help_heading = "Tool server")]
-    pub(super) no_network: bool,
-    /// Calls a trial may make on the server [default: 200]
-    #[arg(long, value_name = "N", help_heading = "Tool server")]
-    pub(super) max_tool_calls: Option<u64>,
-    /// Bytes of results a trial may get; the rest is cut off [default: 4194304]
-    #[arg(long, value_name = "BYTES", help_heading = "Tool server")]
-    pub(super) max_tool_bytes: Option<usize>,
-    /// Seconds a trial may spend in the server's calls
-    #[arg(long, value_name = "SECONDS", help_heading = "Tool server")]
-    pub(super) max_tool_time: Option<f64>,
-    /// Write calls down instead of making them
-    #[arg(long, help_heading = "Tool server")]
-    pub(super) dry_run_calls: bool,
-    /// Go on though the server's tools are not those of the suite
-    #[arg(long, help_heading = "Tool server")]
-    pub(super) accept_drift: bool,
-}
-
-impl SafetyArgs {
-    /// As the hosts take it.
-    pub(super) fn safety(&self) -> Result<Safety, CliError> {
-        let mut safety = Safety {
-            allow_destructive: self.allow_destructive,
-            arguments: ArgumentPolicy {
-                roots: self.paths_under.clone(),
-                no_network: self.no_network,
-            },
-            dry_run: self.dry_run_calls,
-            accept_drift: self.accept_drift,
-            ..Safety::default()
-        };
-        for root in &mut safety.arguments.roots {
-            *root = std::path::absolute(&*root).map_err(|error| {
-                CliError::usage(format!("`--paths-under {}`: {error}", root.display()))
-            })?;
-        }
-        if !self.allow_tool.is_empty() {
-            safety.allowed = Allowed::ReadOnlyAnd(self.allow_tool.clone());
-        }
-        if let Some(calls) = self.max_tool_calls {
-            safety.calls_budget = calls;
-        }
-        if let Some(bytes) = self.max_tool_bytes {
-            safety.bytes_budget = bytes;
-        }
-        if let Some(seconds) = self.max_tool_time {
-            let time = Duration::try_from_secs_f64(seconds).map_err(|_| {
-                CliError::usage(format!("`--max-tool-time {seconds}` is no time in seconds"))
-            })?;
-            safety.time_budget = Some(time);
-        }
-        Ok(safety)
-    }
-}
-
 /// A host of the command line.
 pub(super) struct OpenedHost {
     /// Short name.
@@ -173,6 +100,18 @@ struct Common<'a> {
     resolved: &'a Resolved,
     safety: &'a Safety,
     call_limit: Duration,
+    /// Names of the servers so far.
+    taken: RefCell<Vec<String>>,
+}
+
+impl Common<'_> {
+    /// Two servers of one name are told apart by a number.
+    fn own_name(&self, name: &str) -> String {
+        let mut taken = self.taken.borrow_mut();
+        let own = unique_name(name, &taken);
+        taken.push(own.clone());
+        own
+    }
 }
 
 impl HostArgs {
@@ -233,6 +172,7 @@ impl HostArgs {
             resolved,
             safety,
             call_limit,
+            taken: RefCell::default(),
         };
         let mut hosts = Vec::new();
         for command in &self.stdio {
@@ -271,6 +211,7 @@ impl HostArgs {
             } else {
                 format!("http://{address}")
             };
+            check_port(&address)?;
             hosts.push(self.reach(&common, HostAddress::Grpc { address })?);
         }
         for source in &self.openapi {
@@ -282,7 +223,7 @@ impl HostArgs {
         }
         for list in &self.mcp_config {
             for (name, server) in listed_servers(app, list)? {
-                hosts.push(self.listed(&common, name, &server)?);
+                hosts.push(self.listed(&common, &name, &server)?);
             }
         }
         Ok(hosts)
@@ -317,7 +258,7 @@ impl HostArgs {
 
     fn reach(&self, common: &Common<'_>, address: HostAddress) -> Result<OpenedHost, CliError> {
         let is_program = matches!(address, HostAddress::Stdio { .. });
-        let mut spec = self.spec(common, address);
+        let mut spec = self.spec(common, address, None);
         if !is_program {
             spec.authentication = self.authentication()?;
         }
@@ -327,11 +268,10 @@ impl HostArgs {
     fn listed(
         &self,
         common: &Common<'_>,
-        name: String,
+        name: &str,
         server: &ListedServer,
     ) -> Result<OpenedHost, CliError> {
-        let mut spec = self.spec(common, server.address.clone());
-        spec.name = name;
+        let mut spec = self.spec(common, server.address.clone(), Some(name));
         if !matches!(server.address, HostAddress::Stdio { .. }) {
             spec.authentication = self.authentication()?;
             spec.authentication
@@ -347,11 +287,19 @@ impl HostArgs {
         Ok(opened)
     }
 
-    fn spec(&self, common: &Common<'_>, address: HostAddress) -> HostSpec {
+    fn spec(&self, common: &Common<'_>, address: HostAddress, name: Option<&str>) -> HostSpec {
         let mut spec = HostSpec::new(address);
+        spec.name = common.own_name(name.unwrap_or(&spec.name));
         spec.certificate_authority.clone_from(&self.ca);
         spec.protocol = self.protocol.unwrap_or_default();
         spec.safety = common.safety.clone();
+        if let Allowed::ReadOnlyAnd(tools) = &mut spec.safety.allowed {
+            // As the tool is called where two servers have it.
+            let prefix = format!("{}.", spec.name);
+            let own = tools.iter().filter_map(|tool| tool.strip_prefix(&prefix));
+            let own: Vec<String> = own.map(str::to_owned).collect();
+            tools.extend(own);
+        }
         spec.call_limit = common.call_limit;
         spec
     }
@@ -372,16 +320,30 @@ impl HostArgs {
 
 fn connected(app: &App, spec: &HostSpec) -> Result<OpenedHost, CliError> {
     let variables = &app.env.variables;
-    let host = connect(spec, variables).map_err(|error| {
-        CliError::usage(error.to_string())
-            .hint("set the variable to the key, then run the same command again")
-    })?;
+    let wrong = |error: ConnectError| {
+        let hint = match &error {
+            ConnectError::Setting { .. } => {
+                "name a file that is there, and a variable whose value can be sent in a header"
+            }
+            _ => "set the variable to the key, then run the same command again",
+        };
+        CliError::usage(error.to_string()).hint(hint)
+    };
+    check(spec, variables).map_err(wrong)?;
+    let host = connect(spec, variables).map_err(wrong)?;
     let sent = spec.authentication.resolve(variables).unwrap_or_default();
+    let keys = spec.address.keys();
     let mut secrets: Vec<String> = sent
         .iter()
         .map(|(_, value)| value.reveal())
         .map(|value| value.strip_prefix("Bearer ").unwrap_or(value).to_owned())
         .filter(|value| !value.is_empty())
+        // A word of one or two letters would blot out every other word.
+        .chain(
+            keys.iter()
+                .map(|key| key.reveal().to_owned())
+                .filter(|key| key.len() > 2),
+        )
         .collect();
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     Ok(OpenedHost {
@@ -397,7 +359,7 @@ fn suite_mock(common: &Common<'_>, name: &str) -> Result<OpenedHost, CliError> {
     let suites = common.app.library(common.resolved).load_draft(name)?;
     match suites.as_slice() {
         [suite] if suite.server.is_none() => Ok(OpenedHost {
-            name: suite.suite.clone(),
+            name: common.own_name(&suite.suite),
             shown: format!("mock {}", suite.suite),
             host: Arc::new(mock(suite)?),
             secrets: Vec::new(),
@@ -444,6 +406,21 @@ fn check_scheme(flag: &str, url: &str, schemes: &[&str]) -> Result<(), CliError>
         "write it in full: {flag} {}://127.0.0.1:3001/mcp",
         schemes[0]
     )))
+}
+
+/// gRPC has no usual port.
+fn check_port(address: &str) -> Result<(), CliError> {
+    let shown = crate::types::host::without_secrets(address);
+    let place = shown.split_once("://").map_or(&*shown, |(_, place)| place);
+    let place = place.trim_end_matches('/');
+    let has_port = place
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if has_port || address.starts_with("https://") {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("`--grpc {place}` names no port"))
+        .hint("write host and port: --grpc 127.0.0.1:50051"))
 }
 
 /// `Name: $VARIABLE`.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::args::ListFormat;
-use super::host_args::{HostArgs, SafetyArgs};
+use super::host_args::HostArgs;
+use super::safety_args::SafetyArgs;
 
 /// Commands on tool servers.
 #[derive(Debug, Subcommand)]

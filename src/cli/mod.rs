@@ -16,6 +16,7 @@ mod mcp_args;
 mod prices;
 mod recorder;
 mod runs_args;
+mod safety_args;
 mod score_args;
 mod servers;
 mod store_access;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::context::App;
 use super::error::CliError;
+use super::exit_code::Status;
 use super::store_access::{block_on, tool_settings};
 use crate::config::Resolved;
 use crate::selftest::{Report, check_suite};
@@ -75,17 +76,37 @@ pub(super) fn prove(app: &App, resolved: &Resolved, suite: &Suite) -> Result<Pro
         Err(reason) => return Ok(Proven::NotHere(reason)),
     };
     let host: Arc<dyn ToolHost> = Arc::new(host);
-    block_on(async {
-        let mut report = check_suite(&filled, &host).await;
-        if let Ok(tools) = host.list().await {
-            filled.tools = tools;
-        }
+    let stop = app.interrupts().stop.clone();
+    let name = suite.suite.clone();
+    let (cases, own) = (suite.cases.len(), app.ui.clone());
+    let progress = |what: &str| own.say(&format!("{name}: {what}, {cases} cases on its server"));
+    own.say(&format!("{name}: starting its server"));
+    let played = block_on(async {
+        let work = async {
+            let report = check_suite(&filled, &host, &progress).await;
+            (report, host.list().await)
+        };
+        let done = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            done = work => Some(done),
+        };
+        // Its processes end whichever way this ends.
         host.close().await;
-        let problems = check(&filled.suite, "", &filled);
-        let known: Vec<String> = problems.into_iter().map(|found| found.message).collect();
-        report.problems.extend(known);
-        Proven::Played(report)
-    })
+        done
+    })?;
+    let (mut report, tools) = played.ok_or_else(|| {
+        CliError::usage(format!("interrupted while suite `{name}` was played"))
+            .kind("interrupted", Status::Interrupted)
+    })?;
+    if let Ok(tools) = tools {
+        filled.tools = tools;
+    }
+    let problems = check(&filled.suite, "", &filled);
+    report
+        .problems
+        .extend(problems.into_iter().map(|found| found.message));
+    Ok(Proven::Played(report))
 }
 
 /// Names and versions of installed packages.

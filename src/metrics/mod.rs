@@ -169,6 +169,8 @@ fn run_header(
             .map(|model| model_summary(model, latest))
             .collect(),
         probes: header.probes.clone(),
+        tool_servers: header.tool_servers.clone(),
+        tool_policy: header.tool_policy.clone(),
         machine: machine(header),
         margin_points,
         shard: header.shard.map(|(index, of)| format!("{index}/{of}")),

@@ -230,6 +230,7 @@ fn steers_leniently(header: &Header, trial: &TrialRecord) -> bool {
 fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
     let mut found = Exclusions::default();
     let mut codes = Vec::new();
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
     for trial in cases.iter().flatten() {
         let class = match trial.outcome {
             Outcome::Infra { .. } => &mut found.infra,
@@ -243,11 +244,37 @@ fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
         };
         *class += 1;
         codes.extend(trial.outcome.code());
+        if let Some(code) = trial.outcome.code()
+            && let Some(found) = trial.violations.iter().find(|found| found.code == code)
+        {
+            let shown = || shortened(&found.message);
+            first.entry(code.name()).or_insert_with(shown);
+        }
     }
     found.trials = found.infra + found.serving + found.tool + found.harness;
     found.share = (trials > 0).then(|| found.trials as f64 / trials as f64);
     found.codes = count_codes(codes);
+    for counted in &mut found.codes {
+        counted.message = first.remove(counted.code.as_str());
+    }
     found
+}
+
+/// One line of a message: what went wrong stands at its beginning, what helps at its end.
+fn shortened(message: &str) -> String {
+    const BEGINNING: usize = 160;
+    const END: usize = 120;
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let letters: Vec<char> = line.chars().collect();
+    if letters.len() <= BEGINNING + END {
+        return line;
+    }
+    let text = |part: &[char]| part.iter().collect::<String>();
+    format!(
+        "{} … {}",
+        text(&letters[..BEGINNING]),
+        text(&letters[letters.len() - END..])
+    )
 }
 
 fn failures(cases: &rates::Cases<'_>) -> Vec<CodeCount> {
@@ -267,6 +294,7 @@ pub(super) fn count_codes(codes: impl IntoIterator<Item = Code>) -> Vec<CodeCoun
             code: code.name().to_owned(),
             trials,
             share: trials as f64 / all as f64,
+            message: None,
         })
         .collect();
     list.sort_by_key(|count| std::cmp::Reverse(count.trials));

@@ -24,7 +24,7 @@ use super::repeats::Repeats;
 use super::sensitivity::Sensitivity;
 use super::sequential::Sequential;
 use super::trigger::Trigger;
-use crate::record::format::SampleHeader;
+use crate::record::format::{SampleHeader, ToolPolicy, ToolServerHeader};
 use crate::types::probe::ProbeSet;
 use crate::types::{Constraint, DialectName, EarlyEnd, EndedBy};
 
@@ -138,6 +138,12 @@ pub struct RunHeader {
     /// What trying served models out has shown before the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<ProbeSet>,
+    /// Tool servers that were used instead of the suites' own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_servers: Vec<ToolServerHeader>,
+    /// What could be called on them, and whether it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_policy: Option<ToolPolicy>,
     /// The machine.
     pub machine: Machine,
     /// Width of `tied`, in points of success rate.
@@ -337,6 +343,9 @@ pub struct CodeCount {
     pub trials: usize,
     /// Of the failed (or excluded) trials of the row.
     pub share: f64,
+    /// What was said the first time, of trials that do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A frequent failure with what it means and what helps.

@@ -77,6 +77,7 @@ impl Run {
             rescored_from: None,
             privacy: None,
             tool_servers: Vec::new(),
+            tool_policy: None,
             fingerprint: Fingerprint {
                 tier: "cpu-small".to_owned(),
                 cpu: "Example CPU".to_owned(),

@@ -10,6 +10,7 @@ use crate::types::fingerprint::Fingerprint;
 use crate::types::looks::LookPlan;
 use crate::types::probe::ProbeSet;
 use crate::types::suite::Suite;
+pub use crate::types::tool_server::{ToolPolicy, ToolServerHeader};
 use crate::types::{
     CellKey, ContentHash, EarlyEnd, FallbackRules, ModelFacts, Price, Route, Variant,
 };
@@ -71,6 +72,9 @@ pub struct Header {
     /// Tool servers that were used instead of the suites' own, in the order given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_servers: Vec<ToolServerHeader>,
+    /// What could be called on them, and whether it was; absent without such servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_policy: Option<ToolPolicy>,
     /// The run that this one judges again, when it is no run of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rescored_from: Option<RescoredFrom>,
@@ -85,24 +89,6 @@ pub struct Header {
     pub shard: Option<(u32, u32)>,
     /// The machine.
     pub fingerprint: Fingerprint,
-}
-
-/// A tool server of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolServerHeader {
-    /// Short name, and what stands before the name of a tool that two servers have.
-    pub name: String,
-    /// Transport and address, without anything that may be a key.
-    pub address: String,
-    /// Name and version that it gave of itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<String>,
-    /// The version of MCP that was spoken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<String>,
-    /// How its tools differed from a suite's, accepted with `--accept-drift`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub drift: Vec<String>,
 }
 
 /// Where a rescored record comes from.

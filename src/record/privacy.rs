@@ -13,8 +13,9 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::format::Header;
+use super::format::{Header, ToolPolicy, ToolServerHeader};
 use crate::event::{Event, EventSink, Flow, SinkError};
+use crate::types::host::{HostNote, HostNoteKind};
 use crate::types::suite::{Case, Suite};
 use crate::types::{ContentHash, Reading, Stage, TrialRecord, Violation};
 
@@ -206,6 +207,9 @@ impl Redactor {
         for call in &mut trial.calls {
             self.value(&mut call.call.arguments, &[]);
         }
+        for note in &mut trial.host_notes {
+            self.text(&mut note.detail);
+        }
     }
 }
 
@@ -313,6 +317,12 @@ impl Private {
         for excluded in &mut header.excluded {
             self.redactor.text(&mut excluded.reason);
         }
+        for server in &mut header.tool_servers {
+            self.tool_server(server);
+        }
+        if let Some(policy) = &mut header.tool_policy {
+            self.tool_policy(policy);
+        }
         for model in &mut header.models {
             self.redactor.text(&mut model.resolution);
             for leg in &mut model.legs {
@@ -333,6 +343,25 @@ impl Private {
             };
         }
         header.privacy = self.header();
+    }
+
+    /// A tool server as the header keeps it: its address, and what it said of itself.
+    pub fn tool_server(&self, server: &mut ToolServerHeader) {
+        self.redactor.text(&mut server.name);
+        self.redactor.text(&mut server.address);
+        self.redactor.optional(&mut server.identity);
+        server
+            .drift
+            .iter_mut()
+            .for_each(|line| self.redactor.text(line));
+    }
+
+    /// What may be called, as the header keeps it.
+    pub fn tool_policy(&self, policy: &mut ToolPolicy) {
+        policy
+            .paths_under
+            .iter_mut()
+            .for_each(|path| self.redactor.text(path));
     }
 
     /// The suite with its words redacted; bare where a pattern broke its form.
@@ -386,6 +415,18 @@ fn strip_trial(trial: &mut TrialRecord, retain: Retain) {
         for call in &mut trial.calls {
             call.call.arguments = Value::Object(serde_json::Map::new());
         }
+    }
+    trial
+        .host_notes
+        .iter_mut()
+        .for_each(|note| strip_note(note, retain));
+}
+
+/// Of a note its kind stays; what quotes a call stays with the calls, what quotes the server does not.
+fn strip_note(note: &mut HostNote, retain: Retain) {
+    let of_calls = matches!(note.kind, HostNoteKind::Refused | HostNoteKind::DryRun);
+    if !(retain == Retain::Calls && of_calls) {
+        note.detail.clear();
     }
 }
 

@@ -23,6 +23,16 @@ pub enum ReadError {
         /// Where it was looked for.
         folder: PathBuf,
     },
+    /// Several runs begin so.
+    #[error("several runs in {folder} begin with `{name}`: {}", candidates.join(", "))]
+    Ambiguous {
+        /// As given.
+        name: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// Their names, oldest first.
+        candidates: Vec<String>,
+    },
     /// Written by a later version.
     #[error(
         "{path} was written in record format {found:?}; this toolbench reads up to {}.x (use toolbench {writer})",
@@ -191,22 +201,33 @@ pub fn find_run(folder: &Path, name: &str) -> Result<PathBuf, ReadError> {
         return Ok(direct.to_path_buf());
     }
     let runs = list_runs(folder);
-    let found = if name == "latest" {
-        runs.last().cloned()
-    } else {
-        let mut hits = runs.iter().filter(|path| {
-            path.file_name()
-                .is_some_and(|file| file.to_string_lossy().starts_with(name))
-        });
-        match (hits.next(), hits.next()) {
-            (Some(hit), None) => Some(hit.clone()),
-            _ => None,
-        }
-    };
-    found.ok_or_else(|| ReadError::NotFound {
+    let not_found = || ReadError::NotFound {
         name: name.to_owned(),
         folder: folder.to_path_buf(),
-    })
+    };
+    if name == "latest" {
+        return runs.last().cloned().ok_or_else(not_found);
+    }
+    let name_of = |path: &PathBuf| {
+        let file = path.file_name().unwrap_or_default();
+        file.to_string_lossy().into_owned()
+    };
+    if let Some(exact) = runs.iter().find(|path| name_of(path) == name) {
+        return Ok(exact.clone());
+    }
+    let hits: Vec<&PathBuf> = runs
+        .iter()
+        .filter(|path| name_of(path).starts_with(name))
+        .collect();
+    match hits.as_slice() {
+        [] => Err(not_found()),
+        [hit] => Ok((*hit).clone()),
+        several => Err(ReadError::Ambiguous {
+            name: name.to_owned(),
+            folder: folder.to_path_buf(),
+            candidates: several.iter().map(|path| name_of(path)).collect(),
+        }),
+    }
 }
 
 /// Run directories of a folder, oldest first by name.
@@ -220,4 +241,29 @@ pub fn list_runs(folder: &Path) -> Vec<PathBuf> {
         .collect();
     runs.sort();
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_name_is_found_beside_a_longer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["20260101-aa", "20260101-aa-2", "20260102-bb"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join(files::HEADER), "{}").unwrap();
+        }
+        let find = |name: &str| find_run(folder.path(), name);
+        let ends = |path: PathBuf, name: &str| path.file_name().unwrap() == name;
+        assert!(ends(find("20260101-aa").unwrap(), "20260101-aa"));
+        assert!(ends(find("20260102").unwrap(), "20260102-bb"));
+        assert!(ends(find("latest").unwrap(), "20260102-bb"));
+        let several = find("20260101").unwrap_err().to_string();
+        assert!(
+            several.contains("begin with `20260101`: 20260101-aa, 20260101-aa-2"),
+            "{several}"
+        );
+        assert!(matches!(find("x"), Err(ReadError::NotFound { .. })));
+    }
 }

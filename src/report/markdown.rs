@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::tables::{self, Table};
-use super::{Reporter, footnotes, legs, notes};
+use super::{Reporter, footnotes, hosts, legs, notes};
 use crate::metrics::Summary;
 
 /// GitHub-flavoured Markdown.
@@ -16,6 +16,9 @@ impl Reporter for Markdown {
     fn write(&self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "# {}\n", escaped(&notes::heading(summary)))?;
         writeln!(out, "**{}.**", escaped(&summary.advice))?;
+        if let Some(warning) = hosts::warning(summary) {
+            writeln!(out, "\n**{}.**", escaped(&warning))?;
+        }
         let rows = &summary.totals;
         let mut tables = vec![tables::quality(rows), tables::calls(rows)];
         tables.extend(tables::against_expected(rows));
@@ -30,6 +33,7 @@ impl Reporter for Markdown {
         section("Order", &notes::rankings(summary), out)?;
         section("Not enough data", &notes::open_questions(summary), out)?;
         section("Most frequent failures", &notes::top_failures(summary), out)?;
+        section("Tool servers", &hosts::servers(summary), out)?;
         section("Probes", &notes::probes(summary), out)?;
         section("Ended early", &notes::ended_early(summary), out)?;
         section("Excluded", &notes::exclusions(summary), out)?;

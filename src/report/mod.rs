@@ -11,6 +11,7 @@ use crate::metrics::Summary;
 mod columns;
 mod csv;
 mod footnotes;
+mod hosts;
 mod json;
 mod legs;
 mod markdown;
@@ -21,6 +22,7 @@ mod text;
 
 pub use columns::{COLUMNS, ColumnDoc, explain_column};
 pub use csv::Csv;
+pub use hosts::server_lines;
 pub use json::Json;
 pub use markdown::Markdown;
 pub use terminal::Terminal;

@@ -308,6 +308,11 @@ pub(super) fn exclusions(summary: &Summary) -> Vec<String> {
                 classes.join(", "),
                 codes.join(", ")
             );
+            for code in &found.codes {
+                if let Some(message) = &code.message {
+                    line = format!("{line}; {}: {message}", code.code);
+                }
+            }
             if found.serving > 0 {
                 let deployed = percent(row.as_deployed.rate);
                 line = format!("{line}; as deployed, counting them as misses, {deployed} %");

@@ -10,7 +10,7 @@ use comfy_table::{
 };
 
 use super::tables::{self, Table};
-use super::{Reporter, footnotes, legs, notes, text};
+use super::{Reporter, footnotes, hosts, legs, notes, text};
 use crate::metrics::Summary;
 
 /// Plain text tables.
@@ -39,6 +39,10 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().f
 impl Reporter for Terminal {
     fn write(&self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.wrapped(&notes::heading(summary), ""))?;
+        if let Some(warning) = hosts::warning(summary) {
+            let warning = self.wrapped(&format!("{warning}."), "");
+            writeln!(out, "{}", self.strong(&warning))?;
+        }
         let rows = &summary.totals;
         self.table(&tables::quality(rows), out)?;
         if self.detailed {
@@ -64,6 +68,7 @@ impl Reporter for Terminal {
         let advice = self.wrapped(&format!("Advice: {}.", summary.advice), "");
         writeln!(out, "{}", self.strong(&advice))?;
         self.section("Most frequent failures", &notes::top_failures(summary), out)?;
+        self.section("Tool servers", &hosts::servers(summary), out)?;
         self.section("Probes", &notes::probes(summary), out)?;
         self.section("Ended early", &notes::ended_early(summary), out)?;
         self.section("Excluded", &notes::exclusions(summary), out)?;

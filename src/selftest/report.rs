@@ -65,7 +65,13 @@ pub struct Report {
 }
 
 /// Plays a suite with every agent and every near miss.
-pub async fn check_suite(suite: &Suite, host: &Arc<dyn ToolHost>) -> Report {
+///
+/// `progress` is told what is played next.
+pub async fn check_suite(
+    suite: &Suite,
+    host: &Arc<dyn ToolHost>,
+    progress: &dyn Fn(&str),
+) -> Report {
     let limits = Limits {
         prompt_tokens: suite.self_test.prompt_tokens.unwrap_or(PROMPT_TOKENS),
     };
@@ -91,13 +97,16 @@ pub async fn check_suite(suite: &Suite, host: &Arc<dyn ToolHost>) -> Report {
         host,
         tools: Tools { listed: &listed },
         report: &mut report,
+        progress,
     };
     checker.schemas(&listed);
     if checker.report.problems.is_empty() {
         checker.alike();
         let refused = checker.agents().await;
+        progress("oracle");
         let solved = checker.oracle().await;
         checker.free_passes(&refused, &solved);
+        progress("near misses");
         checker.near_misses().await;
     }
     report
@@ -108,6 +117,7 @@ struct Checker<'a> {
     host: &'a Arc<dyn ToolHost>,
     tools: Tools<'a>,
     report: &'a mut Report,
+    progress: &'a dyn Fn(&str),
 }
 
 impl Checker<'_> {
@@ -292,6 +302,7 @@ impl Checker<'_> {
                 vec![Agent::CallEverything],
             ),
         ] {
+            (self.progress)(&format!("agent {name}"));
             let mut score = AgentScore {
                 passed: 0,
                 trials: 0,

@@ -96,6 +96,13 @@ enum When {
     },
 }
 
+impl Fault {
+    /// The tool whose calls it hits; all when absent.
+    pub fn tool(&self) -> Option<&str> {
+        self.tool.as_deref()
+    }
+}
+
 impl FromStr for Fault {
     type Err = String;
 

@@ -370,8 +370,12 @@ impl Checker<'_> {
         if names.contains(&tool) {
             return true;
         }
-        let hint = did_you_mean(tool, names.iter().copied())
-            .unwrap_or_else(|| format!("this suite offers {}", names.join(", ")));
+        let hint = did_you_mean(tool, names.iter().copied()).unwrap_or_else(|| {
+            if names.is_empty() {
+                return "this suite offers none; a server's are named under `allow`".to_owned();
+            }
+            format!("this suite offers {}", names.join(", "))
+        });
         self.report(
             anchors,
             format!("{who} names unknown tool `{tool}`; {hint}"),

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ToolHost;
+use super::http::{authority, headers};
 use super::joined::JoinedHost;
+pub use super::joined::unique_name;
 use super::mcp::settings::{Endpoint, Launch, McpSettings, Reach, Safety};
 use super::mcp::{McpHost, allowed_environment};
 use crate::types::host::{Authentication, HostAddress, MissingVariable, Protocol};
@@ -63,9 +65,40 @@ pub enum ConnectError {
         /// Which.
         missing: MissingVariable,
     },
+    /// What was given cannot be used.
+    #[error("{name}: {reason}")]
+    Setting {
+        /// The server.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// A suite's mock is made from the suite, by whoever reads suites.
     #[error("{0}: a mock is made from its suite")]
     Mock(String),
+}
+
+/// What is wrong with what was given, found without contacting anything: a file that is not there, a
+/// header that cannot be sent.
+pub fn check(spec: &HostSpec, variables: &BTreeMap<String, String>) -> Result<(), ConnectError> {
+    let wrong = |reason: String| ConnectError::Setting {
+        name: spec.name.clone(),
+        reason,
+    };
+    if let HostAddress::OpenApi { source } = &spec.address
+        && !source.contains("://")
+        && let Err(error) = std::fs::metadata(source)
+    {
+        return Err(wrong(format!("cannot read {source}: {error}")));
+    }
+    let endpoint = Endpoint {
+        url: String::new(),
+        headers: spec.authentication.resolve(variables).unwrap_or_default(),
+        certificate_authority: spec.certificate_authority.clone(),
+    };
+    headers(&endpoint).map_err(wrong)?;
+    authority(&endpoint).map_err(wrong)?;
+    Ok(())
 }
 
 /// The host of a server; nothing is contacted yet.

@@ -3,19 +3,16 @@
 //! Data in: the server's tools, the settings, a call. Data out: nothing, or the reason of a
 //! refusal. Invariants: safe by default; a refusal never reaches the server.
 
-use std::path::{Component, Path, PathBuf};
+mod places;
+
+use std::path::Path;
 
 use serde_json::Value;
 
+use self::places::{Bounds, Refusal, is_path_name, network_place, path_outside};
 use super::mcp::settings::{Allowed, ArgumentPolicy, Safety};
 use crate::types::{ToolCall, ToolDefinition};
 
-/// Words in an argument's name that say that its value is a path.
-const PATH_WORDS: [&str; 6] = ["path", "file", "dir", "directory", "folder", "root"];
-/// Words in an argument's name that say that its value is a place in the network.
-const NETWORK_WORDS: [&str; 8] = [
-    "url", "uri", "host", "hostname", "domain", "endpoint", "address", "website",
-];
 /// Nested values that are looked at.
 const DEPTH: usize = 64;
 
@@ -80,155 +77,88 @@ fn is_destructive(tool: &ToolDefinition) -> bool {
             .is_some_and(|hints| hints.destructive_hint != Some(false))
 }
 
-/// Why a call's arguments are refused.
-pub(super) fn refused_arguments(policy: &ArgumentPolicy, call: &ToolCall) -> Option<String> {
+/// Why a call's arguments are refused. `working_directory` is the server's, where it is known.
+pub(super) fn refused_arguments(
+    policy: &ArgumentPolicy,
+    working_directory: Option<&Path>,
+    call: &ToolCall,
+) -> Option<String> {
     if policy.roots.is_empty() && !policy.no_network {
         return None;
     }
-    refused_value(policy, "", &call.arguments, DEPTH)
+    let check = Check {
+        policy,
+        bounds: Bounds {
+            roots: &policy.roots,
+            working_directory,
+        },
+    };
+    check.value("", &call.arguments, DEPTH)
 }
 
-fn refused_value(
-    policy: &ArgumentPolicy,
-    name: &str,
-    value: &Value,
-    depth: usize,
-) -> Option<String> {
-    if depth == 0 {
-        return Some(format!(
-            "argument `{name}` is nested too deeply to be checked"
-        ));
-    }
-    match value {
-        Value::String(text) => refused_text(policy, name, text),
-        Value::Array(items) => items
-            .iter()
-            .find_map(|item| refused_value(policy, name, item, depth - 1)),
-        Value::Object(map) => map
-            .iter()
-            .find_map(|(name, value)| refused_value(policy, name, value, depth - 1)),
-        _ => None,
-    }
+struct Check<'a> {
+    policy: &'a ArgumentPolicy,
+    bounds: Bounds<'a>,
 }
 
-fn refused_text(policy: &ArgumentPolicy, name: &str, text: &str) -> Option<String> {
-    let local = text.strip_prefix("file://");
-    if policy.no_network && local.is_none() && is_network(name, text) {
-        return Some(format!(
-            "argument `{name}` names a place in the network: {}",
-            short(text)
-        ));
+impl Check<'_> {
+    fn value(&self, name: &str, value: &Value, depth: usize) -> Option<String> {
+        if depth == 0 {
+            return Some(format!(
+                "argument `{name}` is nested too deeply to be checked"
+            ));
+        }
+        match value {
+            Value::String(text) => self.text(name, name, text, is_path_name(name)),
+            Value::Array(items) => items
+                .iter()
+                .find_map(|item| self.value(name, item, depth - 1)),
+            Value::Object(map) => map.iter().find_map(|(key, value)| {
+                // A key is a word like any other; what its parent is called says nothing of it,
+                // unless it could be a file's name.
+                let is_path = is_path_name(name) && key.contains(['.', '/']);
+                self.text(name, "", key, is_path)
+                    .or_else(|| self.value(key, value, depth - 1))
+            }),
+            _ => None,
+        }
     }
-    if policy.roots.is_empty() {
-        return None;
+
+    /// `shown` is the argument's name for messages, `name` what it says of the text.
+    fn text(&self, shown: &str, name: &str, text: &str, is_path: bool) -> Option<String> {
+        if self.policy.no_network
+            && let Some(place) = network_place(name, text)
+        {
+            return Some(format!(
+                "argument `{shown}` names a place in the network: {}",
+                short(place)
+            ));
+        }
+        if self.policy.roots.is_empty() {
+            return None;
+        }
+        let roots: Vec<String> = self
+            .policy
+            .roots
+            .iter()
+            .map(|root| root.display().to_string())
+            .collect();
+        let roots = roots.join(" or ");
+        Some(match path_outside(self.bounds, text, is_path)? {
+            Refusal::Elsewhere(path) => format!(
+                "argument `{shown}` names the path {}, which is not below {roots}",
+                short(&path)
+            ),
+            Refusal::Unknown(path) => format!(
+                "argument `{shown}` names the path {}, which is relative to a folder of the server that is not known here; below {roots} it must be absolute",
+                short(&path)
+            ),
+        })
     }
-    let path = local.unwrap_or(text);
-    let is_path = local.is_some() || looks_like_path(text) || has_word(name, &PATH_WORDS);
-    if !is_path || policy.roots.iter().any(|root| lies_below(path, root)) {
-        return None;
-    }
-    let roots: Vec<String> = policy
-        .roots
-        .iter()
-        .map(|root| root.display().to_string())
-        .collect();
-    Some(format!(
-        "argument `{name}` names the path {}, which is not below {}",
-        short(path),
-        roots.join(" or ")
-    ))
 }
 
 fn short(text: &str) -> String {
     text.chars().take(120).collect()
-}
-
-/// The words of a name: `baseUrl`, `base_url` and `base-url` have `base` and `url`.
-fn has_word(name: &str, words: &[&str]) -> bool {
-    let mut spaced = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() {
-            spaced.push(' ');
-        }
-        spaced.extend(c.to_lowercase());
-    }
-    spaced
-        .split(|c: char| !c.is_alphanumeric())
-        .any(|word| words.contains(&word) || words.contains(&word.trim_end_matches('s')))
-}
-
-fn is_network(name: &str, text: &str) -> bool {
-    let lower = text.trim().to_ascii_lowercase();
-    let has_scheme = lower.match_indices("://").any(|(at, _)| {
-        let scheme = lower[..at]
-            .rsplit(|c: char| !c.is_ascii_alphanumeric() && !"+.-".contains(c))
-            .next()
-            .unwrap_or_default();
-        !scheme.is_empty() && scheme != "file"
-    });
-    let is_remote_copy = lower
-        .split_once(':')
-        .is_some_and(|(user_host, _)| user_host.contains('@') && !user_host.contains(' '));
-    has_scheme
-        || lower.starts_with("www.")
-        || lower.starts_with("//")
-        || lower.starts_with("mailto:")
-        || is_remote_copy
-        || lower.parse::<std::net::IpAddr>().is_ok()
-        || lower.parse::<std::net::SocketAddr>().is_ok()
-        || (!lower.is_empty() && has_word(name, &NETWORK_WORDS))
-}
-
-fn looks_like_path(text: &str) -> bool {
-    let drive = text.as_bytes().get(1) == Some(&b':')
-        && text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-        && matches!(text.as_bytes().get(2), Some(b'/' | b'\\'));
-    text.starts_with(['/', '~', '\\']) || drive || text.split(['/', '\\']).any(|part| part == "..")
-}
-
-/// A path lies below a root when it does so as written, and where it exists also with its links
-/// followed. A relative one is read from the root.
-fn lies_below(path: &str, root: &Path) -> bool {
-    if path.starts_with('~') || path.contains('\\') || path.contains('\0') {
-        return false;
-    }
-    let Some(joined) = normal(&root.join(path)) else {
-        return false;
-    };
-    let Some(root) = normal(root) else {
-        return false;
-    };
-    if !joined.starts_with(&root) {
-        return false;
-    }
-    match (existing_part(&joined), std::fs::canonicalize(&root)) {
-        (Some(real), Ok(real_root)) => real.starts_with(&real_root) || real_root.starts_with(&real),
-        // A root that is not here is the server's own; only the text can be judged.
-        _ => true,
-    }
-}
-
-/// The longest part of a path that is there, with links followed.
-fn existing_part(path: &Path) -> Option<PathBuf> {
-    path.ancestors()
-        .find_map(|part| std::fs::canonicalize(part).ok())
-}
-
-/// Without `.` and `..`; `None` when it climbs above its beginning.
-fn normal(path: &Path) -> Option<PathBuf> {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                if !out.pop() {
-                    return None;
-                }
-            }
-            other => out.push(other),
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]
@@ -268,62 +198,5 @@ mod tests {
         assert!(!refused(&safety, &tool(Some(false), Some(false))));
         safety.allowed = Allowed::Only(vec!["other".to_owned()]);
         assert!(refused(&safety, &tool(Some(true), None)));
-    }
-
-    #[test]
-    fn paths_stay_below_their_root() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("work");
-        std::fs::create_dir_all(root.join("inside")).unwrap();
-        #[cfg(unix)]
-        std::os::unix::fs::symlink("/etc", root.join("out")).unwrap();
-        let policy = ArgumentPolicy {
-            roots: vec![root.clone()],
-            no_network: false,
-        };
-        let refused =
-            |arguments: Value| refused_arguments(&policy, &ToolCall::new("t", arguments)).is_some();
-        let inside = root.join("inside/new.txt").to_string_lossy().into_owned();
-        assert!(!refused(json!({"path": inside})));
-        assert!(!refused(json!({"path": "inside/a", "text": "either/or"})));
-        assert!(!refused(json!({"path": root.to_string_lossy()})));
-        for bad in [
-            "/etc/passwd",
-            "../x",
-            "inside/../../x",
-            "~/.ssh",
-            "file:///etc/x",
-            "C:\\x",
-        ] {
-            assert!(refused(json!({"anything": [{"deep": bad}]})), "{bad}");
-        }
-        #[cfg(unix)]
-        assert!(refused(json!({"path": "out/passwd"})));
-    }
-
-    #[test]
-    fn places_in_the_network_are_refused() {
-        let policy = ArgumentPolicy {
-            roots: Vec::new(),
-            no_network: true,
-        };
-        let refused =
-            |arguments: Value| refused_arguments(&policy, &ToolCall::new("t", arguments)).is_some();
-        for bad in [
-            json!({"q": "see https://example.org"}),
-            json!({"baseUrl": "example.org"}),
-            json!({"to": "git@example.org:x.git"}),
-            json!({"to": "10.0.0.1:80"}),
-            json!({"a": {"urls": ["example.org"]}}),
-        ] {
-            assert!(refused(bad.clone()), "{bad}");
-        }
-        for fine in [
-            json!({"q": "ratio 3:1"}),
-            json!({"path": "file:///tmp/x"}),
-            json!({"n": 3, "city": "Berlin"}),
-        ] {
-            assert!(!refused(fine.clone()), "{fine}");
-        }
     }
 }

@@ -101,10 +101,18 @@ pub(super) fn words(error: &reqwest::Error) -> String {
         }
         cause = inner.source();
     }
-    match error.url() {
-        Some(url) => text.replace(url.as_str(), &without_secrets(url.as_str())),
-        None => text,
+    if let Some(url) = error.url() {
+        text = text.replace(url.as_str(), &without_secrets(url.as_str()));
     }
+    with_authority_hint(text)
+}
+
+/// What helps where a server's certificate is signed by nobody who is known here.
+pub(super) fn with_authority_hint(mut text: String) -> String {
+    if text.contains("UnknownIssuer") {
+        text.push_str("; `--ca FILE` trusts the authority that signed its certificate");
+    }
+    text
 }
 
 /// A status that is no success, with what helps and the beginning of the body.
@@ -119,7 +127,7 @@ pub(super) fn status_words(status: reqwest::StatusCode, headers: &HeaderMap, bod
             ));
         }
         401 => text.push_str(
-            "; give a token with `--bearer-env VARIABLE`, or a key with `--header 'NAME: $VARIABLE'`",
+            "; it takes no request without a token or key of its own: check the one that was given, or give one with `--bearer-env VARIABLE` or `--header 'NAME: $VARIABLE'`",
         ),
         403 => text.push_str("; the token or key that was given may not do this"),
         429 => {

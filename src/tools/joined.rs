@@ -21,22 +21,27 @@ pub(super) struct JoinedHost {
     hosts: Vec<(String, Arc<dyn ToolHost>)>,
 }
 
+/// A name that is not taken: with a number where it is.
+pub fn unique_name(name: &str, taken: &[String]) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.to_owned())
+        .chain(numbered)
+        .find(|own| !taken.contains(own))
+        .unwrap_or_default()
+}
+
 /// Which server a name belongs to, and what it is called there.
 type Owners = BTreeMap<String, (usize, String)>;
 
 impl JoinedHost {
     pub(super) fn new(hosts: Vec<(String, Arc<dyn ToolHost>)>) -> Self {
+        let mut names: Vec<String> = Vec::new();
         let mut taken: Vec<(String, Arc<dyn ToolHost>)> = Vec::new();
         for (name, host) in hosts {
-            let mut own = name.clone();
-            let mut number = 2;
-            while taken.iter().any(|(other, _)| *other == own) {
-                own = format!("{name}-{number}");
-                number += 1;
-            }
+            let own = unique_name(&name, &names);
+            names.push(own.clone());
             taken.push((own, host));
         }
-        let names: Vec<&str> = taken.iter().map(|(name, _)| name.as_str()).collect();
         Self {
             name: names.join(" + "),
             hosts: taken,
@@ -117,30 +122,49 @@ impl ToolHost for JoinedHost {
     fn facts(&self) -> BoxFuture<'_, Result<HostFacts, ToolHostError>> {
         async {
             let (_, owners) = self.named().await?;
+            let all_facts = try_join_all(self.hosts.iter().map(|(_, host)| host.facts())).await?;
+            // A tool that is not offered has a server's name too where another server has it.
+            let count = |name: &str| {
+                let has = |facts: &&HostFacts| {
+                    facts.tools.iter().any(|tool| tool.definition.name == name)
+                };
+                all_facts.iter().filter(has).count()
+            };
             let here = |index: usize, name: &str| {
                 let owner = (index, name.to_owned());
-                owners
-                    .iter()
-                    .find(|(_, other)| **other == owner)
-                    .map_or_else(|| name.to_owned(), |(name, _)| name.clone())
+                let offered = owners.iter().find(|(_, other)| **other == owner);
+                match offered {
+                    Some((name, _)) => name.clone(),
+                    None if count(name) > 1 => format!("{}.{name}", self.hosts[index].0),
+                    None => name.to_owned(),
+                }
             };
+            let named: Vec<Vec<String>> = all_facts
+                .iter()
+                .enumerate()
+                .map(|(index, facts)| {
+                    let tools = facts.tools.iter();
+                    tools
+                        .map(|tool| here(index, &tool.definition.name))
+                        .collect()
+                })
+                .collect();
             let mut all = HostFacts::default();
             let (mut identities, mut transports, mut protocols) =
                 (Vec::new(), Vec::new(), Vec::new());
-            for (index, (name, host)) in self.hosts.iter().enumerate() {
-                let facts = host.facts().await?;
+            for (((name, _), facts), named) in self.hosts.iter().zip(all_facts).zip(named) {
                 identities.push(facts.identity.unwrap_or_else(|| name.clone()));
                 transports.push(facts.transport);
                 protocols.extend(facts.protocol);
                 all.faults.extend(facts.faults);
-                all.tools
-                    .extend(facts.tools.into_iter().map(|tool| ListedTool {
-                        definition: ToolDefinition {
-                            name: here(index, &tool.definition.name),
-                            ..tool.definition
-                        },
-                        ..tool
-                    }));
+                let tools = facts.tools.into_iter().zip(named);
+                all.tools.extend(tools.map(|(tool, name)| ListedTool {
+                    definition: ToolDefinition {
+                        name,
+                        ..tool.definition
+                    },
+                    ..tool
+                }));
             }
             protocols.dedup();
             all.identity = Some(identities.join(" + "));

@@ -110,7 +110,11 @@ impl Tools {
                 message: format!(
                     "{}: the server has no tool `{absent}`; it has {}",
                     settings.name,
-                    names().collect::<Vec<_>>().join(", ")
+                    if all.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        names().collect::<Vec<_>>().join(", ")
+                    }
                 ),
             });
         }
@@ -517,7 +521,9 @@ impl McpSession {
         if self.time_left == Some(Duration::ZERO) {
             return Some("refused: the budget of time is used up".to_owned());
         }
-        refused_arguments(&safety.arguments, call).map(|reason| format!("refused: {reason}"))
+        let folder = self.inner.settings.working_directory();
+        refused_arguments(&safety.arguments, folder.as_deref(), call)
+            .map(|reason| format!("refused: {reason}"))
     }
 
     fn within_budget(&mut self, mut result: ToolResult) -> ToolResult {

@@ -2,11 +2,13 @@
 //!
 //! Data in: what people write on the command line or in a client's list. Data out: the same as
 //! data. Invariants: a key is named by its variable or held in a [`Secret`], which prints as `***`;
-//! [`HostAddress::shown`] holds nothing that follows a `?` or stands before an `@`.
+//! [`HostAddress::shown`] holds nothing that follows a `?` or stands before an `@`, and no value of an
+//! option that looks like a key.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::command_line::without_keys;
 use super::secret::Secret;
 
 /// Where a tool host is.
@@ -72,13 +74,7 @@ impl HostAddress {
     /// The address without what may hold a key, for messages and records.
     pub fn shown(&self) -> String {
         match self {
-            Self::Stdio {
-                command, arguments, ..
-            } => {
-                let mut words = vec![command.as_str()];
-                words.extend(arguments.iter().map(String::as_str));
-                words.join(" ")
-            }
+            Self::Stdio { .. } => self.command_words().0.join(" "),
             Self::Http { url }
             | Self::WebSocket { url }
             | Self::Grpc { address: url }
@@ -88,12 +84,33 @@ impl HostAddress {
         }
     }
 
-    /// A short name for a server that has been given none: the program, or the host of its address.
-    pub fn short_name(&self) -> String {
+    /// Keys that stand on a program's command line.
+    pub fn keys(&self) -> Vec<Secret> {
+        self.command_words()
+            .1
+            .into_iter()
+            .map(Secret::new)
+            .collect()
+    }
+
+    /// The words of a program's command without its keys, and the keys.
+    fn command_words(&self) -> (Vec<String>, Vec<String>) {
         match self {
             Self::Stdio {
                 command, arguments, ..
-            } => program_name(command, arguments),
+            } => without_keys(
+                std::iter::once(command.as_str()).chain(arguments.iter().map(String::as_str)),
+            ),
+            _ => (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// A short name for a server that has been given none: the program, or the host of its address.
+    pub fn short_name(&self) -> String {
+        match self {
+            Self::Stdio { command, .. } => {
+                program_name(command, self.command_words().0.get(1..).unwrap_or_default())
+            }
             Self::Mock { file } => file_stem(file),
             Self::OpenApi { source } if !source.contains("://") => file_stem(source),
             other => host_of(&other.shown()).to_owned(),
@@ -112,7 +129,8 @@ fn program_name(command: &str, arguments: &[String]) -> String {
         return program;
     }
     // `dist/index.js` of a package says less than the package's folder.
-    let is_word = |word: &&String| !word.starts_with('-') && *word != "run";
+    let is_word =
+        |word: &&String| !word.starts_with('-') && *word != "run" && !word.contains("***");
     let Some(target) = arguments.iter().find(is_word) else {
         return program;
     };
@@ -353,6 +371,7 @@ mod tests {
             ),
             ("python3 -m mcp_server_time", "mcp_server_time"),
             ("node", "node"),
+            ("python3 --token xyz789 lc.py", "lc"),
         ] {
             let mut words = command.split(' ').map(str::to_owned);
             let address = HostAddress::Stdio {

@@ -5,6 +5,7 @@
 //! record is defined here, so live and stored forms cannot drift apart.
 
 pub mod cell;
+mod command_line;
 pub mod conversation;
 pub mod decoded;
 pub mod ending;
@@ -32,6 +33,7 @@ pub mod server;
 pub mod settings;
 pub mod suite;
 pub mod tool;
+pub mod tool_server;
 pub mod trial;
 pub mod violation;
 pub mod words;

@@ -123,9 +123,9 @@ codes! {
     WrongOrder, "wrong_order", Plurality, Model, false, "the calls are right, their order is not", "state the order in the system prompt";
     ToolErrorExpected, "tool_error_expected", Execution, Scripted, false, "the case's own scripted error; how the model recovers is what is scored", "nothing: it is part of the case";
     ToolErrorModel, "tool_error_model", Execution, Model, true, "the tool refused arguments that its schema allows", "say the rule in the tool's description or schema";
-    ToolErrorEnv, "tool_error_env", Execution, Tool, false, "the tool failed for reasons of its own", "look at the tool server's standard error with `-v`";
+    ToolErrorEnv, "tool_error_env", Execution, Tool, false, "the tool failed for reasons of its own", "the exclusions say what the server said; of one started with `--stdio`, `-v` shows its standard error";
     ToolTimeout, "tool_timeout", Execution, Tool, false, "the tool did not answer in time", "raise `--tool-timeout`, or look at the tool server";
-    McpProtocolError, "mcp_protocol_error", Execution, Tool, false, "the tool server broke the MCP protocol or ended", "look at the tool server's standard error with `-v`";
+    McpProtocolError, "mcp_protocol_error", Execution, Tool, false, "the tool server broke the MCP protocol or ended", "the exclusions say what the server said; of one started with `--stdio`, `-v` shows its standard error";
     StateMismatch, "state_mismatch", Outcome, Model, false, "the calls were accepted, the state they left is not the one asked for", "read the trial with `toolbench report RUN --format jsonl`";
     AnswerMismatch, "answer_mismatch", Outcome, Model, false, "the final answer does not say what it must, or does not ask for what is missing", "read the trial with `toolbench report RUN --format jsonl`";
     IgnoredResult, "ignored_result", Outcome, Model, false, "the final answer does not use what the tool returned", "check that the template shows tool results to the model (`-vv`)";

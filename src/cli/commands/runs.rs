@@ -18,6 +18,7 @@ use crate::record::{
     Retain, Run, State, WriteError, bytes, file_sizes, find_run, last_used, list_runs, remove,
     state,
 };
+use crate::report::server_lines;
 
 /// Runs one of them.
 pub(super) fn runs(app: &App, command: &RunsCommand) -> Result<Status, CliError> {
@@ -193,6 +194,8 @@ fn show(run: &Run, format: ListFormat) -> Result<Status, CliError> {
         "outcomes": outcomes,
         "ended_early": run.ended_early(),
         "redaction_patterns": patterns,
+        "tool_servers": header.tool_servers,
+        "tool_policy": header.tool_policy,
         "settings": header.settings.iter().filter(|one| one.origin != "built-in").collect::<Vec<_>>(),
         "files": files.iter().map(|(name, bytes)| json!({"name": name, "bytes": bytes})).collect::<Vec<_>>(),
     });
@@ -234,6 +237,9 @@ fn show(run: &Run, format: ListFormat) -> Result<Status, CliError> {
             "ended early",
             format!("{} trials left: {}", end.trials_left, end.reason),
         );
+    }
+    for server in server_lines(&header.tool_servers, header.tool_policy.as_ref()) {
+        line("tool server", server);
     }
     line("kept", kept_in_words(retained(run), patterns));
     for (name, bytes) in &files {

@@ -18,7 +18,7 @@ use super::wire::{Fault, FaultKind, Wire};
 use crate::tools::ToolHostError;
 use crate::tools::grpc::Line;
 use crate::tools::grpc::mcp_client::McpClient;
-use crate::tools::http::{authority, headers};
+use crate::tools::http::{authority, headers, with_authority_hint};
 use crate::types::Code;
 
 /// How long a connection may take to stand.
@@ -72,7 +72,7 @@ async fn connect(endpoint: &Endpoint) -> Result<Channel, String> {
             text.push_str(&format!(": {inner}"));
             cause = inner.source();
         }
-        text
+        with_authority_hint(text)
     })
 }
 

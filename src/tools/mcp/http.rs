@@ -7,8 +7,8 @@
 
 use std::collections::HashMap;
 use std::io::Cursor;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt as _};
@@ -259,11 +259,20 @@ impl HttpTap {
         let lost_before = wire.lost_count();
         let can_resume = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&can_resume);
-        let tapped =
-            SseStream::from_bytes_stream(bounded(answer, self.limit)).filter_map(move |event| {
-                let kept = tap(&wire, id, &seen, event);
-                std::future::ready(kept)
-            });
+        // What came last, for the words of a stream that breaks off there.
+        let last = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&last);
+        let bytes = bounded(answer, self.limit).inspect(move |chunk| {
+            if let Ok(chunk) = chunk {
+                let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+                read.clone_from(chunk.get_ref());
+            }
+        });
+        let tapped = SseStream::from_bytes_stream(bytes.boxed()).filter_map(move |event| {
+            let line = || odd_line(&last.lock().unwrap_or_else(PoisonError::into_inner));
+            let kept = tap(&wire, id, &seen, event, line);
+            std::future::ready(kept)
+        });
         let wire = Arc::clone(&self.wire);
         let end = futures::stream::once(async move {
             if let Some(id) = id
@@ -301,17 +310,31 @@ fn lost_since(wire: &Wire, before: u64) -> Option<Fault> {
     wire.last_lost().filter(|_| wire.lost_count() > before)
 }
 
+/// The first line of some bytes that no event stream may have.
+fn odd_line(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let is_odd = |line: &&str| {
+        let fields = ["data", "event", "id", "retry", ""];
+        let name = line.split(':').next().unwrap_or_default();
+        !fields.contains(&name)
+    };
+    let odd = text.lines().find(is_odd)?;
+    Some(odd.chars().take(200).collect())
+}
+
 /// One event on its way to the SDK.
 fn tap(
     wire: &Wire,
     id: Option<i64>,
     can_resume: &AtomicBool,
     event: Result<Sse, SseError>,
+    odd_line: impl FnOnce() -> Option<String>,
 ) -> Option<Result<Sse, SseError>> {
     let event = match event {
         Ok(event) => event,
         Err(error) => {
-            let text = format!("an event stream that breaks off: {error}");
+            let line = odd_line().map_or_else(String::new, |line| format!(": {line}"));
+            let text = format!("an event stream that breaks off: {error}{line}");
             let oversized = text.contains(OVERSIZED);
             let kind = if oversized {
                 FaultKind::Oversized

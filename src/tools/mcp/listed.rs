@@ -174,7 +174,13 @@ impl Reader<'_> {
                 words.extend(self.arguments(inner.get("args"))?);
                 words
             }
-            plain => vec![self.text("command", plain)?],
+            Value::String(_) | Value::Null => vec![self.text("command", command)?],
+            _ => {
+                return Err(
+                    "its `command` is no text; write the program's name or path in quotes"
+                        .to_owned(),
+                );
+            }
         };
         words.extend(self.arguments(entry.get("args"))?);
         if words.first().is_none_or(String::is_empty) {
@@ -360,6 +366,33 @@ fn without_comments(text: &str) -> String {
                     }
                     before = c;
                 }
+            }
+            _ => out.push(c),
+        }
+    }
+    without_trailing_commas(&out)
+}
+
+/// A comma before the end of an object or list as a space.
+fn without_trailing_commas(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut in_string = false;
+    let mut characters = text.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match (in_string, c) {
+            (true, '\\') => {
+                out.push(c);
+                out.extend(characters.next().map(|(_, escaped)| escaped));
+            }
+            (_, '"') => {
+                in_string = !in_string;
+                out.push(c);
+            }
+            (false, ',')
+                if text[at + 1..].trim_start().starts_with(['}', ']'])
+                    && !out.trim_end().ends_with(['{', '[', ',']) =>
+            {
+                out.push(' ');
             }
             _ => out.push(c),
         }

@@ -64,6 +64,11 @@ fn commands_are_read_from_every_kind_of_list() {
         "{ // servers of this folder\n \"servers\": {\"a\": {\"type\": \"stdio\", \"command\": \"x //y\" /* z */}}}",
     );
     assert_eq!(program(&editor).0, "x //y");
+    let commas = one(
+        "{\"servers\": {\"a\": {\"command\": \"x,}\", \"args\": [\"a,]\", /* last */ ],\n},}, // end\n}",
+    );
+    assert_eq!(program(&commas).0, "x,}");
+    assert_eq!(program(&commas).1, ["a,]"]);
     for text in [
         r#"{"mcp": {"servers": {"a": {"command": "x", "args": ["1"]}}}}"#,
         r#"{"mcp": {"a": {"type": "local", "command": ["x", "1"]}}}"#,

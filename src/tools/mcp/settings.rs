@@ -225,6 +225,14 @@ impl McpSettings {
             _ => None,
         }
     }
+
+    /// Where relative paths of a server begin, as far as that is known: a program inherits the
+    /// working directory of this process.
+    pub fn working_directory(&self) -> Option<PathBuf> {
+        let launch = self.launch()?;
+        let folder = launch.working_directory.clone().unwrap_or_default();
+        std::path::absolute(PathBuf::from(".").join(folder)).ok()
+    }
 }
 
 /// The part of an environment that a server may see: [`INHERITED_VARIABLES`], the names in

@@ -18,7 +18,7 @@ use super::lines::{ClientStream, Frames};
 use super::settings::{Endpoint, McpSettings};
 use super::wire::{Fault, FaultKind, Wire};
 use crate::tools::ToolHostError;
-use crate::tools::http::{authority, headers, status_words};
+use crate::tools::http::{authority, headers, status_words, with_authority_hint};
 use crate::types::Code;
 
 /// Connects; gives what carries the messages.
@@ -89,7 +89,7 @@ fn refusal_words(error: &Error) -> String {
                 )
             )
         }
-        other => format!("the server cannot be reached: {other}"),
+        other => with_authority_hint(format!("the server cannot be reached: {other}")),
     }
 }
 

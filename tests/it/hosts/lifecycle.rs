@@ -47,7 +47,7 @@ for line in sys.stdin:
         send({"jsonrpc": "2.0", "id": waiting, "result": {"content": [{"type": "text", "text": json.dumps(message.get("result"))}]}})
 "#;
 
-fn stdio(context: &Context, mode: &str) -> Option<String> {
+pub(super) fn stdio(context: &Context, mode: &str) -> Option<String> {
     which::which("python3").ok()?;
     let script = context.write("server.py", STDIO_SERVER);
     Some(format!(
@@ -167,6 +167,55 @@ fn no_signal_leaves_an_orphan() {
         // The record reads, and says what was given up.
         let trials = trials(&context);
         assert_eq!(trials[0]["outcome"]["code"], "cancelled", "{signals:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn suite_check_ends_its_server_and_says_what_it_does() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for signal in ["-INT", "-TERM"] {
+        let context = context();
+        let Some(command) = stdio(&context, "hang") else {
+            return;
+        };
+        // An installed package whose interpreter starts the test's own server.
+        let environment = ".cache/toolbench/servers/python/own";
+        context.write(
+            &format!("{environment}/lib/python3/site-packages/own-1.0.dist-info/METADATA"),
+            "",
+        );
+        let script = format!("#!/bin/sh\nexec {command}\n");
+        let python = context.write(&format!("{environment}/bin/python"), &script);
+        std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (head, cases) = SUITE.split_once("tools:").unwrap();
+        let (_, cases) = cases.split_once("cases:").unwrap();
+        context.write(
+            "own.yaml",
+            &format!("{head}server: {{pip: own@1.0, entry: own, allow: [look]}}\ncases:{cases}"),
+        );
+        let child = context
+            .command(&["suite", "check", "own.yaml"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut left = 1200;
+        while !context.path("pids.called").exists() {
+            assert!(left > 0, "the check does not start");
+            left -= 1;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let sent = std::process::Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let text = crate::support::stderr(&output);
+        assert_eq!(output.status.code(), Some(130), "{signal}: {text}");
+        assert!(text.contains("looks: starting its server"), "{text}");
+        assert!(text.contains("looks: agent "), "{text}");
+        all_end(&context.path("pids"));
     }
 }
 

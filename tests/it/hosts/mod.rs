@@ -3,6 +3,7 @@
 mod http;
 mod lifecycle;
 mod openapi;
+mod policy;
 mod rest;
 mod run;
 mod server;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::server::{PAUSE, Reply, Request, Server, event, mcp_answer, mcp_reply, tools};
-use crate::support::{Context, json_lines, stderr};
+use crate::support::{Context, json_lines, stderr, stdout};
 
 /// A suite for the tool `look` of the small servers.
 pub(super) const SUITE: &str = "suite: looks
@@ -49,7 +49,7 @@ pub(super) fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// An MCP server that lists `look` alone.
-fn looking(request: &Request) -> Reply {
+pub(super) fn looking(request: &Request) -> Reply {
     let message = request.json();
     if message["method"] == "tools/list" {
         let only = json!([tools()[0]]);
@@ -327,6 +327,14 @@ fn a_list_that_changes_in_the_middle_of_a_run_ends_it_for_what_follows() {
             assert!(
                 message.contains("changed its list of tools: + erase"),
                 "{message}"
+            );
+            let shown = stdout(&context.run(&["report", "latest"]));
+            let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(
+                flat.contains("tool_error_env: ")
+                    && flat.contains("changed its list of tools: + erase")
+                    && flat.contains("with `--accept-drift` to go on"),
+                "{flat}"
             );
         } else {
             assert!(

@@ -68,6 +68,7 @@ async fn works_only_with(authority: &Authority, mut spec: HostSpec) {
         error.message.to_lowercase().contains("certificate"),
         "{error}"
     );
+    assert!(error.message.contains("`--ca FILE`"), "{error}");
     spec.certificate_authority = Some(authority.file());
     let result = call_once(&spec).await.unwrap();
     assert!(result.content.contains("zebra"), "{}", result.content);

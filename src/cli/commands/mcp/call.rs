@@ -13,7 +13,7 @@ use crate::clock::Stopwatch;
 use crate::config::Resolved;
 use crate::tools::mcp::Allowed;
 use crate::tools::{HostFacts, ListedTool};
-use crate::types::host::HostNote;
+use crate::types::host::{HostNote, HostNoteKind};
 use crate::types::{ToolCall, ToolDefinition, ToolResult, did_you_mean};
 use crate::validate::ToolSchemas;
 
@@ -85,10 +85,18 @@ async fn make_call(
         .map_err(|error| failed(&error))?;
     let watch = Stopwatch::start();
     let result = session.call(&call).await.map_err(|error| failed(&error))?;
+    let call_ms = watch.elapsed_ms();
+    let notes = session.take_notes();
+    if let Some(note) = notes.iter().find(|note| note.kind == HostNoteKind::Refused) {
+        let reason = opened.without_secrets(&note.detail);
+        return Err(CliError::usage(format!("{reason}; nothing was sent"))
+            .kind("refused", Status::Usage)
+            .hint("`--paths-under`, `--no-network` and `--max-tool-…` say what may be sent"));
+    }
     Ok(Called {
-        call_ms: watch.elapsed_ms(),
-        notes: session.take_notes(),
         result,
+        notes,
+        call_ms,
     })
 }
 
@@ -100,8 +108,12 @@ pub(super) fn find<'a>(facts: &'a HostFacts, name: &str) -> Result<&'a ListedToo
         .iter()
         .find(|tool| tool.definition.name == name)
         .ok_or_else(|| {
-            let hint = did_you_mean(name, names())
-                .unwrap_or_else(|| format!("it has {}", names().collect::<Vec<_>>().join(", ")));
+            let hint = did_you_mean(name, names()).unwrap_or_else(|| {
+                if facts.tools.is_empty() {
+                    return "it lists no tool at all".to_owned();
+                }
+                format!("it has {}", names().collect::<Vec<_>>().join(", "))
+            });
             CliError::usage(format!("the server has no tool `{name}`")).hint(hint)
         })
 }

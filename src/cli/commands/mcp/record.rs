@@ -13,6 +13,7 @@ use crate::authoring::recording::{RecordedAnswer, RecordedCall, RecordedSession,
 use crate::cli::host_args::OpenedHost;
 use crate::cli::mcp_args::RecordArgs;
 use crate::cli::recorder::Recorder;
+use crate::cli::safety_args::check_allowed;
 use crate::cli::servers;
 use crate::cli::store_access::block_on;
 use crate::config::Resolved;
@@ -145,6 +146,7 @@ async fn drive(
         .facts()
         .await
         .map_err(|error| host_failed(opened, &error))?;
+    check_allowed(std::slice::from_ref(opened), &args.safety.allow_tool).await?;
     let planned = match suite {
         Some(suite) => of_suite(suite, &facts)?,
         None => vec![given(app, args, &facts)?],
@@ -224,8 +226,13 @@ fn given(app: &App, args: &RecordArgs, facts: &HostFacts) -> Result<Planned, Cli
         let tool = find(facts, &call.name)?;
         if let Some(reason) = &tool.refused {
             return Err(
-                CliError::usage(format!("`{}` is refused: {reason}", call.name))
-                    .hint(format!("`--allow-tool {}` allows it", call.name)),
+                CliError::usage(format!("`{}` is refused: {reason}", call.name)).hint(
+                    if reason.contains("--allow-destructive") {
+                        "add `--allow-destructive` where the server may lose what it has".to_owned()
+                    } else {
+                        format!("`--allow-tool {}` allows it", call.name)
+                    },
+                ),
             );
         }
         check(&tool.definition, call)?;

@@ -8,7 +8,9 @@ use crate::cli::mcp_args::{ListenArgs, ServeArgs};
 use crate::cli::store_access::block_on_and_leave;
 use crate::config::Resolved;
 use crate::serve::{Carrier, Fault, Script, Server};
+use crate::tools::ToolHost as _;
 use crate::tools::mock::MockHost;
+use crate::types::did_you_mean;
 
 /// Serves until standard input ends, or Ctrl-C.
 pub(super) fn serve(app: &App, resolved: &Resolved, args: &ServeArgs) -> Result<Status, CliError> {
@@ -72,7 +74,35 @@ impl Source {
         })
     }
 
+    /// A fault of a tool that is not there would never show.
+    async fn check(&self, faults: &[Fault]) -> Result<(), CliError> {
+        let names: Vec<String> = match &self.kind {
+            Kind::Mock(host) => {
+                let tools = host.list().await;
+                let tools = tools.map_err(|error| CliError::usage(error.to_string()))?;
+                tools.into_iter().map(|tool| tool.name).collect()
+            }
+            Kind::Script(script) => {
+                let tools = script.tools.iter().chain(&script.further_tools);
+                let names = tools.filter_map(|tool| tool["name"].as_str());
+                names.map(str::to_owned).collect()
+            }
+        };
+        let mut wanted = faults.iter().filter_map(Fault::tool);
+        let Some(absent) = wanted.find(|tool| names.iter().all(|name| name != tool)) else {
+            return Ok(());
+        };
+        let hint = did_you_mean(absent, names.iter().map(String::as_str))
+            .unwrap_or_else(|| format!("it has {}", names.join(", ")));
+        Err(CliError::usage(format!(
+            "`--fault …,tool={absent}`: {} has no such tool, and the fault would never show",
+            self.name
+        ))
+        .hint(hint))
+    }
+
     async fn server(&self, faults: Vec<Fault>) -> Result<Server, CliError> {
+        self.check(&faults).await?;
         match &self.kind {
             Kind::Mock(host) => Server::of_host(host.as_ref(), faults)
                 .await

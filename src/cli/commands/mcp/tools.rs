@@ -9,6 +9,7 @@ use super::{call_limit, host_failed, with_host};
 use crate::cli::args::ListFormat;
 use crate::cli::host_args::OpenedHost;
 use crate::cli::mcp_args::ToolsArgs;
+use crate::cli::safety_args::check_allowed;
 use crate::config::Resolved;
 use crate::report::wrap;
 use crate::tools::{HostFacts, ListedTool};
@@ -23,7 +24,9 @@ pub(super) fn tools(app: &App, resolved: &Resolved, args: &ToolsArgs) -> Result<
     let opened = args.server.open_one(app, resolved, &safety, limit)?;
     let facts = with_host(app, &opened, async {
         let facts = opened.host.facts().await;
-        facts.map_err(|error| host_failed(&opened, &error))
+        let facts = facts.map_err(|error| host_failed(&opened, &error))?;
+        check_allowed(std::slice::from_ref(&opened), &args.safety.allow_tool).await?;
+        Ok(facts)
     })?;
     let text = match args.format {
         ListFormat::Json => {

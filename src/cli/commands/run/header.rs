@@ -10,7 +10,7 @@ use crate::config::{Resolved, Settings};
 use crate::plan::{Plan, PlannedCell, route};
 use crate::record::format::{
     CellHeader, ExcludedCell, Header, METRICS_VERSION, ModelHeader, RECORD_VERSION, SCORER_VERSION,
-    ToolServerHeader,
+    ToolPolicy, ToolServerHeader,
 };
 use crate::runner::{ModelPrices, Prepared, PreparedModel};
 use crate::types::fingerprint::Fingerprint;
@@ -258,6 +258,7 @@ pub(super) struct HeaderParts<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) routing: &'a Routing,
     pub(super) tool_servers: Vec<ToolServerHeader>,
+    pub(super) tool_policy: Option<&'a ToolPolicy>,
     pub(super) fingerprint: &'a Fingerprint,
     /// By model.
     pub(super) prices: &'a [ModelPrices],
@@ -349,6 +350,7 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         rescored_from: None,
         privacy: None,
         tool_servers: parts.tool_servers.clone(),
+        tool_policy: parts.tool_policy.cloned(),
         looks: plan.looks.clone(),
         shard: parts.settings.shard,
         fingerprint: parts.fingerprint.clone(),

@@ -4,10 +4,12 @@
 //! with its legs. Invariants: a leg is resolved as it would be alone; what decides when the next leg
 //! is asked is part of what the hybrid is known by.
 
+use std::collections::BTreeMap;
+
 use super::super::{CliError, Status};
 use super::models::{Making, RunModel, alias, named};
 use crate::config::ModelAlias;
-use crate::runner::MAIN_LEG;
+use crate::runner::{Hybrid, MAIN_LEG};
 use crate::store::resolve::{ResolveInputs, resolve as resolve_name};
 use crate::store::{Resolution, Resolved};
 use crate::types::FallbackRules;
@@ -95,4 +97,28 @@ pub(super) async fn hybrid(
             rules,
         }),
     })
+}
+
+/// What hybrids fall back to, by served index.
+pub(super) fn by_served_index(models: &[RunModel]) -> BTreeMap<usize, Hybrid> {
+    let mut hybrids = BTreeMap::new();
+    let mut served = 0;
+    for model in models {
+        for context in 0..model.providers.len() {
+            if let Some(hybrid) = &model.hybrid
+                && let Some((first, further)) = hybrid.legs.split_first()
+            {
+                let further = further.iter();
+                let further = further.map(|leg| (leg.name.clone(), leg.providers[context].clone()));
+                let hybrid = Hybrid {
+                    first: first.name.clone(),
+                    further: further.collect(),
+                    rules: hybrid.rules.clone(),
+                };
+                hybrids.insert(served, hybrid);
+            }
+            served += 1;
+        }
+    }
+    hybrids
 }

@@ -31,12 +31,11 @@ use crate::config::{Probes, Settings};
 use crate::event::{Event, EventSink, Tee};
 use crate::host::noise::{NoiseLimits, NoiseMonitor};
 use crate::plan::{Plan, PlanInput, build};
-use crate::record::format::{Execution, Header, SCORER_VERSION, ToolServerHeader};
+use crate::record::format::{Execution, Header, SCORER_VERSION, ToolPolicy, ToolServerHeader};
 use crate::record::privacy::PrivateSink;
 use crate::record::{Private, Run, RunWriter};
 use crate::runner::{
-    CorrectionStyle, Hybrid, Limits, Meter, ModelPrices, Ports, RunError, execute, prepare,
-    probe_cells,
+    CorrectionStyle, Limits, Meter, ModelPrices, Ports, RunError, execute, prepare, probe_cells,
 };
 use crate::types::fingerprint::Fingerprint;
 use crate::types::probe::{ProbeSet, ProbeVerdict};
@@ -88,10 +87,12 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         &envelopes,
         &fingerprint,
     ))?;
-    if let Some(resumed) = &resumed {
-        resumed.check(&plan, &settings, &fingerprint, &suites.servers())?;
-    }
     let private = limits::private(&settings, resumed.as_ref())?;
+    let policy = given.as_ref().map(|given| &given.policy);
+    if let Some(resumed) = &resumed {
+        resumed.check_servers(&suites.servers(), policy, &private)?;
+        resumed.check(&plan, &settings, &fingerprint)?;
+    }
     let prices = limits::prices(app, &resolved, &models, resumed.as_ref())?;
     let limits = limits::limits(&settings, &models, prices.clone())?;
     if args.dry_run {
@@ -123,7 +124,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         prices: &prices,
         private: &private,
         resumed: resumed.as_ref(),
-        accept_drift: args.safety.accept_drift,
+        policy,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -147,7 +148,7 @@ struct RunParts<'a> {
     prices: &'a [ModelPrices],
     private: &'a Private,
     resumed: Option<&'a Resumed>,
-    accept_drift: bool,
+    policy: Option<&'a ToolPolicy>,
 }
 
 impl RunParts<'_> {
@@ -161,7 +162,7 @@ impl RunParts<'_> {
                 .kind("interrupted", Status::Interrupted));
         }
         let suites = self.suites.of_suites();
-        let tool_servers = match servers::inspect(&suites, &prepared, self.accept_drift).await {
+        let tool_servers = match servers::inspect(&suites, &prepared, self.policy).await {
             Ok(tool_servers) => tool_servers,
             Err(error) => {
                 close(ports).await;
@@ -351,6 +352,7 @@ impl RunParts<'_> {
             prepared,
             routing,
             tool_servers,
+            tool_policy: self.policy,
             fingerprint: self.fingerprint,
             prices: self.prices,
         });
@@ -538,7 +540,7 @@ fn ports(
             .iter()
             .flat_map(|model| model.providers.clone())
             .collect(),
-        hybrids: hybrids(models),
+        hybrids: hybrid::by_served_index(models),
         envelopes,
         hosts: suites.hosts.clone(),
         distractors: suites.distractors.clone(),
@@ -550,30 +552,6 @@ fn ports(
             Box::new(move || monitor.is_noisy())
         }),
     }
-}
-
-/// What hybrids fall back to, by served index.
-fn hybrids(models: &[RunModel]) -> BTreeMap<usize, Hybrid> {
-    let mut hybrids = BTreeMap::new();
-    let mut served = 0;
-    for model in models {
-        for context in 0..model.providers.len() {
-            if let Some(hybrid) = &model.hybrid
-                && let Some((first, further)) = hybrid.legs.split_first()
-            {
-                let further = further.iter();
-                let further = further.map(|leg| (leg.name.clone(), leg.providers[context].clone()));
-                let hybrid = Hybrid {
-                    first: first.name.clone(),
-                    further: further.collect(),
-                    rules: hybrid.rules.clone(),
-                };
-                hybrids.insert(served, hybrid);
-            }
-            served += 1;
-        }
-    }
-    hybrids
 }
 
 /// Ends every server and engine.

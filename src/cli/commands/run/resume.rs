@@ -5,7 +5,8 @@ use crate::cli::args::RunArgs;
 use crate::cli::flags::SettingFlags;
 use crate::config::{Layer, Settings, key};
 use crate::plan::Plan;
-use crate::record::{Run, find_run};
+use crate::record::format::ToolPolicy;
+use crate::record::{Private, Run, find_run};
 use crate::types::fingerprint::Fingerprint;
 
 /// Settings that do not shape the record and may differ on resume; patterns of `redact` are not in
@@ -58,28 +59,58 @@ impl Resumed {
             .collect()
     }
 
+    /// Refuses tool servers and a policy other than the run's own, as far as they are on record.
+    pub(super) fn check_servers(
+        &self,
+        servers: &[(String, String)],
+        policy: Option<&ToolPolicy>,
+        private: &Private,
+    ) -> Result<(), CliError> {
+        let header = &self.run.header;
+        let mut differences = Vec::new();
+        let shown = |servers: Vec<String>| match servers.as_slice() {
+            [] => "none".to_owned(),
+            some => some.join(", "),
+        };
+        // Addresses are compared as they are recorded.
+        let recorded = |address: &String| {
+            let mut address = address.clone();
+            private.redactor.text(&mut address);
+            address
+        };
+        let then = header.tool_servers.iter();
+        let (then, now) = (
+            shown(then.map(|server| server.address.clone()).collect()),
+            shown(servers.iter().map(|(_, one)| recorded(one)).collect()),
+        );
+        if then != now {
+            differences.push(format!("tool servers: {then} then, {now} now"));
+        }
+        if let (Some(then), Some(now)) = (&header.tool_policy, policy) {
+            let mut now = now.clone();
+            private.tool_policy(&mut now);
+            if *then != now {
+                let (then, now) = (then.in_words(), now.in_words());
+                let only = |one: &[String], other: &[String]| {
+                    let own = one.iter().filter(|flag| !other.contains(flag));
+                    shown(own.cloned().collect())
+                };
+                let (then, now) = (only(&then, &now), only(&now, &then));
+                differences.push(format!("what may be called: {then} then, {now} now"));
+            }
+        }
+        self.refuse(&differences)
+    }
+
     /// Refuses a plan or a machine that is not the run's own, naming the differences.
     pub(super) fn check(
         &self,
         plan: &Plan,
         settings: &Settings,
         fingerprint: &Fingerprint,
-        servers: &[(String, String)],
     ) -> Result<(), CliError> {
         let header = &self.run.header;
         let mut differences = Vec::new();
-        let shown = |servers: Vec<&str>| match servers.as_slice() {
-            [] => "none".to_owned(),
-            some => some.join(", "),
-        };
-        let then = header.tool_servers.iter().map(|server| &*server.address);
-        let (then, now) = (
-            shown(then.collect()),
-            shown(servers.iter().map(|(_, address)| &**address).collect()),
-        );
-        if then != now {
-            differences.push(format!("tool servers: {then} then, {now} now"));
-        }
         if header.fingerprint.tier != fingerprint.tier {
             differences.push(format!(
                 "hardware tier: {} then, {} now",
@@ -89,12 +120,16 @@ impl Resumed {
         if header.plan_hash != plan.hash {
             differences.extend(self.plan_differences(plan, settings));
         }
+        self.refuse(&differences)
+    }
+
+    fn refuse(&self, differences: &[String]) -> Result<(), CliError> {
         if differences.is_empty() {
             return Ok(());
         }
         Err(CliError::usage(format!(
             "run `{}` cannot be resumed with these settings:\n  {}",
-            header.run,
+            self.run.header.run,
             differences.join("\n  ")
         ))
         .hint("resume it with the settings it was started with, or start a new run"))

@@ -10,15 +10,17 @@ use std::time::Duration;
 use super::super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::host_args::{HostArgs, OpenedHost};
+use crate::cli::safety_args::check_allowed;
 use crate::config::{Resolved, Settings};
 use crate::record::Run;
-use crate::record::format::ToolServerHeader;
+use crate::record::format::{ToolPolicy, ToolServerHeader};
 use crate::runner::Prepared;
 use crate::suite::check;
 use crate::tools::drift::drift;
 use crate::tools::mcp::{Allowed, Safety};
 use crate::tools::{HostFacts, ToolHost};
 use crate::types::host::HostNoteKind;
+use crate::types::suite::Case;
 use crate::types::{Suite, ToolDefinition};
 
 /// Differences that an error shows.
@@ -28,6 +30,8 @@ const SHOWN: usize = 20;
 pub(super) struct GivenServers<'a> {
     hosts: &'a HostArgs,
     safety: Safety,
+    /// As the header keeps it.
+    pub(super) policy: ToolPolicy,
 }
 
 /// A suite's host made of them.
@@ -40,9 +44,11 @@ impl<'a> GivenServers<'a> {
     /// The servers of these arguments; `None` where there are none.
     pub(super) fn of(args: &'a RunArgs) -> Result<Option<Self>, CliError> {
         let safety = args.safety.safety()?;
+        let policy = args.safety.policy()?;
         Ok(args.hosts.is_given().then_some(Self {
             hosts: &args.hosts,
             safety,
+            policy,
         }))
     }
 
@@ -74,6 +80,10 @@ impl<'a> GivenServers<'a> {
         }
         let limit = Duration::from_millis(settings.tool_limit_ms);
         let opened = self.hosts.open(app, resolved, &safety, limit)?;
+        let is_mock = matches!(opened.as_slice(), [only] if only.is_mock);
+        if !is_mock {
+            check_states(suite)?;
+        }
         let host =
             HostArgs::join(&opened).ok_or_else(|| CliError::usage("no tool server is named"))?;
         Ok(GivenHost { opened, host })
@@ -95,6 +105,42 @@ fn check_sandbox(suite: &Suite) -> Result<(), CliError> {
     .hint("leave out the tool server, or draft a suite for it: `toolbench suite new NAME --from-mcp …`"))
 }
 
+/// A real server shows no state and takes none: a case that needs one can only be lost there.
+pub(super) fn check_states(suite: &Suite) -> Result<(), CliError> {
+    let needs_state = |case: &&Case| {
+        case.state.is_some()
+            || case
+                .all_rounds()
+                .iter()
+                .any(|round| round.expect.state.is_some())
+    };
+    let cases: Vec<&str> = suite
+        .cases
+        .iter()
+        .filter(needs_state)
+        .map(|case| case.id.as_str())
+        .collect();
+    if cases.is_empty() {
+        return Ok(());
+    }
+    let shown = cases[..cases.len().min(SHOWN)].join(", ");
+    let more = match cases.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let others = suite.cases.len() - cases.len();
+    Err(CliError::usage(format!(
+        "suite `{}`: {} of its cases set or expect a `state`, which only a mock has: {shown}{more}",
+        suite.suite,
+        cases.len()
+    ))
+    .hint(if others > 0 {
+        "choose other cases with `--case`, or leave out the tool server and run the suite on its own mock"
+    } else {
+        "leave out the tool server and run the suite on its own mock"
+    }))
+}
+
 /// The suite is about instructions that hide in data.
 fn injects(suite: &Suite) -> bool {
     let is_word = |text: &String| text.contains("injection");
@@ -112,8 +158,10 @@ pub(super) type OfSuite<'a> = (&'a Suite, Option<&'a GivenHost>);
 pub(super) async fn inspect(
     suites: &[OfSuite<'_>],
     prepared: &Prepared,
-    accept_drift: bool,
+    policy: Option<&ToolPolicy>,
 ) -> Result<Vec<ToolServerHeader>, CliError> {
+    let accept_drift = policy.is_some_and(|policy| policy.accept_drift);
+    let allowed = policy.map_or(&[][..], |policy| &policy.allow_tool);
     let mut lines: Vec<ToolServerHeader> = Vec::new();
     for ((suite, given), host) in suites.iter().zip(&prepared.hosts) {
         let (Some(given), Ok(_)) = (given, host) else {
@@ -123,6 +171,7 @@ pub(super) async fn inspect(
         let Ok(facts) = given.host.facts().await else {
             continue;
         };
+        check_allowed(&given.opened, allowed).await?;
         let found = differences(suite, &facts);
         if !found.is_empty() && !accept_drift {
             return Err(refusal(suite, given, &found));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{App, CliError, Status};
-use super::servers::{GivenHost, GivenServers, OfSuite};
+use super::servers::{GivenHost, GivenServers, OfSuite, check_states};
 use crate::cli::servers;
 use crate::config::{Resolved, Settings};
 use crate::plan::sample;
@@ -230,6 +230,7 @@ impl RunSuites {
     ) -> Result<(), CliError> {
         let limit = Duration::from_millis(settings.tool_limit_ms);
         if suite.server.is_some() {
+            check_states(&suite)?;
             match servers::host(app, resolved, &suite, limit) {
                 Ok((suite, host)) => {
                     self.push(suite, Arc::new(host), None);

@@ -98,7 +98,11 @@ fn prove(app: &App, resolved: &Resolved, suite: &Suite) -> Result<Proven, CliErr
         .enable_all()
         .build()
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
-    Ok(Proven::Played(runtime.block_on(check_suite(suite, &host))))
+    Ok(Proven::Played(runtime.block_on(check_suite(
+        suite,
+        &host,
+        &|_| {},
+    ))))
 }
 
 /// One suite in one line.
