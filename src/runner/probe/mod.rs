@@ -233,7 +233,8 @@ impl Probing<'_> {
             code: Some(Code::ConstraintUnenforced),
             ..result(name, ProbeVerdict::Violated, detail)
         };
-        if required.reply.calls.is_empty() && is_cut(&required.reply) {
+        let reply = &required.reply;
+        if reply.calls.is_empty() && is_cut(reply) && might_begin(reply, &['{', '[', '<', '`']) {
             let seen = quoted(&required.reply.text);
             let detail = format!("the reply to `required` was cut before any call: {seen}");
             return result(name, ProbeVerdict::Unproven, detail);
@@ -298,7 +299,8 @@ impl Probing<'_> {
                 format!("asked for something else, it wrote the only text that {mechanism} allows"),
             );
         }
-        if is_cut(reply) {
+        let starts = ['{', FORCED_WORD.chars().next().unwrap_or_default()];
+        if is_cut(reply) && might_begin(reply, &starts) {
             return result(
                 name,
                 ProbeVerdict::Unproven,
@@ -414,6 +416,13 @@ fn is_ended_by_us(reply: &GenerateReply) -> bool {
 /// The reply might have gone on.
 fn is_cut(reply: &GenerateReply) -> bool {
     is_ended_by_us(reply) || reply.stop_reason == StopReason::MaxTokens
+}
+
+/// Cut as it was, the text might have become what was asked for: there is none yet, thoughts come
+/// first, or it begins like it. Where a form is held, nothing else can be written before it.
+fn might_begin(reply: &GenerateReply, starts: &[char]) -> bool {
+    let text = reply.text.trim_start();
+    text.is_empty() || reply.reasoning.is_some() || text.starts_with(starts)
 }
 
 /// Where two replies differ in what they say.

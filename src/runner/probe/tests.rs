@@ -411,3 +411,31 @@ fn what_is_sent_is_counted_and_never_more_than_estimated() {
         }
     }
 }
+
+#[test]
+fn a_cut_reply_is_excused_only_where_it_begins_like_what_was_asked_for() {
+    let reply = |text: &str| GenerateReply {
+        text: text.to_owned(),
+        calls: Vec::new(),
+        executed: Vec::new(),
+        reasoning: None,
+        payload: None,
+        stop_reason: StopReason::MaxTokens,
+        usage: Usage::default(),
+        timing: Timing::default(),
+        constrained: false,
+        grammar_error: None,
+        token_marks: Vec::new(),
+        peak_memory_bytes: None,
+    };
+    let starts = ['{', '<'];
+    for text in ["", "  ", "{\"name\": ", "<tool_call>"] {
+        assert!(might_begin(&reply(text), &starts), "{text}");
+    }
+    assert!(!might_begin(&reply("hello.001.002"), &starts));
+    let thinks = GenerateReply {
+        reasoning: Some("They greet me.".to_owned()),
+        ..reply("Well")
+    };
+    assert!(might_begin(&thinks, &starts));
+}
