@@ -141,7 +141,7 @@ pub(super) struct Contender<'a> {
 }
 
 impl Contender<'_> {
-    fn side(&self) -> Side {
+    pub(super) fn side(&self) -> Side {
         Side {
             model: self.row.model.clone(),
             dialect: self.row.dialect,
@@ -153,7 +153,7 @@ impl Contender<'_> {
     }
 
     /// Mean time of one case with all its trials.
-    fn case_ms(&self) -> Option<f64> {
+    pub(super) fn case_ms(&self) -> Option<f64> {
         let per_case = self.row.scored_trials as f64 / self.row.cases.max(1) as f64;
         self.row.latency.task_mean_ms.map(|ms| ms * per_case)
     }
@@ -267,6 +267,54 @@ impl Draft {
             pairing,
         }
     }
+}
+
+/// What the data say of a pair that differs in more than one thing, second against first.
+pub(super) struct Across {
+    pub(super) verdict: Verdict,
+    pub(super) decide: Option<Decide>,
+}
+
+/// Pairs that no comparison holds, as one family of their own.
+pub(super) fn across(
+    pairs: &[(&Contender<'_>, &Contender<'_>)],
+    margin_points: f64,
+    levels: &Levels<'_>,
+) -> Vec<Across> {
+    // As models are: whatever differs, each side counts as it ran.
+    let drafts: Vec<Draft> = pairs
+        .iter()
+        .map(|(one, two)| Draft::new(Family::Model, one, two, levels))
+        .collect();
+    let p_values: Vec<f64> = drafts
+        .iter()
+        .map(|draft| draft.estimate.as_ref().map_or(1.0, |found| found.p_value))
+        .collect();
+    let family_size = drafts.len();
+    let rejected = holm_rejects(&p_values, |left| levels.limit(left));
+    let margin = margin_points / 100.0;
+    drafts
+        .into_iter()
+        .zip(holm(&p_values).into_iter().zip(rejected))
+        .map(|(draft, (p_holm, rejected))| {
+            let tested = Tested {
+                p_holm,
+                family_size,
+                rejected,
+            };
+            let verdict = match (&draft.objection, &draft.estimate) {
+                (None, Some(found)) => found.verdict(margin, tested).0,
+                _ => Verdict::NotEnoughData,
+            };
+            let undecided = verdict == Verdict::NotEnoughData && draft.objection.is_none();
+            let estimate = draft.estimate.as_ref().filter(|_| undecided);
+            Across {
+                decide: estimate
+                    .and_then(|found| found.decide(margin, family_size, draft.case_ms)),
+                verdict,
+            }
+        })
+        .collect()
 }
 
 fn finish_family(drafts: Vec<Draft>, margin_points: f64, levels: &Levels<'_>) -> Vec<Comparison> {

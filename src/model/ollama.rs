@@ -179,16 +179,66 @@ impl OllamaProvider {
         asked.unwrap_or_else(|| Value::from(KEEP_ALIVE))
     }
 
-    fn body(
+    async fn ask(
         &self,
         request: &GenerateRequest,
-        think: Option<&Value>,
-    ) -> Result<(&'static str, Value), ProviderError> {
+        cancel: &CancellationToken,
+    ) -> Result<GenerateReply, ProviderError> {
+        let loaded = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(ProviderError::Cancelled),
+            loaded = self.loaded() => loaded?,
+        };
+        let (path, body) = body(
+            &self.endpoint,
+            request,
+            self.keep_alive(),
+            loaded.think.as_ref(),
+        )?;
+        let read = |answer| read(answer, request.stream);
+        let reply = hosted::ask(&self.client, path, &body, request, cancel, read).await;
+        let mut reply =
+            reply.map_err(|error| self.explained(error, request.constraint.is_some()))?;
+        reply.peak_memory_bytes = loaded.facts.peak_memory_bytes;
+        if request.constraint == Some(ConstraintText::StrictTools) {
+            reply.constrained = false;
+        }
+        Ok(reply)
+    }
+
+    /// What a person can do about a refusal.
+    fn explained(&self, error: ProviderError, constrained: bool) -> ProviderError {
+        match error {
+            ProviderError::Rejected { detail } if detail.contains("not found") => {
+                ProviderError::Rejected {
+                    detail: format!("{detail}; `ollama pull {}` fetches it", self.endpoint.model),
+                }
+            }
+            ProviderError::Rejected { detail } | ProviderError::Server { detail }
+                if constrained && (detail.contains("format") || detail.contains("grammar")) =>
+            {
+                ProviderError::GrammarRejected { detail }
+            }
+            ProviderError::Server { detail } if detail.contains("runner") => {
+                ProviderError::Crashed { detail }
+            }
+            error => error,
+        }
+    }
+}
+
+/// A request as it goes over: its path and body.
+fn body(
+    endpoint: &Endpoint,
+    request: &GenerateRequest,
+    keep_alive: Value,
+    think: Option<&Value>,
+) -> Result<(&'static str, Value), ProviderError> {
         let mut body = json!({
-            "model": self.endpoint.model,
+            "model": endpoint.model,
             "stream": request.stream,
-            "keep_alive": self.keep_alive(),
-            "options": self.sampling(request),
+            "keep_alive": keep_alive,
+            "options": sampling(endpoint, request),
         });
         match &request.constraint {
             // The server has no way to hold calls to their schemas.
@@ -225,10 +275,10 @@ impl OllamaProvider {
         Ok((path, body))
     }
 
-    fn sampling(&self, request: &GenerateRequest) -> Value {
+fn sampling(endpoint: &Endpoint, request: &GenerateRequest) -> Value {
         let sampling = &request.sampling;
         let mut options = json!({
-            "num_ctx": self.endpoint.context_tokens,
+            "num_ctx": endpoint.context_tokens,
             "num_predict": request.max_tokens,
             "seed": small_seed(request.seed),
             "temperature": sampling.temperature,
@@ -245,47 +295,12 @@ impl OllamaProvider {
         options
     }
 
-    async fn ask(
-        &self,
-        request: &GenerateRequest,
-        cancel: &CancellationToken,
-    ) -> Result<GenerateReply, ProviderError> {
-        let loaded = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(ProviderError::Cancelled),
-            loaded = self.loaded() => loaded?,
-        };
-        let (path, body) = self.body(request, loaded.think.as_ref())?;
-        let read = |answer| read(answer, request.stream);
-        let reply = hosted::ask(&self.client, path, &body, request, cancel, read).await;
-        let mut reply =
-            reply.map_err(|error| self.explained(error, request.constraint.is_some()))?;
-        reply.peak_memory_bytes = loaded.facts.peak_memory_bytes;
-        if request.constraint == Some(ConstraintText::StrictTools) {
-            reply.constrained = false;
-        }
-        Ok(reply)
-    }
-
-    /// What a person can do about a refusal.
-    fn explained(&self, error: ProviderError, constrained: bool) -> ProviderError {
-        match error {
-            ProviderError::Rejected { detail } if detail.contains("not found") => {
-                ProviderError::Rejected {
-                    detail: format!("{detail}; `ollama pull {}` fetches it", self.endpoint.model),
-                }
-            }
-            ProviderError::Rejected { detail } | ProviderError::Server { detail }
-                if constrained && (detail.contains("format") || detail.contains("grammar")) =>
-            {
-                ProviderError::GrammarRejected { detail }
-            }
-            ProviderError::Server { detail } if detail.contains("runner") => {
-                ProviderError::Crashed { detail }
-            }
-            error => error,
-        }
-    }
+/// A request as it would go over to a server that is asked nothing else.
+pub(super) fn request_body(
+    endpoint: &Endpoint,
+    request: &GenerateRequest,
+) -> Result<(&'static str, Value), ProviderError> {
+    body(endpoint, request, Value::from(KEEP_ALIVE), None)
 }
 
 async fn whole(answer: Answer) -> Result<Value, ProviderError> {

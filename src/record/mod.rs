@@ -8,11 +8,13 @@
 //! leaves no half line behind and ends the run.
 
 pub mod format;
+mod exported;
 mod housekeeping;
 pub mod privacy;
 mod reader;
 mod writer;
 
+pub use exported::Exported;
 pub use housekeeping::{State, bytes, file_sizes, last_used, remove, state};
 pub use privacy::{Private, Redactor, Retain};
 pub use reader::{ReadError, Run, find_run, list_runs};

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::format::Header;
 use crate::event::{Event, EventSink, Flow, SinkError};
+use crate::types::host::HostNoteKind;
 use crate::types::suite::{Case, Suite};
 use crate::types::{ContentHash, Reading, Stage, TrialRecord, Violation};
 
@@ -206,6 +207,9 @@ impl Redactor {
         for call in &mut trial.calls {
             self.value(&mut call.call.arguments, &[]);
         }
+        for note in &mut trial.host_notes {
+            self.text(&mut note.detail);
+        }
     }
 }
 
@@ -289,7 +293,7 @@ impl Private {
     }
 
     /// A content value as it is kept, with its address; `None` where only the address stays.
-    fn content(&self, kind: &str, mut value: Value) -> (ContentHash, Option<Value>) {
+    pub(super) fn content(&self, kind: &str, mut value: Value) -> (ContentHash, Option<Value>) {
         // Prompts of the chat wire and results are JSON in a string or a value; both hold words.
         let keep: &[&str] = if kind == "tools" { &NAMES } else { &[] };
         self.redactor.value(&mut value, keep);
@@ -304,7 +308,7 @@ impl Private {
             return;
         }
         for setting in &mut header.settings {
-            if setting.name == "redact" {
+            if setting.name == "redact" && !self.redactor.is_empty() {
                 let number = self.redactor.len();
                 setting.value = format!("{number} pattern{}", if number == 1 { "" } else { "s" });
             }
@@ -312,6 +316,12 @@ impl Private {
         }
         for excluded in &mut header.excluded {
             self.redactor.text(&mut excluded.reason);
+        }
+        for result in header.probes.iter_mut().flat_map(|set| &mut set.results) {
+            self.redactor.text(&mut result.detail);
+        }
+        for line in header.tool_servers.iter_mut().flat_map(|it| &mut it.drift) {
+            self.redactor.text(line);
         }
         for model in &mut header.models {
             self.redactor.text(&mut model.resolution);
@@ -382,6 +392,13 @@ fn strip_trial(trial: &mut TrialRecord, retain: Retain) {
             .iter_mut()
             .for_each(|v| strip_violation(v, retain));
     }
+    for note in &mut trial.host_notes {
+        // What was refused or written down is a call; the others may quote what was said.
+        let of_calls = matches!(note.kind, HostNoteKind::Refused | HostNoteKind::DryRun);
+        if retain == Retain::None || !of_calls {
+            note.detail.clear();
+        }
+    }
     if retain == Retain::None {
         for call in &mut trial.calls {
             call.call.arguments = Value::Object(serde_json::Map::new());
@@ -439,38 +456,36 @@ impl<'a> PrivateSink<'a> {
         }
     }
 
-    fn readdress(&self, hash: &mut ContentHash) {
-        if let Some(kept) = self.addresses.get(hash) {
-            *hash = kept.clone();
-        }
-    }
-
     fn trial(&self, record: &TrialRecord) -> TrialRecord {
         let mut record = record.clone();
         self.private.trial(&mut record);
-        for attempt in &mut record.attempts {
-            self.readdress(&mut attempt.prompt);
-            self.readdress(&mut attempt.tools);
-            for hash in [
-                &mut attempt.grammar,
-                &mut attempt.reply,
-                &mut attempt.correction,
-            ]
-            .into_iter()
-            .flatten()
-            {
-                self.readdress(hash);
-            }
-        }
-        for call in &mut record.calls {
-            call.result.iter_mut().for_each(|hash| self.readdress(hash));
-        }
-        record
-            .end_state
-            .iter_mut()
-            .for_each(|hash| self.readdress(hash));
+        readdress(&mut record, &self.addresses);
         record
     }
+}
+
+/// Addresses of what is kept in place of those of what came.
+pub(super) fn readdress(record: &mut TrialRecord, addresses: &HashMap<ContentHash, ContentHash>) {
+    let kept = |hash: &mut ContentHash| {
+        if let Some(kept) = addresses.get(hash) {
+            *hash = kept.clone();
+        }
+    };
+    for attempt in &mut record.attempts {
+        kept(&mut attempt.prompt);
+        kept(&mut attempt.tools);
+        let optional = [
+            &mut attempt.grammar,
+            &mut attempt.reply,
+            &mut attempt.served,
+            &mut attempt.correction,
+        ];
+        optional.into_iter().flatten().for_each(kept);
+    }
+    for call in &mut record.calls {
+        call.result.iter_mut().for_each(kept);
+    }
+    record.end_state.iter_mut().for_each(kept);
 }
 
 impl EventSink for PrivateSink<'_> {

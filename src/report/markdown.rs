@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::tables::{self, Table};
-use super::{Reporter, legs, notes};
+use super::{Reporter, legs, notes, pareto};
 use crate::metrics::Summary;
 
 /// GitHub-flavoured Markdown.
@@ -29,6 +29,7 @@ impl Reporter for Markdown {
         }
         section("Order", &notes::rankings(summary), out)?;
         section("Not enough data", &notes::open_questions(summary), out)?;
+        section(pareto::TITLE, &pareto::lines(summary), out)?;
         section("Most frequent failures", &notes::top_failures(summary), out)?;
         section("Probes", &notes::probes(summary), out)?;
         section("Ended early", &notes::ended_early(summary), out)?;

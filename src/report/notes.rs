@@ -15,9 +15,10 @@ use crate::types::price::amount_in_words;
 use crate::types::probe::ProbeVerdict;
 
 /// Settings that shape no number, or stand in the heading and the tables already.
-const QUIET_SETTINGS: [&str; 9] = [
+const QUIET_SETTINGS: [&str; 10] = [
     "out",
     "format",
+    "write",
     "by",
     "pull",
     "cache",
@@ -408,6 +409,7 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
          m/t/c: share of task time in model, tools, corrections."
             .to_owned(),
     ];
+    notes.extend(super::pareto::footnote(summary));
     notes.extend(dashes(rows));
     notes.extend(rows.iter().flat_map(grammar_notes));
     notes.extend(
