@@ -221,10 +221,9 @@ impl ReportArgs {
 /// A flag with several values, where it was given.
 pub(super) fn add_list(flags: &mut SettingFlags, name: &'static str, values: &[String]) {
     if !values.is_empty()
-        && let Err(problem) =
-            flags
-                .layer
-                .insert(name, values.to_vec(), &format!("flag --{name}"))
+        && let Err(problem) = flags
+            .layer
+            .insert(name, values.to_vec(), &format!("flag --{name}"))
     {
         flags.problem.get_or_insert(problem);
     }

@@ -77,9 +77,15 @@ pub(super) fn targets(written: &[String]) -> Result<Vec<Target>, CliError> {
 pub(super) fn content_for(
     run: &Run,
     needed: bool,
-) -> Result<std::collections::HashMap<crate::types::ContentHash, crate::record::format::ContentLine>, CliError>
-{
-    Ok(if needed { run.content()? } else { Default::default() })
+) -> Result<
+    std::collections::HashMap<crate::types::ContentHash, crate::record::format::ContentLine>,
+    CliError,
+> {
+    Ok(if needed {
+        run.content()?
+    } else {
+        Default::default()
+    })
 }
 
 /// How tables for people look on this standard output.

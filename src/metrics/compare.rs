@@ -272,7 +272,18 @@ impl Draft {
 /// What the data say of a pair that differs in more than one thing, second against first.
 pub(super) struct Across {
     pub(super) verdict: Verdict,
-    pub(super) decide: Option<Decide>,
+    family_size: usize,
+    /// Present where more cases could decide it.
+    undecided: Option<Estimate>,
+    case_ms: Option<f64>,
+}
+
+impl Across {
+    /// What would decide it; found only when asked for, because it takes some computing.
+    pub(super) fn decide(&self, margin_points: f64) -> Option<Decide> {
+        let estimate = self.undecided.as_ref()?;
+        estimate.decide(margin_points / 100.0, self.family_size, self.case_ms)
+    }
 }
 
 /// Pairs that no comparison holds, as one family of their own.
@@ -292,7 +303,6 @@ pub(super) fn across(
         .collect();
     let family_size = drafts.len();
     let rejected = holm_rejects(&p_values, |left| levels.limit(left));
-    let margin = margin_points / 100.0;
     drafts
         .into_iter()
         .zip(holm(&p_values).into_iter().zip(rejected))
@@ -302,16 +312,15 @@ pub(super) fn across(
                 family_size,
                 rejected,
             };
-            let verdict = match (&draft.objection, &draft.estimate) {
-                (None, Some(found)) => found.verdict(margin, tested).0,
-                _ => Verdict::NotEnoughData,
-            };
-            let undecided = verdict == Verdict::NotEnoughData && draft.objection.is_none();
-            let estimate = draft.estimate.as_ref().filter(|_| undecided);
+            let estimate = draft.estimate.filter(|_| draft.objection.is_none());
+            let verdict = estimate.as_ref().map_or(Verdict::NotEnoughData, |found| {
+                found.verdict(margin_points / 100.0, tested).0
+            });
             Across {
-                decide: estimate
-                    .and_then(|found| found.decide(margin, family_size, draft.case_ms)),
+                undecided: estimate.filter(|_| verdict == Verdict::NotEnoughData),
                 verdict,
+                family_size,
+                case_ms: draft.case_ms,
             }
         })
         .collect()

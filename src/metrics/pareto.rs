@@ -309,7 +309,10 @@ pub(super) fn pareto_sets(
             });
             (rows.len() > 1).then(|| {
                 let field = Field {
-                    memory: rows.iter().map(|it| memory(it, contenders, header, run)).collect(),
+                    memory: rows
+                        .iter()
+                        .map(|it| memory(it, contenders, header, run))
+                        .collect(),
                     margin_points: run.margin_points,
                     rows,
                 };

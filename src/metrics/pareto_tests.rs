@@ -88,7 +88,10 @@ fn what_the_data_cannot_tell_leaves_no_row_out() {
     assert_eq!(open.dimensions.time, Standing::Worse);
     let ratio = open.dimensions.time_ratio.as_ref().unwrap();
     assert_eq!((ratio.cases, ratio.confidence), (20, 0.95));
-    assert!(ratio.low.unwrap() > 1.9 && ratio.high.unwrap() < 2.1, "{ratio:?}");
+    assert!(
+        ratio.low.unwrap() > 1.9 && ratio.high.unwrap() < 2.1,
+        "{ratio:?}"
+    );
     let decide = open.decide.as_ref().unwrap();
     assert!(decide.more_cases > 0 && decide.more_minutes.unwrap() > 0.0);
 }

@@ -290,7 +290,10 @@ mod tests {
         let found = tool_use(&run.header, &trials, &offered);
         assert_eq!(found.len(), 1);
         let one = &found[0];
-        assert_eq!((one.offered_trials, one.expected_trials), (Some(3), Some(3)));
+        assert_eq!(
+            (one.offered_trials, one.expected_trials),
+            (Some(3), Some(3))
+        );
         assert_eq!(one.expected_called_trials, Some(2));
         assert_eq!(one.expected_successful_trials, Some(1));
         assert_eq!((one.called_trials, one.called_successful_trials), (2, 1));

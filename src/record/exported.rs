@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::Run;
 use super::format::{ContentLine, Header};
-use super::privacy::{Private, PrivacyHeader, readdress};
+use super::privacy::{PrivacyHeader, Private, readdress};
 use crate::types::{ContentHash, TrialRecord};
 
 /// See [`Private::exported`].

@@ -7,8 +7,8 @@
 //! lines come before the trial that refers to them; a truncated tail still reads; a failed write
 //! leaves no half line behind and ends the run.
 
-pub mod format;
 mod exported;
+pub mod format;
 mod housekeeping;
 pub mod privacy;
 mod reader;

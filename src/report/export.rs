@@ -18,6 +18,7 @@ pub struct Export {
     header: Header,
     trials: Vec<TrialRecord>,
     content: HashMap<ContentHash, ContentLine>,
+    truncated: bool,
 }
 
 impl Export {
@@ -36,7 +37,13 @@ impl Export {
             header: exported.header,
             trials: exported.trials,
             content: exported.content,
+            truncated: run.truncated,
         }
+    }
+
+    /// A half line was found at the end of a file and left out.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
     }
 
     /// Everything that is counted.

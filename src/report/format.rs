@@ -136,8 +136,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_word = |name: &str| {
             let mut letters = name.chars();
-            letters.clone().next().is_some()
-                && letters.all(|c| c.is_ascii_lowercase() || c == ':')
+            letters.clone().next().is_some() && letters.all(|c| c.is_ascii_lowercase() || c == ':')
         };
         if let Some((name, path)) = text.split_once('=')
             && is_word(name)

@@ -49,7 +49,11 @@ fn of_set(set: &ParetoSet, several: bool) -> Vec<String> {
     lines.extend(others.iter().take(SHOWN).map(|row| left_out(set, row)));
     lines.extend(more(others.len(), SHOWN, "more left out"));
     for group in &set.groups {
-        let names: Vec<String> = group.rows.iter().map(|it| name(&set.rows[*it].side)).collect();
+        let names: Vec<String> = group
+            .rows
+            .iter()
+            .map(|it| name(&set.rows[*it].side))
+            .collect();
         let words = match group.relation {
             Relation::Tied => "tied in every dimension",
             Relation::NotDistinguishable => "no known difference",
@@ -87,7 +91,10 @@ fn member(row: &ParetoRow) -> String {
         None => "time not measured".to_owned(),
         ms => format!("median task {} ms", short(ms)),
     };
-    format!("in the set: {}: {success} %, {time}, {memory}", name(&row.side))
+    format!(
+        "in the set: {}: {success} %, {time}, {memory}",
+        name(&row.side)
+    )
 }
 
 fn left_out(set: &ParetoSet, row: &ParetoRow) -> String {

@@ -24,7 +24,9 @@ pub(super) fn file(
         return Ok(None);
     }
     let name = parts.variant.correction.as_str();
-    let built_in = BUILT_IN_CORRECTIONS.iter().find(|(known, _)| *known == name);
+    let built_in = BUILT_IN_CORRECTIONS
+        .iter()
+        .find(|(known, _)| *known == name);
     let template = match (built_in, &parts.source.correction) {
         (Some((_, text)), _) => Some((*text).to_owned()),
         (None, Some(text)) => {
@@ -79,8 +81,7 @@ impl Example {
             let before = parts.chat_request(&mut Vec::new())?;
             let mut messages = parts.messages();
             messages.extend(self.append);
-            let after =
-                parts.request(parts.chat_preference(), &messages, &mut Vec::new())?;
+            let after = parts.request(parts.chat_preference(), &messages, &mut Vec::new())?;
             let count = |body: &Value| body["messages"].as_array().map_or(0, Vec::len);
             let all = after.body["messages"].as_array().cloned();
             let tail = all.map(|all| all[count(&before.body).min(all.len())..].to_vec());
@@ -99,7 +100,10 @@ impl Example {
 /// any case.
 fn recorded(parts: &Parts<'_>) -> Option<Example> {
     let source = parts.source;
-    let trials = source.trials.iter().filter(|it| it.cell_id == source.cell.id);
+    let trials = source
+        .trials
+        .iter()
+        .filter(|it| it.cell_id == source.cell.id);
     let mut trials: Vec<_> = trials.collect();
     trials.sort_by_key(|trial| trial.case != parts.trial.case);
     trials.into_iter().find_map(|trial| {

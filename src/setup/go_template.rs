@@ -26,9 +26,8 @@ struct Pieces {
 /// conversations begin with a system message.
 pub(super) fn expressed(facts: &ModelFacts, with_system: bool) -> Option<String> {
     let template = Template::of(facts).ok()?;
-    let render = |messages: &[Message], generation: bool| {
-        template.render(messages, &[], generation).ok()
-    };
+    let render =
+        |messages: &[Message], generation: bool| template.render(messages, &[], generation).ok();
     let mut pieces = pieces(&render, &facts.bos_token, with_system)?;
     for shape in shapes(with_system) {
         if render(&shape, true)? != pieces.write(&shape) {
@@ -65,7 +64,9 @@ fn pieces(render: &Render<'_>, bos: &str, with_system: bool) -> Option<Pieces> {
     let after_user = after(&render(&asked, false)?, USER)?;
     let after_answer = after(&render(&answered, false)?, ANSWER)?;
     let generation = after(&ready, USER)?.strip_prefix(&after_user)?.to_owned();
-    let before_answer = between(&long, USER, ANSWER)?.strip_prefix(&after_user)?.to_owned();
+    let before_answer = between(&long, USER, ANSWER)?
+        .strip_prefix(&after_user)?
+        .to_owned();
     let before_user = between(&long, ANSWER, FURTHER)?
         .strip_prefix(&after_answer)?
         .to_owned();
@@ -85,7 +86,9 @@ fn pieces(render: &Render<'_>, bos: &str, with_system: bool) -> Option<Pieces> {
         pieces.system.1 = after_system.strip_suffix(&before_user)?.to_owned();
     } else {
         let (start, _) = ready.split_once(USER)?;
-        start.strip_suffix(&before_user)?.clone_into(&mut pieces.start);
+        start
+            .strip_suffix(&before_user)?
+            .clone_into(&mut pieces.start);
     }
     Some(pieces)
 }
@@ -103,7 +106,9 @@ fn shapes(with_system: bool) -> Vec<Vec<Message>> {
     [1, 3, 5]
         .into_iter()
         .map(|count| {
-            let said = turns[..count].iter().map(|(role, text)| Message::text(*role, *text));
+            let said = turns[..count]
+                .iter()
+                .map(|(role, text)| Message::text(*role, *text));
             system.clone().into_iter().chain(said).collect()
         })
         .collect()
@@ -180,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_is_more_than_a_sequence_is_not() {
-        let counting = "{% for m in messages %}[{{ loop.index }}:{{ m.role }}]{{ m.content }}{% endfor %}>";
+        let counting =
+            "{% for m in messages %}[{{ loop.index }}:{{ m.role }}]{{ m.content }}{% endfor %}>";
         assert_eq!(expressed(&facts(counting, false), true), None);
         let trims = "{% for m in messages %}<{{ m.role }}>{{ m.content | upper }}{% endfor %}<a>";
         assert_eq!(expressed(&facts(trims, false), true), None);

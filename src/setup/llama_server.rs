@@ -29,9 +29,10 @@ pub(super) fn files(
             let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
             files.push(SetupFile {
                 name: "reply-schema.json".to_owned(),
-                purpose: "the same as a JSON Schema of the whole reply: for `json_schema` in place of \
+                purpose:
+                    "the same as a JSON Schema of the whole reply: for `json_schema` in place of \
                           `grammar`"
-                    .to_owned(),
+                        .to_owned(),
                 content: format!("{text}\n"),
             });
         }
@@ -76,7 +77,10 @@ fn start(parts: &Parts<'_>) -> SetupFile {
     let mut lines = Vec::new();
     if parts.source.weights.is_none() {
         lines.push("# Put the path of the weights in place of MODEL.gguf.".to_owned());
-        lines.push(format!("# They were: {}", parts.model.resolution.replace('\n', " ")));
+        lines.push(format!(
+            "# They were: {}",
+            parts.model.resolution.replace('\n', " ")
+        ));
     }
     if let Some(hash) = &parts.model.weights_sha256 {
         lines.push(format!("# SHA-256 of the weights: {hash}"));

@@ -48,8 +48,9 @@ pub(super) fn files(
     if let Some(template) = &parts.model.facts.chat_template {
         files.push(SetupFile {
             name: "chat-template.jinja".to_owned(),
-            purpose: "the chat template of the weights, as the run had it; Ollama reads another language"
-                .to_owned(),
+            purpose:
+                "the chat template of the weights, as the run had it; Ollama reads another language"
+                    .to_owned(),
             content: template.clone(),
         });
     }
@@ -69,7 +70,8 @@ fn modelfile(parts: &Parts<'_>, written: &Written, caveats: &mut Vec<String>) ->
         match quoted(system) {
             Some(text) => lines.push(format!("SYSTEM {text}")),
             None => caveats.push(
-                "the system prompt cannot be quoted in a Modelfile; it stands in the request".to_owned(),
+                "the system prompt cannot be quoted in a Modelfile; it stands in the request"
+                    .to_owned(),
             ),
         }
     }
@@ -93,7 +95,8 @@ fn modelfile(parts: &Parts<'_>, written: &Written, caveats: &mut Vec<String>) ->
     }
     SetupFile {
         name: "Modelfile".to_owned(),
-        purpose: "for `ollama create`: weights, template, system prompt, context and sampler".to_owned(),
+        purpose: "for `ollama create`: weights, template, system prompt, context and sampler"
+            .to_owned(),
         content: format!("{}\n", lines.join("\n")),
     }
 }
@@ -107,7 +110,9 @@ fn from(parts: &Parts<'_>) -> String {
         return format!("FROM {}", parts.model.facts.reported_name);
     }
     let hash = parts.model.weights_sha256.as_ref();
-    let hash = hash.map_or_else(String::new, |hash| format!("\n# SHA-256 of the weights: {hash}"));
+    let hash = hash.map_or_else(String::new, |hash| {
+        format!("\n# SHA-256 of the weights: {hash}")
+    });
     format!(
         "# Put the path of the weights in place of MODEL.gguf.\n# They were: {}{hash}\nFROM ./MODEL.gguf",
         parts.model.resolution.replace('\n', " ")

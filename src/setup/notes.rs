@@ -10,11 +10,7 @@ use super::{Setup, SetupFile, SetupTarget};
 pub(super) fn file(setup: &Setup, parts: &Parts<'_>) -> SetupFile {
     let mut text = format!(
         "# {}\n\nMeasured by toolbench {} in run {}: {}.\nThe requests here are those of case {}.\n",
-        setup.name,
-        parts.source.header.toolbench_version,
-        setup.run,
-        setup.measured,
-        setup.case
+        setup.name, parts.source.header.toolbench_version, setup.run, setup.measured, setup.case
     );
     text.push_str("\n## Files\n\n");
     for file in &setup.files {

@@ -14,9 +14,9 @@ use crate::record::format::ModelHeader;
 use crate::record::privacy::is_redacted;
 use crate::runner::{Offered, constraint_text, offer_over};
 use crate::types::{
-    AttemptRecord, Case, Constraint, ConstraintText, DialectName, GenerateRequest, Mechanism, Message,
-    ModelFacts, Prompt, Role, Route, Suite, ToolChoice, ToolDefinition, TrialRecord, Variant, Wire,
-    WirePreference,
+    AttemptRecord, Case, Constraint, ConstraintText, DialectName, GenerateRequest, Mechanism,
+    Message, ModelFacts, Prompt, Role, Route, Suite, ToolChoice, ToolDefinition, TrialRecord,
+    Variant, Wire, WirePreference,
 };
 
 /// See the module.
@@ -164,8 +164,7 @@ impl<'a> Parts<'a> {
     ) -> Result<Route, SetupError> {
         let facts = self.facts();
         let template = Template::of(&facts).ok();
-        let has_tools =
-            template.is_some_and(|it| it.traits().native_unsupported().is_none());
+        let has_tools = template.is_some_and(|it| it.traits().native_unsupported().is_none());
         let name = self.dialect.name();
         let of = |constraint| route(name, constraint, preference, &facts, has_tools);
         if self.trial.constraint_effective == Constraint::Grammar {
@@ -263,7 +262,12 @@ impl<'a> Parts<'a> {
         if self.source.endpoint.preset == SetupTarget::Openai.as_str() {
             return;
         }
-        if let Prompt::Chat { messages, .. } = &mut request.prompt {
+        // Over chat with tools the server knows what its template does with calls and results.
+        if let Prompt::Chat {
+            messages, tools, ..
+        } = &mut request.prompt
+            && tools.is_empty()
+        {
             let (folded, folds) = chat::folded(&self.model.facts, std::mem::take(messages));
             *messages = folded;
             caveats.extend(
@@ -295,7 +299,8 @@ impl<'a> Parts<'a> {
                      and correct it"
                 ));
                 request.constraint = None;
-                let (_, body) = written(request)?.map_err(|error| unsupported(error.to_string()))?;
+                let (_, body) =
+                    written(request)?.map_err(|error| unsupported(error.to_string()))?;
                 Ok(body)
             }
             Err(error) => Err(unsupported(error.to_string())),
@@ -365,7 +370,11 @@ impl<'a> Parts<'a> {
         if key.constraint == Constraint::Grammar
             && self.trial.constraint_effective == Constraint::Off
         {
-            let why = self.trial.constraint_refused.as_deref().unwrap_or("refused");
+            let why = self
+                .trial
+                .constraint_refused
+                .as_deref()
+                .unwrap_or("refused");
             caveats.push(format!("the grammar was not in force in this trial: {why}"));
         }
         if self.setting("leniency") == Some("lenient") {
@@ -379,6 +388,13 @@ impl<'a> Parts<'a> {
             caveats.push(
                 "the run filled in the chat template itself; here the server does, and its engine for \
                  templates is another one"
+                    .to_owned(),
+            );
+        }
+        if target == SetupTarget::Ollama {
+            caveats.push(
+                "a run over this wire asks models that can think not to: add `\"think\": false` where \
+                 `ollama show` lists thinking"
                     .to_owned(),
             );
         }
@@ -411,15 +427,24 @@ impl<'a> Parts<'a> {
             ),
         ] {
             if set && self.source.endpoint.refuses(field) {
-                caveats.push(format!("`{field}` of the run is not taken there and is left out"));
+                caveats.push(format!(
+                    "`{field}` of the run is not taken there and is left out"
+                ));
             }
         }
         if is_redacted(&self.suite) || is_redacted(&self.tools) {
             caveats.push(
-                "the record is redacted: put back what stands as [redacted:N] before use".to_owned(),
+                "the record is redacted: put back what stands as [redacted:N] before use"
+                    .to_owned(),
             );
         }
-        if self.source.header.settings.iter().any(|it| it.name == "data" && !it.value.is_empty()) {
+        if self
+            .source
+            .header
+            .settings
+            .iter()
+            .any(|it| it.name == "data" && !it.value.is_empty())
+        {
             caveats.push(
                 "an envelope of your own under `--data` is not in the record; the built-in one is written"
                     .to_owned(),

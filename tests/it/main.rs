@@ -23,6 +23,8 @@ mod endpoint_server;
 mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
+mod export_setup;
+mod exports;
 mod fault_matrix;
 mod faults;
 mod grammar;

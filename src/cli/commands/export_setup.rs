@@ -14,8 +14,8 @@ use crate::record::format::CellHeader;
 use crate::record::{Run, find_run};
 use crate::setup::{ChooseError, Setup, SetupError, SetupTarget, Source, choose, setup};
 use crate::store::EndpointWishes;
-use crate::types::endpoint::Endpoint;
 use crate::types::did_you_mean;
+use crate::types::endpoint::Endpoint;
 
 /// Name that a Modelfile's model gets.
 const OLLAMA_NAME: &str = "toolbench-setup";
@@ -37,7 +37,10 @@ pub(super) fn export_setup(app: &App, args: &ExportSetupArgs) -> Result<Status, 
     .map_err(|error| not_chosen(error, &args.run))?;
     let target = args.target.target();
     let store = Store::open(app, &resolved)?;
-    let variant = header.variants.iter().find(|it| it.name == cell.key.variant);
+    let variant = header
+        .variants
+        .iter()
+        .find(|it| it.name == cell.key.variant);
     let content = run.content()?;
     let source = Source {
         header,
@@ -64,7 +67,9 @@ fn not_chosen(error: ChooseError, run: &str) -> CliError {
     let usage = CliError::usage(message);
     match error {
         ChooseError::Undecided { rows, .. } => {
-            let example = rows.first().map_or("MODEL,DIALECT,CONSTRAINT", String::as_str);
+            let example = rows
+                .first()
+                .map_or("MODEL,DIALECT,CONSTRAINT", String::as_str);
             let listed = rows.iter().map(|row| format!("`{row}`"));
             let listed: Vec<String> = listed.collect();
             usage.kind("undecidable", Status::Undecidable).hint(format!(
@@ -126,9 +131,10 @@ fn endpoint(
     model: &str,
     variant: Option<&crate::types::Variant>,
 ) -> Result<Endpoint, CliError> {
-    let preset = store.presets.find(target.as_str()).ok_or_else(|| {
-        CliError::usage(format!("there is no preset `{}`", target.as_str()))
-    })?;
+    let preset = store
+        .presets
+        .find(target.as_str())
+        .ok_or_else(|| CliError::usage(format!("there is no preset `{}`", target.as_str())))?;
     let context = variant.map_or(4096, |variant| variant.context_tokens);
     preset
         .endpoint(model, &EndpointWishes::default(), context, &BTreeMap::new())
@@ -160,13 +166,18 @@ fn measured(summary: &Summary, cell: &CellHeader) -> String {
         }
     };
     let own = summary.cells.iter().filter(is_of_row);
-    let own = own.clone().find(|row| row.suite.as_ref() == Some(&key.suite));
+    let own = own
+        .clone()
+        .find(|row| row.suite.as_ref() == Some(&key.suite));
     let mut whole = summary.cells.iter().filter(is_of_row).count();
     let total = summary.totals.iter().find(is_of_row);
-    let own = own.map_or_else(|| "not measured".to_owned(), |row| {
-        whole -= 1;
-        format!("{} ({})", said(row), key.suite)
-    });
+    let own = own.map_or_else(
+        || "not measured".to_owned(),
+        |row| {
+            whole -= 1;
+            format!("{} ({})", said(row), key.suite)
+        },
+    );
     match total.filter(|_| whole > 0) {
         Some(total) => format!("{own}; over all suites of the run {}", said(total)),
         None => own,

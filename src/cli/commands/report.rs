@@ -20,10 +20,10 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
     let patterns = [args.redact.clone(), settings.redact.clone()].concat();
     let private = super::run::private(args.retain.as_deref().unwrap_or("full"), &patterns)?;
     if outputs.are_canonical() && (args.retain.is_some() || !args.redact.is_empty()) {
-        return Err(
-            CliError::usage("a canonical summary compares byte by byte and cannot be redacted")
-                .hint("export with `--format jsonl` or `--format json`"),
-        );
+        return Err(CliError::usage(
+            "a canonical summary compares byte by byte and cannot be redacted",
+        )
+        .hint("export with `--format jsonl` or `--format json`"));
     }
     if args.runs.len() > 1 && !outputs.targets.is_empty() {
         return Err(

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::compare::{Comparison, Contender, across};
+use super::super::compare::{Across, Comparison, Contender, across};
 use super::super::interval::quantile_ranks_at;
 use super::super::latency::nearest_rank;
 use super::super::ranking::{Relation, largest_sets};
@@ -15,8 +15,8 @@ use super::super::sequential::Levels;
 use super::super::summary::{ModelSummary, RunHeader};
 use super::super::verdict::{Decide, Verdict};
 use super::{
-    Dimensions, Dominance, MEMORY_MARGIN, OpenPair, ParetoGroup, ParetoRow, ParetoSet, REMOTE, RULE,
-    Standing, TimeRatio, standing_of,
+    Dimensions, Dominance, MEMORY_MARGIN, OpenPair, ParetoGroup, ParetoRow, ParetoSet, REMOTE,
+    RULE, Standing, TimeRatio, standing_of,
 };
 use crate::record::format::Header;
 
@@ -64,13 +64,40 @@ pub(super) struct Field<'a> {
 /// A pair, second row against first.
 struct Pair {
     dimensions: Dimensions,
-    success: Option<Decide>,
+    success: Success,
     time: Option<Vec<f64>>,
+}
+
+/// Where the verdict of a pair comes from.
+enum Success {
+    Compared(Verdict, Option<Decide>),
+    Across(Across),
+}
+
+impl Success {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Compared(verdict, _) => *verdict,
+            Self::Across(found) => found.verdict,
+        }
+    }
+
+    fn decide(&self, margin_points: f64) -> Option<Decide> {
+        match self {
+            Self::Compared(_, decide) => decide.clone(),
+            Self::Across(found) => found.decide(margin_points),
+        }
+    }
 }
 
 impl Field<'_> {
     /// The set of a tier, without the rows that are undecidable.
-    pub(super) fn set(&self, tier: &str, comparisons: &[Comparison], levels: &Levels<'_>) -> ParetoSet {
+    pub(super) fn set(
+        &self,
+        tier: &str,
+        comparisons: &[Comparison],
+        levels: &Levels<'_>,
+    ) -> ParetoSet {
         let pairs = self.pairs(comparisons, levels);
         let count = self.rows.len();
         let against = |one: usize, two: usize| -> Dimensions {
@@ -93,7 +120,9 @@ impl Field<'_> {
                     .collect()
             })
             .collect();
-        let members: Vec<usize> = (0..count).filter(|row| dominated_by[*row].is_empty()).collect();
+        let members: Vec<usize> = (0..count)
+            .filter(|row| dominated_by[*row].is_empty())
+            .collect();
         let winner = (0..count).find(|row| {
             others(*row).all(|other| {
                 let found = against(*row, other);
@@ -103,20 +132,25 @@ impl Field<'_> {
         let groups = largest_sets(members.len(), |one, two| {
             against(members[one], members[two]).differs()
         });
-        let groups = groups.into_iter().filter(|group| group.len() > 1).map(|group| {
-            let rows: Vec<usize> = group.into_iter().map(|index| members[index]).collect();
-            let all_tied = rows.iter().enumerate().all(|(index, one)| {
-                rows[index + 1..].iter().all(|two| against(*one, *two).is_tied())
+        let groups = groups
+            .into_iter()
+            .filter(|group| group.len() > 1)
+            .map(|group| {
+                let rows: Vec<usize> = group.into_iter().map(|index| members[index]).collect();
+                let all_tied = rows.iter().enumerate().all(|(index, one)| {
+                    rows[index + 1..]
+                        .iter()
+                        .all(|two| against(*one, *two).is_tied())
+                });
+                ParetoGroup {
+                    relation: if all_tied {
+                        Relation::Tied
+                    } else {
+                        Relation::NotDistinguishable
+                    },
+                    rows,
+                }
             });
-            ParetoGroup {
-                relation: if all_tied {
-                    Relation::Tied
-                } else {
-                    Relation::NotDistinguishable
-                },
-                rows,
-            }
-        });
         ParetoSet {
             tier: tier.to_owned(),
             rule: RULE.to_owned(),
@@ -153,32 +187,33 @@ impl Field<'_> {
         let places: Vec<(usize, usize)> = (0..count)
             .flat_map(|one| (one + 1..count).map(move |two| (one, two)))
             .collect();
-        let known: HashMap<(usize, usize), (Verdict, Option<Decide>)> = places
+        let mut verdicts: HashMap<(usize, usize), Success> = places
             .iter()
             .filter_map(|place| Some((*place, self.compared(*place, comparisons)?)))
             .collect();
         let missing: Vec<(usize, usize)> = places
             .iter()
             .copied()
-            .filter(|place| !known.contains_key(place))
+            .filter(|place| !verdicts.contains_key(place))
             .collect();
         let sides: Vec<(&Contender<'_>, &Contender<'_>)> = missing
             .iter()
             .map(|(one, two)| (self.rows[*one], self.rows[*two]))
             .collect();
         let found = across(&sides, self.margin_points, levels);
-        let found = found.into_iter().map(|it| (it.verdict, it.decide));
-        let mut verdicts: HashMap<_, _> = missing.into_iter().zip(found).collect();
-        verdicts.extend(known);
+        verdicts.extend(
+            missing
+                .into_iter()
+                .zip(found.into_iter().map(Success::Across)),
+        );
         let alpha = levels.limit(places.len());
         let times: Vec<CaseTimes<'_>> = self.rows.iter().map(|it| times(it.group)).collect();
         places
             .into_iter()
             .map(|place| {
                 let (one, two) = place;
-                let (verdict, success) = verdicts
-                    .remove(&place)
-                    .unwrap_or((Verdict::NotEnoughData, None));
+                let none = Success::Compared(Verdict::NotEnoughData, None);
+                let success = verdicts.remove(&place).unwrap_or(none);
                 let ratios = ratios(&times[one], &times[two]);
                 let ratio = ratios.as_ref().map(|found| ratio_of(found, alpha));
                 let untimed = |times: &CaseTimes<'_>| times.is_empty();
@@ -190,7 +225,7 @@ impl Field<'_> {
                 };
                 let pair = Pair {
                     dimensions: Dimensions {
-                        success: verdict.into(),
+                        success: success.verdict().into(),
                         time,
                         memory: memory_standing(self.memory[one], self.memory[two]),
                         time_ratio: ratio,
@@ -204,17 +239,14 @@ impl Field<'_> {
     }
 
     /// The comparison of a pair, second against first, where there is one.
-    fn compared(
-        &self,
-        (one, two): (usize, usize),
-        comparisons: &[Comparison],
-    ) -> Option<(Verdict, Option<Decide>)> {
+    fn compared(&self, (one, two): (usize, usize), comparisons: &[Comparison]) -> Option<Success> {
         let (one, two) = (self.rows[one].row, self.rows[two].row);
         comparisons.iter().find_map(|found| {
             if found.candidate.is_of(two) && found.baseline.is_of(one) {
-                Some((found.verdict, found.decide.clone()))
+                Some(Success::Compared(found.verdict, found.decide.clone()))
             } else if found.candidate.is_of(one) && found.baseline.is_of(two) {
-                Some((found.verdict.mirrored(), found.decide.clone()))
+                let verdict = found.verdict.mirrored();
+                Some(Success::Compared(verdict, found.decide.clone()))
             } else {
                 None
             }
@@ -245,14 +277,16 @@ impl Field<'_> {
                     one: *one,
                     two: *two,
                     dimensions: pair.dimensions.clone(),
-                    decide: pair.decide(alpha, case_ms),
+                    decide: pair.decide(alpha, self.margin_points, case_ms),
                 }
             })
             .collect();
         open.sort_by(|one, two| {
             let effort = |pair: &OpenPair| {
                 let found = pair.decide.as_ref();
-                found.map_or(f64::INFINITY, |it| it.more_minutes.unwrap_or(it.cases as f64))
+                found.map_or(f64::INFINITY, |it| {
+                    it.more_minutes.unwrap_or(it.cases as f64)
+                })
             };
             effort(one).total_cmp(&effort(two))
         });
@@ -262,7 +296,7 @@ impl Field<'_> {
 
 impl Pair {
     /// Cases that would decide every dimension that is open.
-    fn decide(&self, alpha: f64, case_ms: Option<f64>) -> Option<Decide> {
+    fn decide(&self, alpha: f64, margin_points: f64, case_ms: Option<f64>) -> Option<Decide> {
         let of_time = match (self.dimensions.time, &self.time) {
             (Standing::NotEnoughData, Some(ratios)) => {
                 let cases = cases_for_time(ratios, alpha)?;
@@ -271,21 +305,27 @@ impl Pair {
                     cases,
                     more_cases,
                     more_minutes: case_ms.map(|ms| ms * more_cases as f64 / 60_000.0),
-                    formula: "smallest n for which the limits of the median ratio, by the ranks of so \
+                    formula:
+                        "smallest n for which the limits of the median ratio, by the ranks of so \
                               many ratios like these, lie inside the margin or on one side of 1"
-                        .to_owned(),
+                            .to_owned(),
                 })
             }
+            // No case in common: no number of cases is known to help.
             (Standing::NotEnoughData, None) => return None,
             _ => None,
         };
         match (self.dimensions.success, of_time) {
             (Standing::NotEnoughData, of_time) => {
-                let success = self.success.clone()?;
+                let success = self.success.decide(margin_points)?;
                 let time_takes_more = of_time
                     .as_ref()
                     .is_some_and(|time| time.more_cases > success.more_cases);
-                if time_takes_more { of_time } else { Some(success) }
+                if time_takes_more {
+                    of_time
+                } else {
+                    Some(success)
+                }
             }
             (_, of_time) => of_time,
         }

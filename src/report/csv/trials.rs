@@ -97,15 +97,17 @@ pub(in crate::report) fn outcome_name(outcome: Outcome) -> &'static str {
 fn fields(run: &str, trial: &TrialRecord) -> [String; COLUMNS.len()] {
     let cell = &trial.cell;
     let tokens = |count: fn(&AttemptRecord) -> u32| -> String {
-        let all = trial.attempts.iter().map(|attempt| u64::from(count(attempt)));
+        let all = trial
+            .attempts
+            .iter()
+            .map(|attempt| u64::from(count(attempt)));
         all.sum::<u64>().to_string()
     };
     // What is read from a file takes no time that anybody waits for.
     let measured = |ms: Option<f64>| number(ms.filter(|_| !trial.replayed));
     let counts = trial.call_counts;
-    let counted = |count: fn(&crate::types::trial::CallCounts) -> u32| {
-        number(counts.as_ref().map(count))
-    };
+    let counted =
+        |count: fn(&crate::types::trial::CallCounts) -> u32| number(counts.as_ref().map(count));
     let peak = trial.attempts.iter().filter_map(|a| a.peak_memory_bytes);
     let finding = trial.violations.first();
     let of_finding = |text: Option<&String>| text.cloned().unwrap_or_default();
