@@ -4,6 +4,7 @@
 //! before a run begins; a file appears whole, by rename, or not at all; all are tried, and the first that
 //! failed is the error.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -13,7 +14,12 @@ use super::exit_code::Status;
 use super::ui::Verbosity;
 use crate::config::Settings;
 use crate::record::Run;
+use crate::record::format::ContentLine;
 use crate::report::{Export, Format, Target, Terminal};
+use crate::types::ContentHash;
+
+/// What stands under the addresses of a run.
+type Content = HashMap<ContentHash, ContentLine>;
 
 /// What is written of a run, and where to.
 #[derive(Clone, Debug)]
@@ -74,17 +80,11 @@ pub(super) fn targets(written: &[String]) -> Result<Vec<Target>, CliError> {
 }
 
 /// Content of a run where the outputs quote it, else nothing.
-pub(super) fn content_for(
-    run: &Run,
-    needed: bool,
-) -> Result<
-    std::collections::HashMap<crate::types::ContentHash, crate::record::format::ContentLine>,
-    CliError,
-> {
+pub(super) fn content_for(run: &Run, needed: bool) -> Result<Content, CliError> {
     Ok(if needed {
         run.content()?
     } else {
-        Default::default()
+        Content::new()
     })
 }
 

@@ -113,7 +113,13 @@ fn left_out(set: &ParetoSet, row: &ParetoRow) -> String {
 fn dimensions(found: &Dimensions) -> String {
     let measured = found.time_ratio.as_ref();
     let time = measured.map_or_else(String::new, |it| {
-        format!(" (ratio {})", ratio(Some(it.median)))
+        let median = ratio(Some(it.median));
+        match (it.low, it.high) {
+            (Some(_), Some(_)) => {
+                format!(" (ratio {median} [{}–{}])", ratio(it.low), ratio(it.high))
+            }
+            _ => format!(" (ratio {median} over {})", count(it.cases, "case")),
+        }
     });
     [
         (found.success, "success", String::new()),

@@ -75,9 +75,7 @@ struct Example {
 impl Example {
     /// The messages as the target takes them.
     fn json(self, parts: &Parts<'_>) -> Result<Value, SetupError> {
-        let append = if parts.has_no_template() {
-            Value::Null
-        } else {
+        let append = if parts.is_chat() {
             let before = parts.chat_request(&mut Vec::new())?;
             let mut messages = parts.messages();
             messages.extend(self.append);
@@ -86,6 +84,8 @@ impl Example {
             let all = after.body["messages"].as_array().cloned();
             let tail = all.map(|all| all[count(&before.body).min(all.len())..].to_vec());
             json!(tail)
+        } else {
+            Value::Null
         };
         Ok(json!({
             "of": self.of,

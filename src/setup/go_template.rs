@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(expressed(&facts(counting, false), true), None);
         let trims = "{% for m in messages %}<{{ m.role }}>{{ m.content | upper }}{% endfor %}<a>";
         assert_eq!(expressed(&facts(trims, false), true), None);
-        let refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<a>";
+        let refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}";
         assert_eq!(expressed(&facts(refuses, false), true), None);
         assert!(expressed(&facts(refuses, false), false).is_some());
         assert_eq!(expressed(&ModelFacts::default(), true), None);

@@ -23,7 +23,7 @@ pub(super) fn files(
         });
     }
     let mut grammar = None;
-    if !parts.has_no_template() {
+    if parts.is_chat() {
         let chat = parts.chat_request(caveats)?;
         if let Some(schema) = parts.reply_schema(&chat) {
             let text = serde_json::to_string_pretty(&schema).unwrap_or_default();

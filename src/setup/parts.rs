@@ -155,6 +155,11 @@ impl<'a> Parts<'a> {
         self.route.wire == Wire::RawText && self.model.facts.chat_template.is_none()
     }
 
+    /// The target is asked by messages, and not by text that it goes on from.
+    pub(super) fn is_chat(&self) -> bool {
+        !self.has_no_template() || self.source.endpoint.preset == SetupTarget::Openai.as_str()
+    }
+
     /// The route that a run would take to the target, and why it is not held to the grammar where it
     /// is not.
     fn route_over(

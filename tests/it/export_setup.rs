@@ -1,18 +1,18 @@
-//! A cell as configuration for other programs: what is written is what a run would send, and a real
-//! server gives the recorded call for it.
+//! A cell as configuration for other programs: what is written is what a run would send.
 
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
 use crate::endpoint_server::right;
-use crate::live_llama_server::{program, served, wait_for};
 use crate::providers::{Answer, Server, fixture, list};
 use crate::support::endpoint_server::{EndpointServer, Reply, Request};
-use crate::support::{Context, RIGHT_SCRIPT, TINY_SUITE, skip};
+use crate::support::{Context, RIGHT_SCRIPT, TINY_SUITE};
 
 const CHATML: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/// A cell, and what its requests have.
+type Sent<'a> = (&'a str, &'a dyn Fn(&Value) -> bool);
 
 /// Right once a correction has come.
 const CORRECTED_SCRIPT: &str = "name: corrected
@@ -133,7 +133,6 @@ fn for_openai_it_is_what_the_run_sent() {
         .collect();
     let is_strict = |body: &Value| body["tools"][0]["function"]["strict"] == true;
     let has_tools = |body: &Value| body.get("tools").is_some();
-    type Sent<'a> = (&'a str, &'a dyn Fn(&Value) -> bool);
     let cells: [Sent<'_>; 4] = [
         ("native,off", &|body| has_tools(body) && !is_strict(body)),
         ("native,grammar", &is_strict),
@@ -255,7 +254,6 @@ fn for_ollama_it_is_what_the_run_sent_and_the_modelfile_says_the_same() {
         .into_iter()
         .map(|it| it.body)
         .collect();
-    type Sent<'a> = (&'a str, &'a dyn Fn(&Value) -> bool);
     let cells: [Sent<'_>; 3] = [
         ("native,off", &|body| body.get("tools").is_some()),
         ("json,off", &|body| {
@@ -539,97 +537,4 @@ fn a_record_without_content_says_that_it_has_none() {
         assert!(error.contains(&format!("--retain {retain}")), "{error}");
         assert!(error.contains("--retain full"), "{error}");
     }
-}
-
-/// What a page of the server answers.
-fn post(url: &str, body: &Value) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let request = reqwest::Client::new().post(url).json(body);
-        request.send().await.unwrap().json().await.unwrap()
-    })
-}
-
-/// Name and arguments of a call in the `json` dialect.
-fn call_of(text: &Value) -> Value {
-    let text = text.as_str().unwrap_or_else(|| panic!("no text: {text}"));
-    let read: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-    json!({"name": read["tool"], "arguments": read["arguments"]})
-}
-
-/// A real llama-server, started as exported, gives the recorded call for both exported requests.
-#[test]
-fn a_server_that_is_set_up_so_gives_the_recorded_call() {
-    let Some((context, server)) = served() else {
-        return;
-    };
-    let cache = std::path::PathBuf::from(std::env::var_os("TOOLBENCH_TEST_CACHE").unwrap());
-    let Some(program) = program(&cache) else {
-        skip("llama-server", "scripts/llama-server has not built one");
-        return;
-    };
-    let model = format!("llama-server:@http://127.0.0.1:{}", server.port);
-    wait_for(&context, &model);
-    context.run(&[
-        "run",
-        &model,
-        "--suite",
-        "weather",
-        "--limit",
-        "4",
-        "--dialect",
-        "json",
-        "--constraint",
-        "grammar",
-        "--probes",
-        "off",
-        "-q",
-    ]);
-    let weights = cache.join("models/qwen2.5-coder@0.5b.gguf");
-    context.expect(
-        0,
-        &[
-            "export-setup",
-            "--for",
-            "llama-server",
-            "--weights",
-            weights.to_str().unwrap(),
-            "--out",
-            "setup",
-        ],
-    );
-    let port = server.port;
-    drop(server);
-    let mut child = Command::new("sh")
-        .arg(context.path("setup/start.sh"))
-        .env("LLAMA_SERVER", program)
-        .env("PORT", port.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_for(&context, &model);
-    let read = |name: &str| -> Value {
-        let text = std::fs::read_to_string(context.path("setup").join(name)).unwrap();
-        serde_json::from_str(&text).unwrap()
-    };
-    let base = format!("http://127.0.0.1:{port}");
-    let raw = post(&format!("{base}/completion"), &read("completion.json"));
-    let chat = post(
-        &format!("{base}/v1/chat/completions"),
-        &read("request.json"),
-    );
-    let _ = child.kill();
-    let _ = child.wait();
-    let recorded = &read("recorded-reply.json")["calls"][0];
-    assert!(recorded["name"].is_string(), "{recorded}");
-    assert_eq!(&call_of(&raw["content"]), recorded, "raw text");
-    assert_eq!(
-        &call_of(&chat["choices"][0]["message"]["content"]),
-        recorded,
-        "chat"
-    );
 }

@@ -43,7 +43,7 @@ fn read(context: &Context, name: &str) -> String {
 
 fn table(text: &str) -> Vec<BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    reader.deserialize().map(|row| row.unwrap()).collect()
+    reader.deserialize().map(Result::unwrap).collect()
 }
 
 #[test]
@@ -173,7 +173,8 @@ fn tables_join_and_totals_follow_from_trials() {
             .iter()
             .filter(|trial| trial["scored"] == "true")
             .collect();
-        assert_eq!(number(cell, "scored_trials"), scored.len() as f64);
+        let same = |one: f64, two: f64| (one - two).abs() < 1e-9;
+        assert!(same(number(cell, "scored_trials"), scored.len() as f64));
         // One trial a case: the mean over cases is the share of trials.
         let right = scored
             .iter()
@@ -181,8 +182,8 @@ fn tables_join_and_totals_follow_from_trials() {
             .count();
         let rate = right as f64 / scored.len() as f64;
         assert!((number(cell, "success_rate") - rate).abs() < 1e-12);
-        assert_eq!(number(cell, "prompt_tokens"), sum("prompt_tokens"));
-        assert_eq!(number(cell, "output_tokens"), sum("output_tokens"));
+        assert!(same(number(cell, "prompt_tokens"), sum("prompt_tokens")));
+        assert!(same(number(cell, "output_tokens"), sum("output_tokens")));
         let mean = sum("task_ms") / own.len() as f64;
         assert!((number(cell, "task_mean_ms") - mean).abs() < 1e-9);
         let made: f64 = sum("made_calls");
@@ -219,10 +220,7 @@ fn every_format_is_filtered_as_the_record_would_be() {
     let context = Context::new();
     context.write("tiny.yaml", &planted(TINY_SUITE));
     context.write("right.yaml", &planted(RIGHT_SCRIPT));
-    context.write(
-        "mixed.yaml",
-        &planted(&MIXED_SCRIPT.replace("get_time\",\"arguments", "get_tim\",\"arguments")),
-    );
+    context.write("mixed.yaml", &planted(MIXED_SCRIPT));
     context.expect(0, &compare(&[]));
     let formats = [
         "terminal",

@@ -32,6 +32,7 @@ mod hosts;
 mod hybrid;
 mod interop;
 mod limits;
+mod live_export_setup;
 mod live_hosts;
 mod live_llama_server;
 mod live_models;
