@@ -61,7 +61,7 @@ fn of_set(set: &ParetoSet, several: bool) -> Vec<String> {
         lines.push(format!("{words}: {}", names.join(", ")));
     }
     lines.extend(set.open.iter().take(SHOWN_OPEN).map(|pair| open(set, pair)));
-    lines.extend(more(set.open.len(), SHOWN_OPEN, "more pairs not decided"));
+    lines.extend(more(set.open.len(), SHOWN_OPEN, "more not decided"));
     lines
 }
 

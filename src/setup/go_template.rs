@@ -34,10 +34,14 @@ pub(super) fn expressed(facts: &ModelFacts, with_system: bool) -> Option<String>
             return None;
         }
     }
-    if facts.adds_bos && !facts.bos_token.is_empty() {
+    let bos = facts.bos_token.as_str();
+    if facts.adds_bos && !bos.is_empty() {
         // The tokenizer adds it: twice would be another prompt.
-        let bare = pieces.start.strip_prefix(facts.bos_token.as_str());
-        pieces.start = bare.map_or(pieces.start.clone(), str::to_owned);
+        if pieces.start == bos {
+            pieces.start.clear();
+        } else if pieces.write(&shapes(with_system)[0]).starts_with(bos) {
+            return None;
+        }
     }
     Some(pieces.go())
 }
@@ -79,8 +83,10 @@ fn pieces(render: &Render<'_>, bos: &str, with_system: bool) -> Option<Pieces> {
     if with_system {
         let (start, _) = ready.split_once(SYSTEM)?;
         let after_system = between(&ready, SYSTEM, USER)?;
-        // What begins every conversation is the token; the rest belongs to the system message.
-        let bare = start.strip_prefix(bos).unwrap_or(start);
+        // What begins every conversation is the token, where it is no part of every message; the rest
+        // belongs to the system message.
+        let own = Some(bos).filter(|bos| !before_user.starts_with(bos));
+        let bare = own.and_then(|bos| start.strip_prefix(bos)).unwrap_or(start);
         start[..start.len() - bare.len()].clone_into(&mut pieces.start);
         bare.clone_into(&mut pieces.system.0);
         pieces.system.1 = after_system.strip_suffix(&before_user)?.to_owned();
@@ -181,6 +187,23 @@ mod tests {
         );
         let without = expressed(&facts(CHATML, false), false).unwrap();
         assert!(without.starts_with("<s>{{ range"), "{without}");
+    }
+
+    /// Some weights have the beginning of a message as their first token.
+    #[test]
+    fn a_token_that_begins_every_message_stays_there() {
+        let template = CHATML.replace("{{ bos_token }}", "");
+        let of = |adds_bos| {
+            let mut facts = facts(&template, adds_bos);
+            facts.bos_token = "<|im_start|>".to_owned();
+            expressed(&facts, true)
+        };
+        let go = of(false).unwrap();
+        assert!(
+            go.starts_with("{{ range .Messages }}{{ if eq .Role \"system\" }}<|im_start|>system"),
+            "{go}"
+        );
+        assert_eq!(of(true), None, "the tokenizer would write it twice");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use super::parts::{Parts, Written};
 use super::{SetupError, SetupFile, go_template};
 use crate::types::{DialectName, WirePreference};
 
-/// Parameters that a Modelfile takes.
-const PARAMETERS: [&str; 9] = [
+/// Parameters that a Modelfile takes; a seed is a trial's and no model's.
+const PARAMETERS: [&str; 8] = [
     "num_ctx",
     "num_predict",
     "temperature",
@@ -21,7 +21,6 @@ const PARAMETERS: [&str; 9] = [
     "top_k",
     "min_p",
     "repeat_penalty",
-    "seed",
     "stop",
 ];
 
