@@ -4,7 +4,6 @@
 //! before a run begins; a file appears whole, by rename, or not at all; all are tried, and the first that
 //! failed is the error.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -13,13 +12,8 @@ use super::error::CliError;
 use super::exit_code::Status;
 use super::ui::Verbosity;
 use crate::config::Settings;
-use crate::record::Run;
-use crate::record::format::ContentLine;
+use crate::record::{Content, Run};
 use crate::report::{Export, Format, Target, Terminal};
-use crate::types::ContentHash;
-
-/// What stands under the addresses of a run.
-type Content = HashMap<ContentHash, ContentLine>;
 
 /// What is written of a run, and where to.
 #[derive(Clone, Debug)]

@@ -7,10 +7,9 @@
 
 use std::collections::HashMap;
 
-use super::Run;
 use super::format::{ContentLine, Header};
 use super::privacy::{PrivacyHeader, Private, readdress};
-use crate::types::{ContentHash, TrialRecord};
+use crate::types::TrialRecord;
 
 /// See [`Private::exported`].
 #[derive(Clone, Debug)]
@@ -20,12 +19,12 @@ pub struct Exported {
     /// Trials in the order written, earlier lines of a trial among them.
     pub trials: Vec<TrialRecord>,
     /// Content by hash, where it was given.
-    pub content: HashMap<ContentHash, ContentLine>,
+    pub content: Content,
 }
 
 impl Private {
     /// A run as it may leave. Without its `content` trials keep the addresses that they have.
-    pub fn exported(&self, run: &Run, content: HashMap<ContentHash, ContentLine>) -> Exported {
+    pub fn exported(&self, run: &Run, content: Content) -> Exported {
         let mut exported = Exported {
             header: run.header.clone(),
             trials: run.trials.clone(),

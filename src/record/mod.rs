@@ -20,6 +20,9 @@ pub use privacy::{Private, Redactor, Retain};
 pub use reader::{ReadError, Run, find_run, list_runs};
 pub use writer::{RunLock, RunWriter, WriteError};
 
+/// Prompts, replies, tools, grammars and results of a run by their addresses.
+pub type Content = std::collections::HashMap<crate::types::ContentHash, format::ContentLine>;
+
 /// File names of a run directory.
 pub mod files {
     /// The header.

@@ -4,11 +4,9 @@
 //! Invariants: numbers are those of the whole record; everything in words has gone through
 //! [`Private`] by the time a report sees it, and there is no other way to make an [`Export`].
 
-use std::collections::HashMap;
-
 use crate::metrics::{Summary, SummaryOptions, latest_trials, summarise_run};
-use crate::record::format::{ContentLine, Header};
-use crate::record::{Private, Redactor, Run};
+use crate::record::format::Header;
+use crate::record::{Content, Private, Redactor, Run};
 use crate::types::{AttemptRecord, ContentHash, TrialRecord};
 
 /// A run as reports see it.
@@ -17,18 +15,13 @@ pub struct Export {
     summary: Summary,
     header: Header,
     trials: Vec<TrialRecord>,
-    content: HashMap<ContentHash, ContentLine>,
+    content: Content,
     truncated: bool,
 }
 
 impl Export {
     /// Of a stored run. `content` may be empty: what quotes it is then left out.
-    pub fn of(
-        run: &Run,
-        content: HashMap<ContentHash, ContentLine>,
-        options: &SummaryOptions,
-        private: &Private,
-    ) -> Self {
+    pub fn of(run: &Run, content: Content, options: &SummaryOptions, private: &Private) -> Self {
         let mut summary = summarise_run(run, options);
         redact(&mut summary, &private.redactor);
         let exported = private.exported(run, content);

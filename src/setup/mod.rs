@@ -13,13 +13,12 @@ mod modelfile;
 mod notes;
 mod parts;
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
-use crate::record::format::{CellHeader, ContentLine, Header};
+use crate::record::Content;
+use crate::record::format::{CellHeader, Header};
+use crate::types::TrialRecord;
 use crate::types::endpoint::Endpoint;
-use crate::types::{ContentHash, TrialRecord};
 pub use choose::{ChooseError, choose};
 use parts::Parts;
 
@@ -56,7 +55,7 @@ pub struct Source<'a> {
     /// Trials that count.
     pub trials: &'a [&'a TrialRecord],
     /// Prompts, replies, tools by hash.
-    pub content: &'a HashMap<ContentHash, ContentLine>,
+    pub content: &'a Content,
     /// The cell.
     pub cell: &'a CellHeader,
     /// The case whose request is written; without it the first that the cell solved.
