@@ -10,6 +10,7 @@ use super::mcp_args::McpCommand;
 use super::runs_args::RunsCommand;
 use super::safety_args::SafetyArgs;
 use super::score_args::{ImportCommand, ScoreArgs};
+use super::setup_args::ExportSetupArgs;
 
 /// Measures how reliably language models call tools.
 #[derive(Debug, Parser)]
@@ -60,9 +61,14 @@ pub(super) enum Command {
     Probe(RunArgs),
     /// Print the tables of a stored run again, in any format
     #[command(
-        after_help = "Examples:\n  toolbench report latest --by category\n  toolbench report latest --format jsonl --retain calls --redact 'sk-[A-Za-z0-9]+'"
+        after_help = "Examples:\n  toolbench report latest --by category\n  toolbench report latest --write report.md,results.xml,trials.csv\n  toolbench report latest --format jsonl --retain calls --redact 'sk-[A-Za-z0-9]+'"
     )]
     Report(ReportArgs),
+    /// Print the winner of a run, or a named cell, as configuration for another program
+    #[command(
+        after_help = "Prints system prompt, chat template, grammar or schema, sampler, context and correction text as\nusable files, and what does not come over.\n\nExamples:\n  toolbench export-setup latest --for ollama\n  toolbench export-setup latest --for llama-server --cell qwen2.5-coder:0.5b,json,grammar --out setup\n  toolbench export-setup latest --for openai --case weather-current-berlin"
+    )]
+    ExportSetup(ExportSetupArgs),
     /// List, show and remove stored runs
     #[command(subcommand)]
     Runs(RunsCommand),
@@ -161,9 +167,12 @@ pub(super) struct ReportArgs {
     /// Runs: directories, names, unique beginnings, or `latest`
     #[arg(value_name = "RUN", default_value = "latest")]
     pub(super) runs: Vec<String>,
-    /// Output format: terminal, json, jsonl (the trials), csv, markdown
+    /// Output format: terminal, json, canonical, jsonl (the trials), csv, csv:trials, csv:tools, markdown, junit
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
+    /// Also write a report to FILE; its ending names the format (.json .csv .md .xml …), or FORMAT=FILE; repeatable
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub(super) write: Vec<String>,
     /// Split rows by suite, category or difficulty
     #[arg(long, value_name = "KEY")]
     pub(super) by: Option<String>,
@@ -205,7 +214,19 @@ impl ReportArgs {
                 flags.problem.get_or_insert(problem);
             }
         }
+        add_list(&mut flags, "write", &self.write);
         flags
+    }
+}
+
+/// A flag with several values, where it was given.
+pub(super) fn add_list(flags: &mut SettingFlags, name: &'static str, values: &[String]) {
+    if !values.is_empty()
+        && let Err(problem) = flags
+            .layer
+            .insert(name, values.to_vec(), &format!("flag --{name}"))
+    {
+        flags.problem.get_or_insert(problem);
     }
 }
 
@@ -221,9 +242,12 @@ pub(super) struct RescoreArgs {
     /// Folder of runs
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<String>,
-    /// Output format: terminal, json, jsonl (the trials), csv, markdown
+    /// Output format, as of `report`
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
+    /// Also write a report to FILE, as `report` does
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub(super) write: Vec<String>,
 }
 
 /// Commands on suites.

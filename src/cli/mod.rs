@@ -13,12 +13,14 @@ pub mod exit_code;
 mod flags;
 mod host_args;
 mod mcp_args;
+mod outputs;
 mod prices;
 mod recorder;
 mod runs_args;
 mod safety_args;
 mod score_args;
 mod servers;
+mod setup_args;
 mod store_access;
 mod ui;
 
@@ -111,7 +113,7 @@ fn clap_exit(error: &clap::Error) -> ExitCode {
 /// Errors are JSON where output is: by flag, whatever the command, or by variable. Looked up in the
 /// raw arguments, because it must also hold for arguments that do not parse.
 fn wants_json(env: &Env) -> bool {
-    let is_json = |value: &str| value.starts_with("json");
+    let is_json = |value: &str| matches!(value, "json" | "jsonl" | "canonical");
     let mut arguments = env
         .arguments
         .iter()

@@ -530,7 +530,15 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         Some("terminal"),
         "FORMAT",
-        "terminal, json, jsonl (the trials), csv or markdown",
+        "terminal, json, canonical, jsonl (the trials), csv, csv:trials, csv:tools, markdown or junit",
+    ),
+    new(
+        OUTPUT,
+        "write",
+        Kind::List,
+        None,
+        "FILE",
+        "Also write a report to FILE; its ending names the format (.json .csv .md .xml …), or FORMAT=FILE",
     ),
     new(
         OUTPUT,

@@ -102,6 +102,8 @@ pub struct Settings {
     pub margin_points: f64,
     /// Output format.
     pub format: String,
+    /// Files to be written beside it: `FILE`, or `FORMAT=FILE`.
+    pub write: Vec<String>,
     /// What the run may take.
     pub limits: RunLimits,
     /// What is recorded: `full`, `calls` or `none`.
@@ -247,9 +249,22 @@ impl Settings {
             format: one_of(
                 resolved,
                 "format",
-                &["terminal", "json", "jsonl", "csv", "markdown"],
+                &[
+                    "terminal",
+                    "json",
+                    "canonical",
+                    "jsonl",
+                    "csv",
+                    "csv:cells",
+                    "csv:trials",
+                    "csv:tools",
+                    "markdown",
+                    "md",
+                    "junit",
+                ],
             )?
             .unwrap_or_default(),
+            write: resolved.list("write"),
             limits: RunLimits::from_resolved(resolved)?,
             retain: one_of(resolved, "retain", &["full", "calls", "none"])?.unwrap_or_default(),
             redact: resolved.list("redact"),

@@ -8,7 +8,7 @@
 use super::template::{Template, TemplateTraits};
 use super::{Encoded, Offer};
 use crate::types::facts::TemplateSource;
-use crate::types::{Message, Prompt, Role, ToolDefinition, Wire};
+use crate::types::{Message, ModelFacts, Prompt, Role, ToolDefinition, Wire};
 
 /// Stands for the first message of a case where the prefix is cut.
 const SENTINEL: &str = "toolbenchSentinelMessage";
@@ -48,6 +48,19 @@ pub(super) fn template(offer: &Offer) -> Option<std::sync::Arc<Template>> {
     (offer.route.template == TemplateSource::Weights)
         .then(|| Template::of(&offer.facts).ok())
         .flatten()
+}
+
+/// Messages as the chat template of these weights takes them, and each adjustment that it forced: for
+/// servers that fill in the template as it stands.
+pub fn folded(facts: &ModelFacts, messages: Vec<Message>) -> (Vec<Message>, Vec<String>) {
+    let mut folds = Vec::new();
+    match Template::of(facts) {
+        Ok(template) => {
+            let messages = fold(messages, template.traits(), &mut folds);
+            (messages, folds)
+        }
+        Err(_) => (messages, folds),
+    }
 }
 
 fn encode_chat(offer: &Offer, script: Script) -> Encoded {

@@ -141,7 +141,7 @@ pub(super) struct Contender<'a> {
 }
 
 impl Contender<'_> {
-    fn side(&self) -> Side {
+    pub(super) fn side(&self) -> Side {
         Side {
             model: self.row.model.clone(),
             dialect: self.row.dialect,
@@ -153,7 +153,7 @@ impl Contender<'_> {
     }
 
     /// Mean time of one case with all its trials.
-    fn case_ms(&self) -> Option<f64> {
+    pub(super) fn case_ms(&self) -> Option<f64> {
         let per_case = self.row.scored_trials as f64 / self.row.cases.max(1) as f64;
         self.row.latency.task_mean_ms.map(|ms| ms * per_case)
     }
@@ -267,6 +267,63 @@ impl Draft {
             pairing,
         }
     }
+}
+
+/// What the data say of a pair that differs in more than one thing, second against first.
+pub(super) struct Across {
+    pub(super) verdict: Verdict,
+    family_size: usize,
+    /// Present where more cases could decide it.
+    undecided: Option<Estimate>,
+    case_ms: Option<f64>,
+}
+
+impl Across {
+    /// What would decide it; found only when asked for, because it takes some computing.
+    pub(super) fn decide(&self, margin_points: f64) -> Option<Decide> {
+        let estimate = self.undecided.as_ref()?;
+        estimate.decide(margin_points / 100.0, self.family_size, self.case_ms)
+    }
+}
+
+/// Pairs that no comparison holds, as one family of their own.
+pub(super) fn across(
+    pairs: &[(&Contender<'_>, &Contender<'_>)],
+    margin_points: f64,
+    levels: &Levels<'_>,
+) -> Vec<Across> {
+    // As models are: whatever differs, each side counts as it ran.
+    let drafts: Vec<Draft> = pairs
+        .iter()
+        .map(|(one, two)| Draft::new(Family::Model, one, two, levels))
+        .collect();
+    let p_values: Vec<f64> = drafts
+        .iter()
+        .map(|draft| draft.estimate.as_ref().map_or(1.0, |found| found.p_value))
+        .collect();
+    let family_size = drafts.len();
+    let rejected = holm_rejects(&p_values, |left| levels.limit(left));
+    drafts
+        .into_iter()
+        .zip(holm(&p_values).into_iter().zip(rejected))
+        .map(|(draft, (p_holm, rejected))| {
+            let tested = Tested {
+                p_holm,
+                family_size,
+                rejected,
+            };
+            let estimate = draft.estimate.filter(|_| draft.objection.is_none());
+            let verdict = estimate.as_ref().map_or(Verdict::NotEnoughData, |found| {
+                found.verdict(margin_points / 100.0, tested).0
+            });
+            Across {
+                undecided: estimate.filter(|_| verdict == Verdict::NotEnoughData),
+                verdict,
+                family_size,
+                case_ms: draft.case_ms,
+            }
+        })
+        .collect()
 }
 
 fn finish_family(drafts: Vec<Draft>, margin_points: f64, levels: &Levels<'_>) -> Vec<Comparison> {

@@ -152,16 +152,20 @@ pub fn newcombe_paired_at(table: &PairedTable, z: f64) -> Option<(f64, Interval)
 /// distribution-free interval from the binomial distribution (Conover 1999, Practical
 /// Nonparametric Statistics, section 3.2). `None` for a limit that `n` values do not have.
 pub fn quantile_ranks(n: u64, share: f64) -> (Option<u64>, Option<u64>) {
-    const TAIL: f64 = 0.025;
+    quantile_ranks_at(n, share, 0.025)
+}
+
+/// The same with at most `tail` outside on either side.
+pub fn quantile_ranks_at(n: u64, share: f64, tail: f64) -> (Option<u64>, Option<u64>) {
     let Ok(below) = Binomial::new(share, n) else {
         return (None, None);
     };
     // At least `rank` values lie below the quantile with chance 1 - cdf(rank - 1).
-    let low = (0..n).take_while(|rank| below.cdf(*rank) <= TAIL).count() as u64;
+    let low = (0..n).take_while(|rank| below.cdf(*rank) <= tail).count() as u64;
     let high = n
         - (0..n)
             .rev()
-            .take_while(|rank| 1.0 - below.cdf(*rank) <= TAIL)
+            .take_while(|rank| 1.0 - below.cdf(*rank) <= tail)
             .count() as u64;
     ((low > 0).then_some(low), (high < n).then_some(high + 1))
 }

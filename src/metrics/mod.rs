@@ -18,6 +18,7 @@ pub mod latency;
 mod lattice;
 pub mod legs;
 pub mod objective;
+pub mod pareto;
 pub mod power;
 pub mod ranking;
 pub mod rates;
@@ -31,6 +32,7 @@ pub mod spending;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tool_use;
 pub mod trigger;
 pub mod verdict;
 
@@ -96,12 +98,14 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
     let levels = Levels::at(Reached::of(header, &latest));
     let comparisons = compare::comparisons(&contenders, margin_points, &levels);
     let sequential = sequential::sequential(header, &latest, &comparisons);
+    let run_header = RunHeader {
+        cost: cost::run_cost(header, trials),
+        ..run_header(header, &latest, &whole, margin_points, sequential)
+    };
     Summary {
         schema: SUMMARY_SCHEMA.to_owned(),
-        header: RunHeader {
-            cost: cost::run_cost(header, trials),
-            ..run_header(header, &latest, &whole, margin_points, sequential)
-        },
+        pareto: pareto::pareto_sets(&contenders, &comparisons, header, &run_header, &levels),
+        header: run_header,
         by: options.by,
         cells: rows_by(Some(SplitBy::Suite)),
         comparisons: comparisons.clone(),
@@ -117,6 +121,11 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
             by => rows_by(by),
         },
     }
+}
+
+/// The trials that count, in plan order: of several lines of one trial the last.
+pub fn latest_trials(trials: &[TrialRecord]) -> Vec<&TrialRecord> {
+    latest(trials).trials
 }
 
 /// The run's own `--objective`, which is in seconds.

@@ -164,7 +164,7 @@ fn ranking(mut rows: Vec<&Row>, comparisons: &[Comparison]) -> Ranking {
 /// The largest sets of 0..count without a pair that is `apart`: the letters of Piepho 2004, J
 /// Comput Graph Stat 13:456-466. One set of all is split at every such pair; what lies within
 /// another set is dropped.
-fn largest_sets(count: usize, apart: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
+pub(super) fn largest_sets(count: usize, apart: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let mut sets: Vec<Vec<usize>> = vec![(0..count).collect()];
     for one in 0..count {
         for two in one + 1..count {

@@ -20,7 +20,6 @@ use super::summary::{CodeCount, Exclusions, Row, SplitBy};
 use super::trigger::{abstention, trigger};
 use crate::record::format::{CellHeader, Header};
 use crate::types::outcome::Outcome;
-use crate::types::suite::Difficulty;
 use crate::types::{CellKey, Code, Constraint, DialectName, Mechanism, TrialRecord};
 
 /// Trials that count, in plan order, and how many earlier lines each one replaces.
@@ -76,18 +75,10 @@ impl GroupKey {
         let mut key = Self::of_cell(&trial.cell, by == Some(SplitBy::Suite));
         match by {
             Some(SplitBy::Category) => key.category = Some(trial.category.clone()),
-            Some(SplitBy::Difficulty) => key.difficulty = Some(difficulty_name(trial.difficulty)),
+            Some(SplitBy::Difficulty) => key.difficulty = Some(trial.difficulty.as_str()),
             Some(SplitBy::Suite) | None => {}
         }
         key
-    }
-}
-
-fn difficulty_name(difficulty: Difficulty) -> &'static str {
-    match difficulty {
-        Difficulty::Easy => "easy",
-        Difficulty::Medium => "medium",
-        Difficulty::Hard => "hard",
     }
 }
 

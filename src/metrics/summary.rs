@@ -17,6 +17,7 @@ use super::grammar::GrammarUse;
 use super::latency::{Latency, Speed, Tokens};
 use super::legs::LegUse;
 use super::objective::Objective;
+use super::pareto::ParetoSet;
 use super::power::DetectableChange;
 use super::ranking::Ranking;
 use super::rates::{CallRates, Rate};
@@ -52,6 +53,10 @@ pub struct Summary {
     pub comparisons: Vec<Comparison>,
     /// Models in order, with those together that are not told apart.
     pub rankings: Vec<Ranking>,
+    /// Which rows are worth having when success, time and memory all matter; one for each hardware
+    /// tier with several rows.
+    #[serde(default)]
+    pub pareto: Vec<ParetoSet>,
     /// How much success depends on the variant; empty with one variant.
     pub sensitivity: Vec<Sensitivity>,
     /// What could not be run, with the reason.

@@ -50,6 +50,23 @@ pub fn served_ollama(
     Ok(discreet::discreet(provider, &known))
 }
 
+/// A request as the provider of an endpoint would send it: the path below its address, and the body.
+/// `facts` are what is known of the model, for raw text. `None` for protocols whose requests are not
+/// written apart from sending them.
+pub fn request_body(
+    endpoint: &Endpoint,
+    facts: Option<&ModelFacts>,
+    request: &GenerateRequest,
+) -> Option<Result<(&'static str, serde_json::Value), ProviderError>> {
+    match endpoint.protocol {
+        Protocol::ChatCompletions | Protocol::Responses => {
+            Some(openai::request_body(endpoint, facts, request))
+        }
+        Protocol::Ollama => Some(ollama::request_body(endpoint, request)),
+        Protocol::Anthropic | Protocol::Gemini | Protocol::Context => None,
+    }
+}
+
 /// Whatever generates. Implementations: the engine child, servers, scripted replies.
 pub trait Provider: Send + Sync {
     /// Loads or contacts the model and says what it is. Called once, before any request.

@@ -179,72 +179,6 @@ impl OllamaProvider {
         asked.unwrap_or_else(|| Value::from(KEEP_ALIVE))
     }
 
-    fn body(
-        &self,
-        request: &GenerateRequest,
-        think: Option<&Value>,
-    ) -> Result<(&'static str, Value), ProviderError> {
-        let mut body = json!({
-            "model": self.endpoint.model,
-            "stream": request.stream,
-            "keep_alive": self.keep_alive(),
-            "options": self.sampling(request),
-        });
-        match &request.constraint {
-            // The server has no way to hold calls to their schemas.
-            None | Some(ConstraintText::StrictTools) => {}
-            Some(ConstraintText::JsonSchema(schema)) => body["format"] = schema.clone(),
-            Some(other) => {
-                return Err(ProviderError::GrammarRejected {
-                    detail: format!(
-                        "Ollama takes no {} constraint, only a JSON Schema",
-                        other.mechanism().as_str()
-                    ),
-                });
-            }
-        }
-        let path = match &request.prompt {
-            Prompt::Text { prefix, rest } => {
-                body["prompt"] = Value::from(format!("{prefix}{rest}"));
-                body["raw"] = Value::Bool(true);
-                "/api/generate"
-            }
-            Prompt::Chat {
-                messages, tools, ..
-            } => {
-                body["messages"] = messages.iter().map(message).collect();
-                if !tools.is_empty() {
-                    body["tools"] = tools.iter().map(tool).collect();
-                }
-                if let Some(think) = think {
-                    body["think"] = think.clone();
-                }
-                "/api/chat"
-            }
-        };
-        Ok((path, body))
-    }
-
-    fn sampling(&self, request: &GenerateRequest) -> Value {
-        let sampling = &request.sampling;
-        let mut options = json!({
-            "num_ctx": self.endpoint.context_tokens,
-            "num_predict": request.max_tokens,
-            "seed": small_seed(request.seed),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "min_p": sampling.min_p,
-            "repeat_penalty": sampling.repeat_penalty,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
-        });
-        if !request.stop.is_empty() {
-            options["stop"] = json!(request.stop);
-        }
-        options
-    }
-
     async fn ask(
         &self,
         request: &GenerateRequest,
@@ -255,7 +189,12 @@ impl OllamaProvider {
             () = cancel.cancelled() => return Err(ProviderError::Cancelled),
             loaded = self.loaded() => loaded?,
         };
-        let (path, body) = self.body(request, loaded.think.as_ref())?;
+        let (path, body) = body(
+            &self.endpoint,
+            request,
+            self.keep_alive(),
+            loaded.think.as_ref(),
+        )?;
         let read = |answer| read(answer, request.stream);
         let reply = hosted::ask(&self.client, path, &body, request, cancel, read).await;
         let mut reply =
@@ -286,6 +225,82 @@ impl OllamaProvider {
             error => error,
         }
     }
+}
+
+/// A request as it goes over: its path and body.
+fn body(
+    endpoint: &Endpoint,
+    request: &GenerateRequest,
+    keep_alive: Value,
+    think: Option<&Value>,
+) -> Result<(&'static str, Value), ProviderError> {
+    let mut body = json!({
+        "model": endpoint.model,
+        "stream": request.stream,
+        "keep_alive": keep_alive,
+        "options": sampling(endpoint, request),
+    });
+    match &request.constraint {
+        // The server has no way to hold calls to their schemas.
+        None | Some(ConstraintText::StrictTools) => {}
+        Some(ConstraintText::JsonSchema(schema)) => body["format"] = schema.clone(),
+        Some(other) => {
+            return Err(ProviderError::GrammarRejected {
+                detail: format!(
+                    "Ollama takes no {} constraint, only a JSON Schema",
+                    other.mechanism().as_str()
+                ),
+            });
+        }
+    }
+    let path = match &request.prompt {
+        Prompt::Text { prefix, rest } => {
+            body["prompt"] = Value::from(format!("{prefix}{rest}"));
+            body["raw"] = Value::Bool(true);
+            "/api/generate"
+        }
+        Prompt::Chat {
+            messages, tools, ..
+        } => {
+            body["messages"] = messages.iter().map(message).collect();
+            if !tools.is_empty() {
+                body["tools"] = tools.iter().map(tool).collect();
+            }
+            if let Some(think) = think {
+                body["think"] = think.clone();
+            }
+            "/api/chat"
+        }
+    };
+    Ok((path, body))
+}
+
+fn sampling(endpoint: &Endpoint, request: &GenerateRequest) -> Value {
+    let sampling = &request.sampling;
+    let mut options = json!({
+        "num_ctx": endpoint.context_tokens,
+        "num_predict": request.max_tokens,
+        "seed": small_seed(request.seed),
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "repeat_penalty": sampling.repeat_penalty,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+    });
+    if !request.stop.is_empty() {
+        options["stop"] = json!(request.stop);
+    }
+    options
+}
+
+/// A request as it would go over to a server that is asked nothing else.
+pub(super) fn request_body(
+    endpoint: &Endpoint,
+    request: &GenerateRequest,
+) -> Result<(&'static str, Value), ProviderError> {
+    body(endpoint, request, Value::from(KEEP_ALIVE), None)
 }
 
 async fn whole(answer: Answer) -> Result<Value, ProviderError> {

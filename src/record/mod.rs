@@ -7,16 +7,21 @@
 //! lines come before the trial that refers to them; a truncated tail still reads; a failed write
 //! leaves no half line behind and ends the run.
 
+mod exported;
 pub mod format;
 mod housekeeping;
 pub mod privacy;
 mod reader;
 mod writer;
 
+pub use exported::Exported;
 pub use housekeeping::{State, bytes, file_sizes, last_used, remove, state};
 pub use privacy::{Private, Redactor, Retain};
 pub use reader::{ReadError, Run, find_run, list_runs};
 pub use writer::{RunLock, RunWriter, WriteError};
+
+/// Prompts, replies, tools, grammars and results of a run by their addresses.
+pub type Content = std::collections::HashMap<crate::types::ContentHash, format::ContentLine>;
 
 /// File names of a run directory.
 pub mod files {

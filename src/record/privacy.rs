@@ -293,7 +293,7 @@ impl Private {
     }
 
     /// A content value as it is kept, with its address; `None` where only the address stays.
-    fn content(&self, kind: &str, mut value: Value) -> (ContentHash, Option<Value>) {
+    pub(super) fn content(&self, kind: &str, mut value: Value) -> (ContentHash, Option<Value>) {
         // Prompts of the chat wire and results are JSON in a string or a value; both hold words.
         let keep: &[&str] = if kind == "tools" { &NAMES } else { &[] };
         self.redactor.value(&mut value, keep);
@@ -308,7 +308,7 @@ impl Private {
             return;
         }
         for setting in &mut header.settings {
-            if setting.name == "redact" {
+            if setting.name == "redact" && !self.redactor.is_empty() {
                 let number = self.redactor.len();
                 setting.value = format!("{number} pattern{}", if number == 1 { "" } else { "s" });
             }
@@ -322,6 +322,9 @@ impl Private {
         }
         if let Some(policy) = &mut header.tool_policy {
             self.tool_policy(policy);
+        }
+        for result in header.probes.iter_mut().flat_map(|set| &mut set.results) {
+            self.redactor.text(&mut result.detail);
         }
         for model in &mut header.models {
             self.redactor.text(&mut model.resolution);
@@ -411,6 +414,13 @@ fn strip_trial(trial: &mut TrialRecord, retain: Retain) {
             .iter_mut()
             .for_each(|v| strip_violation(v, retain));
     }
+    for note in &mut trial.host_notes {
+        // What was refused or written down is a call; the others may quote what was said.
+        let of_calls = matches!(note.kind, HostNoteKind::Refused | HostNoteKind::DryRun);
+        if retain == Retain::None || !of_calls {
+            note.detail.clear();
+        }
+    }
     if retain == Retain::None {
         for call in &mut trial.calls {
             call.call.arguments = Value::Object(serde_json::Map::new());
@@ -480,38 +490,36 @@ impl<'a> PrivateSink<'a> {
         }
     }
 
-    fn readdress(&self, hash: &mut ContentHash) {
-        if let Some(kept) = self.addresses.get(hash) {
-            *hash = kept.clone();
-        }
-    }
-
     fn trial(&self, record: &TrialRecord) -> TrialRecord {
         let mut record = record.clone();
         self.private.trial(&mut record);
-        for attempt in &mut record.attempts {
-            self.readdress(&mut attempt.prompt);
-            self.readdress(&mut attempt.tools);
-            for hash in [
-                &mut attempt.grammar,
-                &mut attempt.reply,
-                &mut attempt.correction,
-            ]
-            .into_iter()
-            .flatten()
-            {
-                self.readdress(hash);
-            }
-        }
-        for call in &mut record.calls {
-            call.result.iter_mut().for_each(|hash| self.readdress(hash));
-        }
-        record
-            .end_state
-            .iter_mut()
-            .for_each(|hash| self.readdress(hash));
+        readdress(&mut record, &self.addresses);
         record
     }
+}
+
+/// Addresses of what is kept in place of those of what came.
+pub(super) fn readdress(record: &mut TrialRecord, addresses: &HashMap<ContentHash, ContentHash>) {
+    let kept = |hash: &mut ContentHash| {
+        if let Some(kept) = addresses.get(hash) {
+            *hash = kept.clone();
+        }
+    };
+    for attempt in &mut record.attempts {
+        kept(&mut attempt.prompt);
+        kept(&mut attempt.tools);
+        let optional = [
+            &mut attempt.grammar,
+            &mut attempt.reply,
+            &mut attempt.served,
+            &mut attempt.correction,
+        ];
+        optional.into_iter().flatten().for_each(kept);
+    }
+    for call in &mut record.calls {
+        call.result.iter_mut().for_each(kept);
+    }
+    record.end_state.iter_mut().for_each(kept);
 }
 
 impl EventSink for PrivateSink<'_> {

@@ -1,30 +1,66 @@
-//! One line per cell for spreadsheets and scripts.
+//! Tidy tables for spreadsheets and scripts: cells, trials, tools.
 //!
-//! Data in: [`Summary`]. Data out: CSV with a header line. Invariants: one line per cell (not per
-//! total), units in names, rates as fractions, an empty field where there is no number.
+//! Data in: an [`Export`]. Data out: CSV with a header line. Invariants: one line per cell (not per
+//! total), per trial that counts, per cell and tool; the column `cell` joins them; units in names, rates
+//! as fractions, an empty field where there is no number; the text of a reply stands in none, since a
+//! spreadsheet would run what begins with `=`.
 
 use std::io::{self, Write};
 
-use super::Reporter;
+use super::Export;
+use crate::metrics::Row;
 use crate::metrics::rates::Rate;
-use crate::metrics::{Row, Summary};
+use crate::record::format::Header;
 
-/// CSV of the cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Csv;
+mod tools;
+mod trials;
 
-impl Reporter for Csv {
-    fn write(&self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
-        let mut writer = csv::Writer::from_writer(out);
-        for (index, row) in summary.cells.iter().enumerate() {
-            let fields = fields(row);
-            if index == 0 {
-                writer.write_record(fields.iter().map(|(name, _)| name.as_str()))?;
-            }
-            writer.write_record(fields.iter().map(|(_, value)| value.as_str()))?;
+pub(super) use tools::tools;
+pub(super) use trials::{outcome_name, trials};
+
+/// One of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// A line for each cell: every rate and time of it.
+    Cells,
+    /// A line for each trial that counts.
+    Trials,
+    /// A line for each tool of a cell.
+    Tools,
+}
+
+/// The table of cells.
+pub(super) fn cells(export: &Export, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    for (index, row) in export.summary().cells.iter().enumerate() {
+        let fields = fields(row, &cell_id(row, export.header()));
+        if index == 0 {
+            writer.write_record(fields.iter().map(|(name, _)| name.as_str()))?;
         }
-        writer.flush()
+        writer.write_record(fields.iter().map(|(_, value)| value.as_str()))?;
     }
+    writer.flush()
+}
+
+/// Id of the cell that a row is of; empty where the header does not know it.
+fn cell_id(row: &Row, header: &Header) -> String {
+    let is_of_row = |key: &crate::types::CellKey| {
+        key.model == row.model
+            && key.dialect == row.dialect
+            && key.constraint == row.constraint
+            && key.variant == row.variant
+            && row.suite.as_ref() == Some(&key.suite)
+            && key.tier == row.tier
+            && key.settings == row.settings
+    };
+    let found = header.cells.iter().find(|cell| is_of_row(&cell.key));
+    found.map(|cell| cell.id.clone()).unwrap_or_default()
+}
+
+/// Settings of a cell in one field.
+fn settings_text(settings: &std::collections::BTreeMap<String, String>) -> String {
+    let parts: Vec<String> = settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    parts.join(";")
 }
 
 /// Name and value of every field, in order.
@@ -62,8 +98,9 @@ impl Fields {
     }
 }
 
-fn fields(row: &Row) -> Vec<(String, String)> {
+fn fields(row: &Row, cell: &str) -> Vec<(String, String)> {
     let mut fields = Fields(Vec::new());
+    fields.text("cell", &cell);
     labels(row, &mut fields);
     quality(row, &mut fields);
     times(row, &mut fields);
@@ -81,12 +118,7 @@ fn labels(row: &Row, fields: &mut Fields) {
     fields.text("variant", &row.variant);
     fields.number("suite", row.suite.as_ref());
     fields.text("tier", &row.tier);
-    let settings: Vec<String> = row
-        .settings
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
-    fields.text("settings", &settings.join(";"));
+    fields.text("settings", &settings_text(&row.settings));
     fields.text("cases", &row.cases);
     fields.text("trials", &row.trials);
     fields.text("scored_trials", &row.scored_trials);

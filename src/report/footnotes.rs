@@ -12,9 +12,10 @@ use crate::metrics::sequential::Sequential;
 use crate::metrics::{Row, Summary};
 
 /// Settings that shape no number, or stand in the heading and the tables already.
-const QUIET_SETTINGS: [&str; 9] = [
+const QUIET_SETTINGS: [&str; 10] = [
     "out",
     "format",
+    "write",
     "by",
     "pull",
     "cache",
@@ -36,6 +37,7 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
          m/t/c: share of task time in model, tools, corrections."
             .to_owned(),
     ];
+    notes.extend(super::pareto::footnote(summary));
     notes.extend(dashes(rows));
     notes.extend(rows.iter().flat_map(grammar_notes));
     notes.extend(

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::tables::{self, Table};
-use super::{Reporter, footnotes, hosts, legs, notes};
+use super::{Reporter, footnotes, hosts, legs, notes, pareto};
 use crate::metrics::Summary;
 
 /// GitHub-flavoured Markdown.
@@ -32,6 +32,7 @@ impl Reporter for Markdown {
         }
         section("Order", &notes::rankings(summary), out)?;
         section("Not enough data", &notes::open_questions(summary), out)?;
+        section(pareto::TITLE, &pareto::lines(summary), out)?;
         section("Most frequent failures", &notes::top_failures(summary), out)?;
         section("Tool servers", &hosts::servers(summary), out)?;
         section("Probes", &notes::probes(summary), out)?;

@@ -1,7 +1,8 @@
 //! Reports: a summary in, bytes through the given writer out.
 //!
-//! Data in: [`Summary`]. Data out: terminal text, JSON, CSV, Markdown. Invariants: reports compute
-//! nothing that is not in the summary; no I/O but the writer's; a missing number is a dash, an empty
+//! Data in: [`Summary`], or an [`Export`] where single trials are shown. Data out: terminal text, JSON,
+//! CSV, Markdown, JUnit XML. Invariants: reports compute no rate and no time that is not in the summary;
+//! no I/O but the writer's; a missing number is a dash, an empty
 //! field or `null`, never 0; no meaning is carried by colour alone.
 
 use std::io::{self, Write};
@@ -10,18 +11,24 @@ use crate::metrics::Summary;
 
 mod columns;
 mod csv;
+mod export;
 mod footnotes;
+mod format;
 mod hosts;
 mod json;
+mod junit;
 mod legs;
 mod markdown;
 mod notes;
+mod pareto;
 mod tables;
 mod terminal;
 mod text;
 
 pub use columns::{COLUMNS, ColumnDoc, explain_column};
-pub use csv::Csv;
+pub use csv::Table;
+pub use export::Export;
+pub use format::{Format, Target};
 pub use hosts::server_lines;
 pub use json::Json;
 pub use markdown::Markdown;

@@ -10,7 +10,7 @@ use comfy_table::{
 };
 
 use super::tables::{self, Table};
-use super::{Reporter, footnotes, hosts, legs, notes, text};
+use super::{Reporter, footnotes, hosts, legs, notes, pareto, text};
 use crate::metrics::Summary;
 
 /// Plain text tables.
@@ -64,6 +64,7 @@ impl Reporter for Terminal {
             self.items(&notes::rankings(summary), out)?;
             self.items(&notes::open_questions(summary), out)?;
         }
+        self.section(pareto::TITLE, &pareto::lines(summary), out)?;
         writeln!(out)?;
         let advice = self.wrapped(&format!("Advice: {}.", summary.advice), "");
         writeln!(out, "{}", self.strong(&advice))?;

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::metrics::testing::{Run, hybrid, key, repeated, repeated_pair, sample};
 use crate::metrics::{SplitBy, SummaryOptions, summarise, summary_schema};
+use crate::record::Private;
 use crate::record::format::Header;
 use crate::types::{Code, Constraint, Outcome, TrialRecord};
 
@@ -18,8 +21,31 @@ fn written(reporter: &dyn Reporter, summary: &Summary) -> String {
     String::from_utf8(out).unwrap()
 }
 
+/// A run as reports see it, without content.
+pub(super) fn export_of(run: &Run) -> Export {
+    let stored = crate::record::Run {
+        directory: PathBuf::from("sample"),
+        header: run.header.clone(),
+        trials: run.trials.clone(),
+        executions: Vec::new(),
+        endings: Vec::new(),
+        truncated: false,
+    };
+    let options = SummaryOptions::default();
+    Export::of(&stored, HashMap::new(), &options, &Private::default())
+}
+
+pub(super) fn written_as(format: &str, run: &Run) -> String {
+    let format: Format = format.parse().unwrap();
+    let mut out = Vec::new();
+    format
+        .write(&export_of(run), Terminal::default(), &mut out)
+        .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
 /// A run with all that can be odd: refused grammar, no success, too few values, cancelled trials.
-fn awkward() -> Run {
+pub(super) fn awkward() -> Run {
     let mut run = Run::new();
     run.cell(&key("tiny", Constraint::Off), "MMMM")
         .cell(&key("tiny", Constraint::Grammar), "PPFM")
@@ -74,12 +100,22 @@ fn markdown() {
 
 #[test]
 fn csv() {
-    insta::assert_snapshot!(written(&Csv, &summary_of(&sample())));
+    insta::assert_snapshot!("csv", written_as("csv", &sample()));
+    insta::assert_snapshot!("csv_trials", written_as("csv:trials", &awkward()));
+    insta::assert_snapshot!("csv_tools", written_as("csv:tools", &sample()));
 }
 
 #[test]
 fn json() {
     insta::assert_snapshot!(written(&Json, &summary_of(&sample())));
+}
+
+#[test]
+fn canonical_and_lines() {
+    let canonical = written_as("canonical", &sample());
+    assert!(!canonical.contains("_ms") && !canonical.contains("_at\""));
+    let lines = written_as("jsonl", &sample());
+    assert_eq!(lines.lines().count(), sample().trials.len());
 }
 
 #[test]

@@ -14,11 +14,13 @@ use crate::dialect::{Dialect, Offer};
 use crate::model::Provider;
 use crate::plan::PlannedCell;
 use crate::tools::ToolHost;
+use crate::types::cell::Reasoning;
 use crate::types::facts::TemplateSource;
 use crate::types::probe::ProbeSet;
+use crate::types::suite::Example;
 use crate::types::{
-    Case, ConstraintText, ContentHash, FallbackRules, Mechanism, Message, Role, Route, Suite,
-    ToolDefinition, TrialRules, Variant, Wire, WireNames,
+    Case, ConstraintText, ContentHash, FallbackRules, Mechanism, Message, ModelFacts, Role, Route,
+    Suite, ToolChoice, ToolDefinition, TrialRules, Variant, Wire, WireNames,
 };
 use crate::validate::ToolSchemas;
 
@@ -177,16 +179,6 @@ impl<'a> CellContext<'a> {
         Ok(offer)
     }
 
-    /// How many worked examples are shown. A base model has seen no instructions: it always gets
-    /// some, or it could not know what is wanted.
-    fn examples(&self, route: &Route) -> usize {
-        let asked = self.variant.few_shot as usize;
-        match route.template {
-            TemplateSource::PlainText => asked.max(BASE_MODEL_EXAMPLES),
-            TemplateSource::Weights | TemplateSource::Server => asked,
-        }
-    }
-
     fn prepare_offer(
         &self,
         leg: &Leg,
@@ -207,28 +199,17 @@ impl<'a> CellContext<'a> {
             tools.sort_by_key(|tool| ContentHash::of_bytes(tool.name.as_bytes()));
         }
         let schemas = ToolSchemas::compile(&tools).map_err(|error| error.to_string())?;
-        let wire_names = wire_names(leg.route.wire, &tools);
-        let mut examples = self.suite.examples.clone();
-        examples.truncate(self.examples(&leg.route));
-        for call in examples.iter_mut().flat_map(|example| &mut example.calls) {
-            call.name = wire_names.wire(&call.name).to_owned();
-        }
-        let offer = Offer {
+        let (offer, wire_names) = offer_over(Offered {
             system,
-            tools: tools
-                .iter()
-                .map(|tool| ToolDefinition {
-                    name: wire_names.wire(&tool.name).to_owned(),
-                    ..tool.clone()
-                })
-                .collect(),
-            examples,
+            tools: &tools,
+            examples: &self.suite.examples,
+            few_shot: self.variant.few_shot,
             tool_choice: self.rules.tool_choice,
             reasoning: self.variant.reasoning,
-            route: leg.route.clone(),
-            facts: leg.model.facts.clone(),
-            envelope: self.envelope.cloned(),
-        };
+            route: &leg.route,
+            facts: &leg.model.facts,
+            envelope: self.envelope,
+        });
         let (constraint, form_holds_structure) = match leg.route.mechanism {
             None => (None, true),
             Some(mechanism) => {
@@ -260,6 +241,60 @@ impl<'a> CellContext<'a> {
     }
 }
 
+/// What is offered, with the tools' own names.
+pub struct Offered<'a> {
+    /// System prompt of the case.
+    pub system: Option<String>,
+    /// Tools, distractors included.
+    pub tools: &'a [ToolDefinition],
+    /// The suite's worked examples.
+    pub examples: &'a [Example],
+    /// How many of them are asked for.
+    pub few_shot: u32,
+    /// Whether a call may, must or must not be made.
+    pub tool_choice: ToolChoice,
+    /// Bounded thought.
+    pub reasoning: Reasoning,
+    /// The route.
+    pub route: &'a Route,
+    /// What the provider said of the model.
+    pub facts: &'a ModelFacts,
+    /// The user's own envelope.
+    pub envelope: Option<&'a String>,
+}
+
+/// The same as a dialect takes it: with the names that tools have on the route's wire.
+pub fn offer_over(offered: Offered<'_>) -> (Offer, WireNames) {
+    let names = wire_names(offered.route.wire, offered.tools);
+    // A base model has seen no instructions: it always gets some examples, or it could not know what
+    // is wanted.
+    let asked = offered.few_shot as usize;
+    let shown = match offered.route.template {
+        TemplateSource::PlainText => asked.max(BASE_MODEL_EXAMPLES),
+        TemplateSource::Weights | TemplateSource::Server => asked,
+    };
+    let mut examples = offered.examples.to_vec();
+    examples.truncate(shown);
+    for call in examples.iter_mut().flat_map(|example| &mut example.calls) {
+        call.name = names.wire(&call.name).to_owned();
+    }
+    let tools = offered.tools.iter().map(|tool| ToolDefinition {
+        name: names.wire(&tool.name).to_owned(),
+        ..tool.clone()
+    });
+    let offer = Offer {
+        system: offered.system,
+        tools: tools.collect(),
+        examples,
+        tool_choice: offered.tool_choice,
+        reasoning: offered.reasoning,
+        route: offered.route.clone(),
+        facts: offered.facts.clone(),
+        envelope: offered.envelope.cloned(),
+    };
+    (offer, names)
+}
+
 /// The names that tools have on a wire.
 pub(super) fn wire_names(wire: Wire, tools: &[ToolDefinition]) -> WireNames {
     match wire {
@@ -270,7 +305,7 @@ pub(super) fn wire_names(wire: Wire, tools: &[ToolDefinition]) -> WireNames {
 
 /// The constraint in the form that its mechanism reads, and whether that form holds names and types
 /// as closely as the grammar does.
-fn constraint_text(
+pub fn constraint_text(
     dialect: &dyn Dialect,
     offer: &Offer,
     mechanism: Mechanism,

@@ -119,7 +119,7 @@ const NOT_RUN: &str = "not run: a call beside this one was invalid";
 /// A reply and what is wrong with it, as messages. Calls that a server read are answered as calls: it
 /// takes no other message after them. `concerned` is the call that the text is about, `id` begins the
 /// ids of calls that have none.
-pub(super) fn correction_messages(
+pub fn correction_messages(
     reply: &GenerateReply,
     names: &WireNames,
     id: &str,

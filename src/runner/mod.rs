@@ -22,7 +22,10 @@ mod recorder;
 mod rescore;
 mod trial;
 
-pub use correction::{BUILT_IN as BUILT_IN_CORRECTIONS, CorrectionError, CorrectionStyle};
+pub use cell::{Offered, constraint_text, offer_over};
+pub use correction::{
+    BUILT_IN as BUILT_IN_CORRECTIONS, CorrectionError, CorrectionStyle, correction_messages,
+};
 pub use execute::{Cancel, RunError, RunTotals, execute};
 pub use legs::{Hybrid, MAIN_LEG};
 pub use limits::{Limits, Meter, ModelPrices};

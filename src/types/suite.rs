@@ -223,6 +223,17 @@ pub enum Difficulty {
     Hard,
 }
 
+impl Difficulty {
+    /// The word as written in suites.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Easy => "easy",
+            Self::Medium => "medium",
+            Self::Hard => "hard",
+        }
+    }
+}
+
 /// A worked example: a person's request and the right reaction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]

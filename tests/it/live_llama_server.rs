@@ -12,9 +12,9 @@ use crate::support::{Context, skip};
 const MODEL: &str = "qwen2.5-coder:0.5b";
 
 /// A server that ends with the test.
-struct Running {
+pub struct Running {
     child: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl Drop for Running {
@@ -25,14 +25,14 @@ impl Drop for Running {
 }
 
 /// What `scripts/llama-server` has built, where it has.
-fn program(cache: &std::path::Path) -> Option<PathBuf> {
+pub fn program(cache: &std::path::Path) -> Option<PathBuf> {
     let versions = std::fs::read_dir(cache.join("llama-server")).ok()?;
     versions
         .filter_map(|version| Some(version.ok()?.path().join("bin/llama-server")))
         .find(|path| path.is_file())
 }
 
-fn served() -> Option<(Context, Running)> {
+pub fn served() -> Option<(Context, Running)> {
     let Some(context) = Context::live() else {
         skip("llama-server", "TOOLBENCH_TEST_CACHE is not set");
         return None;
@@ -64,7 +64,7 @@ fn served() -> Option<(Context, Running)> {
 }
 
 /// The server answers; it loads its model first.
-fn wait_for(context: &Context, model: &str) {
+pub fn wait_for(context: &Context, model: &str) {
     for _ in 0..120 {
         let output = context.run(&[
             "run",

@@ -24,6 +24,8 @@ mod endpoint_words;
 mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
+mod export_setup;
+mod exports;
 mod fault_matrix;
 mod faults;
 mod grammar;
@@ -31,6 +33,7 @@ mod hosts;
 mod hybrid;
 mod interop;
 mod limits;
+mod live_export_setup;
 mod live_hosts;
 mod live_llama_server;
 mod live_models;

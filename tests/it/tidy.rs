@@ -34,7 +34,13 @@ const LADDER: &[(&str, &[&str])] = &[
     ("serve", &["types", "tools"]),
     ("record", &["types", "event"]),
     ("metrics", &["types", "record"]),
-    ("report", &["types", "metrics"]),
+    ("report", &["types", "metrics", "record"]),
+    (
+        "setup",
+        &[
+            "types", "record", "metrics", "plan", "dialect", "model", "runner",
+        ],
+    ),
     ("score", &["types", "validate"]),
     ("store", &["types", "clock"]),
     ("host", &["types", "clock", "store"]),

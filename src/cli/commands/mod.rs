@@ -3,6 +3,7 @@
 mod config;
 mod doctor;
 mod explain;
+mod export_setup;
 mod grammar;
 mod import;
 mod init;
@@ -30,6 +31,7 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Probe(args) => run::probe(app, &args),
         Command::Report(args) => report::report(app, &args),
         Command::Runs(command) => runs::runs(app, &command),
+        Command::ExportSetup(args) => export_setup::export_setup(app, &args),
         Command::Rescore(args) => rescore::rescore(app, &args),
         Command::Score(args) => score::score(app, &args),
         Command::Import(command) => import::import(app, &command),

@@ -1,39 +1,46 @@
 //! `toolbench report`, and the end of every run: a stored run to tables.
 
-use super::{App, CliError, Status, print, print_json, print_with};
+use super::{App, CliError, Status, print_with};
 use crate::cli::args::ReportArgs;
-use crate::cli::ui::Verbosity;
-use crate::metrics::{Summary, SummaryOptions, canonical_summary, summarise_run};
+use crate::cli::outputs::{Outputs, content_for, terminal, write_targets};
+use crate::config::Settings;
+use crate::metrics::{Summary, SummaryOptions};
 use crate::record::format::Header;
-use crate::record::{Private, Redactor, Run, find_run};
-use crate::report::{Csv, Json, Markdown, Reporter, Terminal};
+use crate::record::{Private, Run, find_run};
+use crate::report::{Export, Format};
 
 /// Prints stored runs.
 pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
     let resolved = app.resolve(&args.flags())?;
     let settings = app.settings(&resolved)?;
+    let mut outputs = Outputs::of(&settings)?;
+    if args.canonical {
+        outputs.format = Format::Canonical;
+    }
     let patterns = [args.redact.clone(), settings.redact.clone()].concat();
     let private = super::run::private(args.retain.as_deref().unwrap_or("full"), &patterns)?;
-    if args.canonical && (args.retain.is_some() || !args.redact.is_empty()) {
+    if outputs.are_canonical() && (args.retain.is_some() || !args.redact.is_empty()) {
+        return Err(CliError::usage(
+            "a canonical summary compares byte by byte and cannot be redacted",
+        )
+        .hint("export with `--format jsonl` or `--format json`"));
+    }
+    if args.runs.len() > 1 && !outputs.targets.is_empty() {
         return Err(
-            CliError::usage("`--canonical` compares byte by byte and cannot be redacted")
-                .hint("export with `--format jsonl` or `--format json`"),
+            CliError::usage("`--write` takes one run, or a file would hold only the last")
+                .hint("name one run, or write each to a file of its own"),
         );
     }
     let mut status = Status::Complete;
     for name in &args.runs {
         let run = Run::open(&find_run(&settings.out, name)?)?;
-        if args.canonical {
-            print_json(&canonical_summary(&run.header, &run.trials))?;
-            continue;
-        }
         let options = ReportOptions {
             margin_points: args.margin,
             objective_ms: args.objective.map(|seconds| seconds * 1000.0),
             private: private.clone(),
+            ..ReportOptions::of(&settings)
         };
-        let by = settings.by.as_deref();
-        let summary = print_run(&run, &settings.format, by, &options, app)?;
+        let summary = print_run(&run, &outputs, &options, app)?;
         if status == Status::Complete {
             status = status_of(&run.header, &summary);
         }
@@ -43,7 +50,9 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
 
 /// What a report may be asked for in place of the run's own.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ReportOptions {
+pub(super) struct ReportOptions<'a> {
+    /// How rows are split.
+    pub(super) by: Option<&'a str>,
     /// Width of `tied`.
     pub(super) margin_points: Option<f64>,
     /// Limit on the time of a task.
@@ -52,61 +61,49 @@ pub(super) struct ReportOptions {
     pub(super) private: Private,
 }
 
-/// Prints one run and gives its summary.
+impl<'a> ReportOptions<'a> {
+    /// The run's own, with the rows split as asked.
+    pub(super) fn of(settings: &'a Settings) -> Self {
+        Self {
+            by: settings.by.as_deref(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A stored run as reports see it.
+pub(super) fn export_of(
+    run: &Run,
+    with_content: bool,
+    options: &ReportOptions<'_>,
+) -> Result<Export, CliError> {
+    let by = options.by.map(str::parse).transpose();
+    let by = by.map_err(|message: String| CliError::usage(message))?;
+    let asked = SummaryOptions {
+        by,
+        margin_points: options.margin_points,
+        objective_ms: options.objective_ms,
+    };
+    // Addresses of what is filtered are those of what is left, which takes the content to know.
+    let content = content_for(run, with_content || !options.private.keeps_all())?;
+    Ok(Export::of(run, content, &asked, &options.private))
+}
+
+/// Prints one run, writes its files, and gives its summary.
 pub(super) fn print_run(
     run: &Run,
-    format: &str,
-    by: Option<&str>,
-    options: &ReportOptions,
+    outputs: &Outputs,
+    options: &ReportOptions<'_>,
     app: &App,
 ) -> Result<Summary, CliError> {
     if run.truncated {
         app.ui
             .say("note: the record ends in a half line, which is left out");
     }
-    let by = by
-        .map(str::parse)
-        .transpose()
-        .map_err(|message: String| CliError::usage(message))?;
-    let mut summary = summarise_run(
-        run,
-        &SummaryOptions {
-            by,
-            margin_points: options.margin_points,
-            objective_ms: options.objective_ms,
-        },
-    );
-    redact(&mut summary, &options.private.redactor);
-    if format == "jsonl" {
-        let mut lines = String::new();
-        for trial in &run.trials {
-            let mut trial = trial.clone();
-            options.private.trial(&mut trial);
-            lines.push_str(&serde_json::to_string(&trial).unwrap_or_default());
-            lines.push('\n');
-        }
-        print(&lines)?;
-    } else if let Some(reporter) = reporter(format, app) {
-        print_with(|out| reporter.write(&summary, out))?;
-    }
-    Ok(summary)
-}
-
-/// Blots out what a summary holds in words beside names: settings, reasons, resolutions.
-fn redact(summary: &mut Summary, redactor: &Redactor) {
-    let header = &mut summary.header;
-    for setting in &mut header.settings {
-        redactor.text(&mut setting.value);
-    }
-    for model in &mut header.models {
-        redactor.text(&mut model.resolution);
-        for leg in &mut model.legs {
-            redactor.text(&mut leg.resolution);
-        }
-    }
-    for excluded in &mut summary.excluded {
-        redactor.text(&mut excluded.reason);
-    }
+    let export = export_of(run, outputs.need_content(), options)?;
+    print_with(|out| outputs.format.write(&export, terminal(app), out))?;
+    write_targets(app, &export, &outputs.targets)?;
+    Ok(export.summary().clone())
 }
 
 /// The exit status a complete run ends with.
@@ -121,18 +118,4 @@ pub(super) fn status_of(header: &Header, summary: &Summary) -> Status {
     } else {
         Status::Complete
     }
-}
-
-fn reporter(format: &str, app: &App) -> Option<Box<dyn Reporter>> {
-    Some(match format {
-        "terminal" => Box::new(Terminal {
-            color: app.env.stdout_terminal && app.env.variable("NO_COLOR").is_none(),
-            detailed: app.ui.verbosity > Verbosity::Normal,
-            ..Terminal::default()
-        }),
-        "json" => Box::new(Json),
-        "csv" => Box::new(Csv),
-        "markdown" => Box::new(Markdown),
-        _ => return None,
-    })
 }

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
-use crate::cli::args::RescoreArgs;
+use crate::cli::args::{RescoreArgs, add_list};
 use crate::cli::flags::SettingFlags;
+use crate::cli::outputs::Outputs;
 use crate::clock::{now_compact, now_rfc3339};
 use crate::config::{Layer, Settings, key};
 use crate::event::{Event, EventSink};
@@ -32,6 +33,7 @@ const SHOWN: usize = 10;
 pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError> {
     let resolved = app.resolve(&flags(args))?;
     let settings = app.settings(&resolved)?;
+    let outputs = Outputs::of(&settings)?;
     let run = Run::open(&find_run(&settings.out, &args.run)?)?;
     check_content(&run)?;
     check_suites(&run, &args.suite)?;
@@ -65,13 +67,7 @@ pub(super) fn rescore(app: &App, args: &RescoreArgs) -> Result<Status, CliError>
         &left_out,
     );
     let rescored = Run::open(&directory)?;
-    let summary = print_run(
-        &rescored,
-        &settings.format,
-        settings.by.as_deref(),
-        &ReportOptions::default(),
-        app,
-    )?;
+    let summary = print_run(&rescored, &outputs, &ReportOptions::of(&settings), app)?;
     Ok(if left_out.is_empty() {
         status_of(&rescored.header, &summary)
     } else {
@@ -120,6 +116,7 @@ fn flags(args: &RescoreArgs) -> SettingFlags {
             flags.problem.get_or_insert(problem);
         }
     }
+    add_list(&mut flags, "write", &args.write);
     flags
 }
 

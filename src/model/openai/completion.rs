@@ -5,10 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::Described;
 use super::body::{Body, refused, whole_schema};
 use crate::types::endpoint::Endpoint;
-use crate::types::{ConstraintText, GenerateRequest, Prompt, ProviderError};
+use crate::types::{ConstraintText, GenerateRequest, ModelFacts, Prompt, ProviderError};
 
 fn text(request: &GenerateRequest) -> Result<String, ProviderError> {
     match &request.prompt {
@@ -38,11 +37,11 @@ pub(super) fn llama_body(
     endpoint: &Endpoint,
     model: &str,
     request: &GenerateRequest,
-    known: Option<&Described>,
+    known: Option<&ModelFacts>,
 ) -> Result<Value, ProviderError> {
     let whole = text(request)?;
     // The server adds the token itself: twice would be another prompt.
-    let prompt = match known.map(|known| &known.facts) {
+    let prompt = match known {
         Some(facts) if facts.adds_bos && !facts.bos_token.is_empty() => whole
             .strip_prefix(facts.bos_token.as_str())
             .unwrap_or(&whole),

@@ -114,27 +114,12 @@ impl OpenAiProvider {
         let model = known
             .as_ref()
             .map_or(self.endpoint.model.as_str(), |known| known.model.as_str());
-        let (page, path, body) = match (&request.prompt, self.endpoint.protocol) {
-            (Prompt::Text { .. }, _) if self.endpoint.llama_pages => (
-                Page::LlamaCompletion,
-                "/completion".to_owned(),
-                completion::llama_body(&self.endpoint, model, request, known.as_ref())?,
-            ),
-            (Prompt::Text { .. }, _) => (
-                Page::Completions,
-                format!("{}/completions", self.api),
-                completion::body(&self.endpoint, model, request)?,
-            ),
-            (Prompt::Chat { .. }, Protocol::Responses) => (
-                Page::Responses,
-                format!("{}/responses", self.api),
-                responses::body(&self.endpoint, model, request)?,
-            ),
-            (Prompt::Chat { .. }, _) => (
-                Page::Chat,
-                format!("{}/chat/completions", self.api),
-                body::chat(&self.endpoint, model, request)?,
-            ),
+        let facts = known.as_ref().map(|known| &known.facts);
+        let (page, path, body) = written(&self.endpoint, model, facts, request)?;
+        // llama.cpp's own page stands beside `/v1`.
+        let path = match page {
+            Page::LlamaCompletion => path.to_owned(),
+            _ => format!("{}{path}", self.api),
         };
         let limits = Limits {
             limit_ms: request.time_limit_ms,
@@ -196,6 +181,47 @@ impl OpenAiProvider {
         }
         ProviderError::Rejected { detail }
     }
+}
+
+/// The page that a request goes to, its path, and the body.
+fn written(
+    endpoint: &Endpoint,
+    model: &str,
+    facts: Option<&ModelFacts>,
+    request: &GenerateRequest,
+) -> Result<(Page, &'static str, Value), ProviderError> {
+    Ok(match (&request.prompt, endpoint.protocol) {
+        (Prompt::Text { .. }, _) if endpoint.llama_pages => (
+            Page::LlamaCompletion,
+            "/completion",
+            completion::llama_body(endpoint, model, request, facts)?,
+        ),
+        (Prompt::Text { .. }, _) => (
+            Page::Completions,
+            "/completions",
+            completion::body(endpoint, model, request)?,
+        ),
+        (Prompt::Chat { .. }, Protocol::Responses) => (
+            Page::Responses,
+            "/responses",
+            responses::body(endpoint, model, request)?,
+        ),
+        (Prompt::Chat { .. }, _) => (
+            Page::Chat,
+            "/chat/completions",
+            body::chat(endpoint, model, request)?,
+        ),
+    })
+}
+
+/// A request as it would go over: the path below the endpoint's address, and the body.
+pub(super) fn request_body(
+    endpoint: &Endpoint,
+    facts: Option<&ModelFacts>,
+    request: &GenerateRequest,
+) -> Result<(&'static str, Value), ProviderError> {
+    let (_, path, body) = written(endpoint, &endpoint.model, facts, request)?;
+    Ok((path, body))
 }
 
 impl Provider for OpenAiProvider {

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
+use crate::cli::outputs::Outputs;
 use crate::cli::ui::RunProgress;
 use crate::clock::{now_compact, now_rfc3339};
 use crate::config::{Probes, Settings};
@@ -59,6 +60,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         None => app.resolve(&args.settings)?,
     };
     let settings = app.settings(&resolved)?;
+    let outputs = Outputs::of(&settings)?;
     let names = match &resumed {
         Some(resumed) if args.models.is_empty() => resumed.models(),
         _ => models::in_quants(app, &args.models, &settings.quants)?,
@@ -132,7 +134,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
-    finish(app, &settings, &directory, interrupted)
+    finish(app, &settings, &outputs, &directory, interrupted)
 }
 
 /// What a run is made of once everything is known but the models' own facts.
@@ -373,12 +375,12 @@ fn run_error(error: RunError) -> CliError {
 fn finish(
     app: &App,
     settings: &Settings,
+    outputs: &Outputs,
     directory: &Path,
     interrupted: bool,
 ) -> Result<Status, CliError> {
     let run = Run::open(directory)?;
-    let by = settings.by.as_deref();
-    let summary = print_run(&run, &settings.format, by, &ReportOptions::default(), app)?;
+    let summary = print_run(&run, outputs, &ReportOptions::of(settings), app)?;
     servers::say_refusals(app, &run);
     if interrupted {
         app.ui.say(&format!(

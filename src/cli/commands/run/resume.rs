@@ -11,7 +11,7 @@ use crate::types::fingerprint::Fingerprint;
 
 /// Settings that do not shape the record and may differ on resume; patterns of `redact` are not in
 /// the record, and are checked apart.
-const FREE: [&str; 5] = ["out", "format", "by", "pull", "redact"];
+const FREE: [&str; 6] = ["out", "format", "write", "by", "pull", "redact"];
 
 /// The run to go on with, and the flags that make its plan again.
 pub(super) struct Resumed {
