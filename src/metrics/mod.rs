@@ -43,6 +43,7 @@ pub use verdict::Verdict;
 
 use compare::Contender;
 use rows::{Latest, groups, latest, row};
+use cost::RunCost;
 use sequential::{Levels, Reached, Sequential};
 use summary::{
     ESTIMAND, EndedEarly, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA,
@@ -117,6 +118,18 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
             by => rows_by(by),
         },
     }
+}
+
+/// Rows without a split, in plan order, and what the run cost: what needs no comparison of rows.
+pub fn rows_of_run(header: &Header, trials: &[TrialRecord]) -> (Vec<Row>, Option<RunCost>) {
+    let groups = groups(header, &latest(trials), None);
+    let rows = groups.iter().map(|group| row(group, header, None));
+    (rows.collect(), cost::run_cost(header, trials))
+}
+
+/// The trials that count, in plan order: of several lines with one id the last.
+pub fn latest_trials(trials: &[TrialRecord]) -> Vec<&TrialRecord> {
+    latest(trials).trials
 }
 
 /// The run's own `--objective`, which is in seconds.
