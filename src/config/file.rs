@@ -419,7 +419,10 @@ mod tests {
         assert_eq!(file.profiles["ci"].values["gate.min-effect"], ["2.5"]);
         let error = parse_file("t.toml", "[gate]\nmin-sucess = 80\n").unwrap_err();
         assert_eq!(error.origin.as_deref(), Some("t.toml:2:1"));
-        assert_eq!(error.hint.as_deref(), Some("did you mean `gate.min-success`?"));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("did you mean `gate.min-success`?")
+        );
         for (value, words) in [
             ("\"\"", "is blank"),
             ("[]", "is blank"),

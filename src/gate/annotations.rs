@@ -30,10 +30,14 @@ pub fn annotations(verdict: &Verdict) -> Vec<String> {
     let errors = reasons(&|status| status == CheckStatus::Breached);
     let notices = known(KnownStatus::Passes).collect();
     let title = format!("toolbench gate: {}", verdict.outcome.in_words());
-    [("error", errors), ("warning", warnings), ("notice", notices)]
-        .into_iter()
-        .flat_map(|(level, messages)| lines(level, &title, messages))
-        .collect()
+    [
+        ("error", errors),
+        ("warning", warnings),
+        ("notice", notices),
+    ]
+    .into_iter()
+    .flat_map(|(level, messages)| lines(level, &title, messages))
+    .collect()
 }
 
 fn lines(level: &str, title: &str, mut messages: Vec<String>) -> Vec<String> {

@@ -230,9 +230,7 @@ impl Times {
                 continue;
             }
             let case = format!("{}/{}", trial.cell.suite, trial.case);
-            let [task, call, all] = lists
-                .entry((case, names.of_key(&trial.cell)))
-                .or_default();
+            let [task, call, all] = lists.entry((case, names.of_key(&trial.cell))).or_default();
             all.push(trial.time.total_ms);
             if trial.outcome.is_scored() {
                 task.push(trial.time.total_ms);

@@ -195,7 +195,11 @@ fn slowdowns(
     out: &mut Vec<Check>,
 ) {
     let label = &cell.fact.cell;
-    let Some(then) = cell.compared.as_ref().map(super::regression::Compared::then) else {
+    let Some(then) = cell
+        .compared
+        .as_ref()
+        .map(super::regression::Compared::then)
+    else {
         return;
     };
     let measures: [(Measure, fn(&TimeLine) -> Option<f64>); 2] = [
@@ -311,7 +315,11 @@ fn fill_slowdown(
     (check.status, check.reason) = if median < 1.0 + most {
         (CheckStatus::Passed, format!("{shown}; {limit} counts"))
     } else if is_noisy(measured) {
-        let why = format!("{shown}, {} % slower or more, {}", size(most), busy(measured));
+        let why = format!(
+            "{shown}, {} % slower or more, {}",
+            size(most),
+            busy(measured)
+        );
         (CheckStatus::Trouble, why)
     } else if check.low.is_some_and(|low| low > 1.0) {
         let why = format!("{shown}, which is {} % slower or more", size(most));

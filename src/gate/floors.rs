@@ -72,12 +72,8 @@ impl Rated<'_> {
             (Some(rate), Some(low)) => {
                 let (status, relation) = relation(rate, low, floor, point_estimate);
                 let interval = match found.method {
-                    SuiteInterval::Exact => ", exact".to_owned(),
-                    _ => format!(
-                        " [{}–{}]",
-                        percent(low),
-                        percent(found.high.unwrap_or(rate))
-                    ),
+                    SuiteInterval::Exact => "exact".to_owned(),
+                    _ => format!("{}–{}", percent(low), percent(found.high.unwrap_or(rate))),
                 };
                 let named = if status == CheckStatus::Passed || failing.is_empty() {
                     String::new()
@@ -86,15 +82,18 @@ impl Rated<'_> {
                 };
                 let on = count(found.cases, "case");
                 let why = format!(
-                    "{name}: success of {} %{interval} on {on} {relation} the floor of {} %{named}",
+                    "{name}: success of {} % ({interval}, {on}) {}{named}",
                     percent(rate),
-                    size(floor)
+                    relation.replace("FLOOR", &format!("the floor of {} %", size(floor)))
                 );
                 (status, why)
             }
             _ => (
                 CheckStatus::NotEnoughData,
-                format!("{name}: no case counts, so the floor of {} % cannot be checked", size(floor)),
+                format!(
+                    "{name}: no case counts, so the floor of {} % cannot be checked",
+                    size(floor)
+                ),
             ),
         };
         Check {
@@ -115,16 +114,14 @@ impl Rated<'_> {
 
 fn relation(rate: f64, low: f64, floor: f64, point_estimate: bool) -> (CheckStatus, &'static str) {
     if rate < floor - SAME {
-        (CheckStatus::Breached, "is under")
-    } else if point_estimate {
-        (CheckStatus::Passed, "is not under")
-    } else if low < floor - SAME {
+        (CheckStatus::Breached, "is under FLOOR")
+    } else if point_estimate || low >= floor - SAME {
+        (CheckStatus::Passed, "meets FLOOR")
+    } else {
         (
             CheckStatus::NotEnoughData,
-            "is not under, but its lower limit is under,",
+            "meets FLOOR, the lower limit of its interval does not",
         )
-    } else {
-        (CheckStatus::Passed, "is, with its whole interval, not under")
     }
 }
 

@@ -273,11 +273,7 @@ impl Cell<'_> {
 }
 
 /// What keeps anything from being said, one check each.
-fn record_checks(
-    input: &Input<'_>,
-    cells: &[Cell<'_>],
-    sides: Option<&Sides<'_>>,
-) -> Vec<Check> {
+fn record_checks(input: &Input<'_>, cells: &[Cell<'_>], sides: Option<&Sides<'_>>) -> Vec<Check> {
     let trouble = |cell: Option<&str>, reason: String| Check {
         kind: CheckKind::Record,
         cell: cell.map(str::to_owned),
@@ -296,14 +292,20 @@ fn record_checks(
     for cell in cells.iter().filter(|cell| !cell.trouble.is_empty()) {
         let why = cell.trouble.join("; ");
         let label = &cell.fact.cell;
-        checks.push(trouble(Some(label), format!("{label} cannot be judged: {why}")));
+        checks.push(trouble(
+            Some(label),
+            format!("{label} cannot be judged: {why}"),
+        ));
     }
     let Some((against, sides)) = input.baseline.as_ref().zip(sides) else {
         return checks;
     };
-    checks.extend(against.trouble.iter().map(|why| {
-        trouble(None, format!("the baseline cannot be compared with: {why}"))
-    }));
+    checks.extend(
+        against
+            .trouble
+            .iter()
+            .map(|why| trouble(None, format!("the baseline cannot be compared with: {why}"))),
+    );
     for then in &against.snapshot.cells {
         if sides.pairs.iter().any(|pair| pair.then.cell == then.cell) {
             continue;

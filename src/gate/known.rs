@@ -205,8 +205,7 @@ fn position(label: &str, text: &str, offset: usize) -> String {
 mod tests {
     use super::*;
 
-    const ENTRY: &str =
-        "\n[[known]]\ncase = \"s/a\"\nreason = \"because\"\nuntil = 2026-12-31\n";
+    const ENTRY: &str = "\n[[known]]\ncase = \"s/a\"\nreason = \"because\"\nuntil = 2026-12-31\n";
 
     #[test]
     fn entries_are_read_with_their_place() {

@@ -53,12 +53,15 @@ pub(super) fn next(verdict: &Verdict, path: &str) -> String {
     let update = verdict.baseline.as_ref().filter(|it| it.is_file);
     match verdict.outcome {
         GateOutcome::Fail => {
-            let explain = worst_code(verdict)
-                .map_or_else(|| format!("toolbench report {path} --by category"), |code| {
-                    format!("toolbench explain {code}")
-                });
+            let explain = worst_code(verdict).map_or_else(
+                || format!("toolbench report {path} --by category"),
+                |code| format!("toolbench explain {code}"),
+            );
             match update.filter(|_| is_regression(verdict)) {
-                Some(known) => format!("{explain}; if the change is meant: {}", save("update", &known.name)),
+                Some(known) => format!(
+                    "{explain}; if the change is meant: {}",
+                    save("update", &known.name)
+                ),
                 None => explain,
             }
         }

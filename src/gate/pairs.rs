@@ -40,7 +40,10 @@ impl PairedTrials {
         let both = baseline.outcomes().zip(candidate.outcomes());
         let mut pairs: Vec<(bool, bool)> = both.filter_map(|(one, two)| one.zip(two)).collect();
         if pairs.is_empty() {
-            let (one, two) = (baseline.outcomes().flatten(), candidate.outcomes().flatten());
+            let (one, two) = (
+                baseline.outcomes().flatten(),
+                candidate.outcomes().flatten(),
+            );
             pairs.extend(one.zip(two));
         }
         (!pairs.is_empty()).then_some(Self(pairs))

@@ -228,20 +228,8 @@ impl<'a> Compared<'a> {
                 format!("{label} cannot be compared: {why}"),
             );
         };
-        let moved = format!(
-            "{label}: success {} from {} % to {} % ({} points{}) on {}",
-            if found.difference < -SAME {
-                "fell"
-            } else {
-                "went"
-            },
-            percent(found.baseline_rate),
-            percent(found.candidate_rate),
-            points(found.difference),
-            self.certainty(found),
-            count(found.cases, "unchanged case"),
-        );
         let drop = -found.difference;
+        let moved = self.moved(label, found);
         let counts = drop > SAME && drop >= rules.min_effect - SAME;
         let failing = if self.fell.is_empty() {
             String::new()
@@ -283,15 +271,29 @@ impl<'a> Compared<'a> {
         }
     }
 
-    fn certainty(&self, found: &Difference) -> String {
-        let Some((p, _)) = self.p_holm else {
-            return ", exact".to_owned();
+    /// By how much success moved, and how sure that is.
+    fn moved(&self, label: &str, found: &Difference) -> String {
+        let (then, now) = (percent(found.baseline_rate), percent(found.candidate_rate));
+        let on = count(found.cases, "unchanged case");
+        let by = size(found.difference.abs());
+        let sure = match self.p_holm {
+            None => format!("exact, {on}"),
+            Some((p, _)) => format!(
+                "{} to {} points, p = {}, {on}",
+                points(found.low),
+                points(found.high),
+                p_value(p)
+            ),
         };
-        format!(
-            " [{}, {}], p = {}",
-            points(found.low),
-            points(found.high),
-            p_value(p)
-        )
+        if found.difference.abs() <= SAME {
+            format!("{label}: success stayed at {now} % ({sure})")
+        } else {
+            let way = if found.difference < 0.0 {
+                "fell"
+            } else {
+                "rose"
+            };
+            format!("{label}: success {way} by {by} points, from {then} % to {now} % ({sure})")
+        }
     }
 }

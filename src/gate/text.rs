@@ -23,10 +23,7 @@ const NAMED: usize = 10;
 pub fn terminal(verdict: &Verdict) -> String {
     let mut out = format!("gate: {}", verdict.run);
     if let Some(baseline) = &verdict.baseline {
-        out.push_str(&format!(
-            " against {} ({})",
-            baseline.name, baseline.path
-        ));
+        out.push_str(&format!(" against {} ({})", baseline.name, baseline.path));
     }
     out.push('\n');
     let table = cells(&verdict.cells);
@@ -120,7 +117,10 @@ fn sections(verdict: &Verdict) -> Vec<(&'static str, Vec<String>)> {
     let mut notes = verdict.notes.clone();
     notes.extend(intervals(verdict));
     vec![
-        ("What differs from the baseline: the change under test", cut(changes)),
+        (
+            "What differs from the baseline: the change under test",
+            cut(changes),
+        ),
         ("Cases", line::case_sets(&verdict.cases, NAMED)),
         (
             "Known failures",
@@ -144,15 +144,16 @@ fn intervals(verdict: &Verdict) -> Vec<String> {
     let of_rates = match methods.as_slice() {
         [] => return Vec::new(),
         [SuiteInterval::Exact] => {
-            "Rates are exact: decoding is greedy and the route repeats itself.".to_owned()
+            "Rates are exact: decoding is greedy, and routes repeat themselves.".to_owned()
         }
         methods => {
             let words: Vec<&str> = methods.iter().map(|it| it.in_words()).collect();
             format!("Intervals of rates (95 %): {}.", words.join(", "))
         }
     };
-    let estimand = &verdict.estimand;
-    vec![format!("{of_rates} They speak of {estimand}.")]
+    vec![format!(
+        "{of_rates} They speak of this suite; `toolbench report` speaks of cases like these."
+    )]
 }
 
 fn cut(mut items: Vec<String>) -> Vec<String> {
@@ -167,9 +168,17 @@ fn cut(mut items: Vec<String>) -> Vec<String> {
 /// Heading and rows.
 fn cells(cells: &[CellVerdict]) -> Vec<Vec<String>> {
     let mut rows = vec![
-        ["cell", "cases", "trials", "success %", "before %", "points", "p"]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            "cell",
+            "cases",
+            "trials",
+            "success %",
+            "before %",
+            "points",
+            "p",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
     for cell in cells {
         let success = match (cell.success, cell.low, cell.high) {

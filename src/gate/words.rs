@@ -85,9 +85,15 @@ mod tests {
             (percent(2.0 / 3.0).as_str(), percent(1.0).as_str()),
             ("66.7", "100")
         );
-        assert_eq!((points(-1.0 / 3.0).as_str(), points(0.0).as_str()), ("-33.3", "+0.0"));
+        assert_eq!(
+            (points(-1.0 / 3.0).as_str(), points(0.0).as_str()),
+            ("-33.3", "+0.0")
+        );
         assert_eq!((size(0.05).as_str(), size(0.025).as_str()), ("5", "2.5"));
-        assert_eq!((time(420.4).as_str(), time(2310.0).as_str()), ("420 ms", "2.31 s"));
+        assert_eq!(
+            (time(420.4).as_str(), time(2310.0).as_str()),
+            ("420 ms", "2.31 s")
+        );
         let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
         assert_eq!(some_of(&names, 2), "a, b and 1 more");
         assert_eq!(some_of(&names, 3), "a, b, c");

@@ -42,8 +42,8 @@ pub use summary::{Row, SplitBy, Summary, summary_schema};
 pub use verdict::Verdict;
 
 use compare::Contender;
-use rows::{Latest, groups, latest, row};
 use cost::RunCost;
+use rows::{Latest, groups, latest, row};
 use sequential::{Levels, Reached, Sequential};
 use summary::{
     ESTIMAND, EndedEarly, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA,

@@ -25,6 +25,8 @@ mod engine_live;
 mod engine_process;
 mod fault_matrix;
 mod faults;
+mod gate;
+mod gate_simulation;
 mod grammar;
 mod hosts;
 mod hybrid;

@@ -162,7 +162,11 @@ fn update(app: &App, args: &SaveArgs, yes: bool) -> Result<Status, CliError> {
     if !new.path.exists() {
         return Err(
             CliError::usage(format!("there is no baseline `{}` to update", args.name)).hint(
-                format!("`toolbench baseline save {}{}` makes it", args.run, name_flag(&args.name)),
+                format!(
+                    "`toolbench baseline save {}{}` makes it",
+                    args.run,
+                    name_flag(&args.name)
+                ),
             ),
         );
     }
@@ -351,7 +355,10 @@ fn shown(snapshot: &Snapshot, path: &Path, cells: &[(&CellFact, SuiteRate)]) -> 
     );
     for model in &snapshot.models {
         let weights = model.weights.as_deref().unwrap_or("no weights known");
-        line("model", format!("{} ({weights}, {})", model.model, model.engine));
+        line(
+            "model",
+            format!("{} ({weights}, {})", model.model, model.engine),
+        );
     }
     for (cell, rate) in cells {
         let share = |value: Option<f64>| {
@@ -381,7 +388,11 @@ fn shown(snapshot: &Snapshot, path: &Path, cells: &[(&CellFact, SuiteRate)]) -> 
         .collect();
     line(
         "failing",
-        format!("{} of {} lines of cases", failing.len(), snapshot.cases.len()),
+        format!(
+            "{} of {} lines of cases",
+            failing.len(),
+            snapshot.cases.len()
+        ),
     );
     for case in failing {
         line(

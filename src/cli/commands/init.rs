@@ -47,7 +47,9 @@ fn contents(app: &App) -> Result<String, CliError> {
             example(key.kind, key.default)
         ));
     }
-    out.push_str("\n## The gate: toolbench gate RUN. Floors are in percent, times in seconds.\n[gate]\n");
+    out.push_str(
+        "\n## The gate: toolbench gate RUN. Floors are in percent, times in seconds.\n[gate]\n",
+    );
     for key in GATE_KEYS {
         out.push_str(&format!(
             "## {}\n#{} = {}\n",

@@ -52,12 +52,17 @@ impl Paces {
             if !here || self.mean.contains_key(&cell.cell) {
                 continue;
             }
-            let lines: Vec<_> = times.cases.iter().filter(|it| it.cell == cell.cell).collect();
+            let lines: Vec<_> = times
+                .cases
+                .iter()
+                .filter(|it| it.cell == cell.cell)
+                .collect();
             if lines.is_empty() {
                 continue;
             }
             let sum: f64 = lines.iter().map(|line| line.trial_ms).sum();
-            self.mean.insert(cell.cell.clone(), sum / lines.len() as f64);
+            self.mean
+                .insert(cell.cell.clone(), sum / lines.len() as f64);
             for line in lines {
                 let key = (cell.cell.clone(), line.case.clone());
                 self.by_case.insert(key, line.trial_ms);
@@ -199,7 +204,8 @@ fn cells(models: &[String], settings: &Settings) -> Vec<String> {
         for dialect in &settings.dialects {
             for constraint in &settings.constraints {
                 for variant in &settings.variants {
-                    let mut parts = vec![model.clone(), dialect.to_string(), constraint.to_string()];
+                    let mut parts =
+                        vec![model.clone(), dialect.to_string(), constraint.to_string()];
                     if variant.name != "default" {
                         parts.push(variant.name.clone());
                     }
@@ -246,14 +252,22 @@ mod tests {
     #[test]
     fn as_many_cases_as_fit() {
         let times = Times {
-            cases: vec![line("s/a", "x", 10.0), line("s/b", "x", 30.0), line("s/a", "y", 100.0)],
+            cases: vec![
+                line("s/a", "x", 10.0),
+                line("s/b", "x", 30.0),
+                line("s/a", "y", 100.0),
+            ],
         };
         let mut paces = Paces::default();
         paces.add(&times, &[cell("x", "here"), cell("y", "remote")], "here");
         let cases = ["s/a", "s/b", "s/c"].map(str::to_owned);
         let cells = ["x", "y"].map(str::to_owned);
         for (left, size) in [(109.0, 0), (110.0, 1), (239.0, 1), (240.0, 2), (360.0, 3)] {
-            assert_eq!(fitting(&paces, &cases, &cells, 1, left), Some(size), "{left}");
+            assert_eq!(
+                fitting(&paces, &cases, &cells, 1, left),
+                Some(size),
+                "{left}"
+            );
         }
         assert_eq!(fitting(&paces, &cases, &cells, 2, 240.0), Some(1));
         let further = ["x", "z"].map(str::to_owned);

@@ -50,7 +50,9 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
     }
     let directory = match target {
         Target::Stored(directory) => {
-            if asked.time_budget.is_some() && gate_values.origin("gate.time-budget").is_some_and(is_flag) {
+            if asked.time_budget.is_some()
+                && gate_values.origin("gate.time-budget").is_some_and(is_flag)
+            {
                 return Err(CliError::usage(
                     "`--time-budget` bounds a run that is made, and this one is stored",
                 )
@@ -79,7 +81,14 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
             }
         }
     };
-    let verdict = verdict(&directory, &gate_values, &asked, against.as_ref(), &known, app)?;
+    let verdict = verdict(
+        &directory,
+        &gate_values,
+        &asked,
+        against.as_ref(),
+        &known,
+        app,
+    )?;
     publish(app, &verdict, format, asked.annotations)
 }
 
@@ -117,8 +126,9 @@ impl Format {
             "json" => Ok(Self::Json),
             "markdown" => Ok(Self::Markdown),
             other => Err(
-                CliError::usage(format!("a verdict cannot be written as `{other}`"))
-                    .hint("`gate` writes terminal, json or markdown; `toolbench report` the others"),
+                CliError::usage(format!("a verdict cannot be written as `{other}`")).hint(
+                    "`gate` writes terminal, json or markdown; `toolbench report` the others",
+                ),
             ),
         }
     }
@@ -174,7 +184,9 @@ impl Target {
         let is_path = name.contains(['/', '\\']);
         let directory = match found {
             Ok(directory) => directory,
-            Err(error) if name == "latest" || looks_like_a_run(name) => return Err(not_found(error)),
+            Err(error) if name == "latest" || looks_like_a_run(name) => {
+                return Err(not_found(error));
+            }
             Err(_) => return Ok(Self::Made(args.targets.clone())),
         };
         if !is_path && is_model(app, resolved, name)? {
@@ -339,8 +351,10 @@ fn publish(
         let markdown = text::markdown(verdict);
         file.and_then(|mut file| file.write_all(format!("{markdown}\n").as_bytes()))
             .map_err(|error| {
-                CliError::usage(format!("cannot write the summary of the job to {path}: {error}"))
-                    .kind("output", Status::NotWritten)
+                CliError::usage(format!(
+                    "cannot write the summary of the job to {path}: {error}"
+                ))
+                .kind("output", Status::NotWritten)
             })?;
     }
     Ok(match verdict.exit_code {

@@ -36,7 +36,12 @@ pub(in crate::cli) fn rules(resolved: &Resolved) -> Result<GateSettings, ConfigE
     ] {
         if let Some(seconds) = resolved.number(name) {
             if seconds <= 0.0 {
-                return Err(wrong(resolved, name, format!("`{name}` must be more than 0"), None));
+                return Err(wrong(
+                    resolved,
+                    name,
+                    format!("`{name}` must be more than 0"),
+                    None,
+                ));
             }
             latency.push(LatencyLimit {
                 measure,
@@ -51,7 +56,10 @@ pub(in crate::cli) fn rules(resolved: &Resolved) -> Result<GateSettings, ConfigE
             return Ok(text.to_owned());
         }
         let listed: Vec<&str> = choices.into_iter().filter(|it| !it.is_empty()).collect();
-        let message = format!("`{text}` is not one of {} (setting `{name}`)", listed.join(", "));
+        let message = format!(
+            "`{text}` is not one of {} (setting `{name}`)",
+            listed.join(", ")
+        );
         let hint = did_you_mean(text, listed);
         Err(wrong(resolved, name, message, hint))
     };
@@ -75,7 +83,11 @@ pub(in crate::cli) fn rules(resolved: &Resolved) -> Result<GateSettings, ConfigE
         });
     Ok(GateSettings {
         rules: Rules {
-            min_success: percent(resolved, "gate.min-success", resolved.text("gate.min-success"))?,
+            min_success: percent(
+                resolved,
+                "gate.min-success",
+                resolved.text("gate.min-success"),
+            )?,
             min_category: floors(resolved, "gate.min-category")?,
             min_case: floors(resolved, "gate.min-case")?,
             point_estimate: resolved.switch("gate.point-estimate"),
@@ -209,7 +221,12 @@ pub(super) fn check_names(
         })
         .collect();
     for (setting, what, floors, known) in [
-        ("gate.min-category", "category", &rules.min_category, categories),
+        (
+            "gate.min-category",
+            "category",
+            &rules.min_category,
+            categories,
+        ),
         ("gate.min-case", "case", &rules.min_case, cases),
     ] {
         let names = floors.iter().filter_map(|floor| floor.name.as_deref());
@@ -249,7 +266,11 @@ mod tests {
         let found = with("max-task-p95", &["2.5"]).unwrap().rules;
         assert!((found.latency[0].limit_ms - 2500.0).abs() < 1e-9);
         let found = with("min-category", &["a=90, 70", "b=x=50"]).unwrap().rules;
-        let names: Vec<Option<&str>> = found.min_category.iter().map(|it| it.name.as_deref()).collect();
+        let names: Vec<Option<&str>> = found
+            .min_category
+            .iter()
+            .map(|it| it.name.as_deref())
+            .collect();
         assert_eq!(names, [Some("a"), None, Some("b=x")]);
         for (text, expected) in [("90s", 90_000.0), ("10m", 600_000.0), ("1h", 3_600_000.0)] {
             let (found, _) = with("time-budget", &[text]).unwrap().time_budget.unwrap();
@@ -282,6 +303,9 @@ mod tests {
             assert_eq!(error.origin.as_deref(), Some("a test"), "{name}");
         }
         let error = with("min-success", &["0.85"]).err().unwrap();
-        assert!(error.hint.unwrap().contains("write 85"), "the share in percent");
+        assert!(
+            error.hint.unwrap().contains("write 85"),
+            "the share in percent"
+        );
     }
 }

@@ -57,8 +57,10 @@ pub(in crate::cli) fn file(out: &Path, name: &str) -> Result<PathBuf, CliError> 
         && !name.ends_with(".latency")
         && name != "none";
     if !good {
-        return Err(CliError::usage(format!("`{name}` is no name of a baseline"))
-            .hint("letters, digits, `-`, `_` and `.`, such as `main`"));
+        return Err(
+            CliError::usage(format!("`{name}` is no name of a baseline"))
+                .hint("letters, digits, `-`, `_` and `.`, such as `main`"),
+        );
     }
     Ok(folder(out).join(format!("{name}{ENDING}")))
 }
@@ -108,9 +110,20 @@ fn named(out: &Path, name: &str) -> Result<Side, CliError> {
     let given = direct.is_file().then(|| direct.to_path_buf());
     let run = find_run(out, name).ok();
     let mut meant = Vec::new();
-    meant.extend(saved.as_ref().map(|path| format!("the baseline {}", path.display())));
-    meant.extend(given.as_ref().map(|path| format!("the file {}", path.display())));
-    meant.extend(run.as_ref().map(|path| format!("the run {}", path.display())));
+    meant.extend(
+        saved
+            .as_ref()
+            .map(|path| format!("the baseline {}", path.display())),
+    );
+    meant.extend(
+        given
+            .as_ref()
+            .map(|path| format!("the file {}", path.display())),
+    );
+    meant.extend(
+        run.as_ref()
+            .map(|path| format!("the run {}", path.display())),
+    );
     if meant.len() > 1 {
         return Err(
             CliError::usage(format!("`{name}` may be {}", meant.join(" or ")))
@@ -156,7 +169,10 @@ pub(in crate::cli) fn of_file(name: &str, path: &Path) -> Result<Side, CliError>
         if of == baseline::hash(&snapshot) {
             (Some(times), None)
         } else {
-            (None, Some("the baseline's times belong to another version of it"))
+            (
+                None,
+                Some("the baseline's times belong to another version of it"),
+            )
         }
     } else {
         (
