@@ -60,11 +60,16 @@ pub fn markdown(verdict: &Verdict) -> String {
             out.push_str(&format!("| {} |\n", cells.join(" | ")));
         }
     }
-    for (title, items) in sections(verdict) {
+    // What decides first: a pull request is read from the top. What passed is there for those who look.
+    let mut sections = sections(verdict);
+    sections.reverse();
+    let passed = sections.remove(2);
+    sections[2..].reverse();
+    sections.push(passed);
+    for (title, items) in sections {
         if items.is_empty() {
             continue;
         }
-        // What passed is there for those who look.
         let folded = title == "Passed";
         if folded {
             out.push_str(&format!(
@@ -81,7 +86,7 @@ pub fn markdown(verdict: &Verdict) -> String {
             out.push_str("\n</details>\n");
         }
     }
-    out.push_str(&format!("\nNext: `{}`\n", verdict.next.replace('`', "'")));
+    out.push_str(&format!("\nNext: {}\n", escaped(&verdict.next)));
     out
 }
 

@@ -116,7 +116,8 @@ fn added_changed_and_removed_cases_are_named_and_the_rest_is_compared() {
     assert_eq!(cases["changed"], serde_json::json!(["clock/c-02"]));
     assert_eq!(cases["added"], serde_json::json!(["clock/c-05"]));
     assert_eq!(cases["removed"], serde_json::json!(["clock/c-04"]));
-    let strict = context.run(&["gate", "latest", "--strict"]);
+    let path = format!("reports/{}", found["run"].as_str().unwrap());
+    let strict = context.run(&["gate", &path, "--strict"]);
     assert_eq!(strict.status.code(), Some(2));
     let text = stderr(&strict);
     for words in [
@@ -160,7 +161,8 @@ fn a_changed_tool_and_prompt_are_the_change_under_test() {
             "prompts 4 of 4 paired cases"
         ]
     );
-    let text = context.expect_error(2, &["gate", "latest", "--strict"]);
+    let path = format!("reports/{}", found["run"].as_str().unwrap());
+    let text = context.expect_error(2, &["gate", &path, "--strict"]);
     assert!(text.contains("tool clock/get_time"), "{text}");
     // Another setting is one too.
     let found = verdict(&context, 0, &["--max-tokens", "64"]);

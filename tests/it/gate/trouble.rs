@@ -121,7 +121,9 @@ fn a_cell_that_can_no_longer_be_run_is_no_pass() {
         };
         let replies: String = (1..=4).map(call).collect();
         let text = serde_json::to_string(template).unwrap();
-        format!("name: native\nchat_template: {text}\nreplies:\n{replies}")
+        format!(
+            "name: native\nchat_template: {text}\notherwise: '{{\"answer\":\"no\"}}'\nreplies:\n{replies}"
+        )
     };
     context.write("model.yaml", &with(hermes));
     let arguments = ["--dialect", "native,json"];

@@ -107,13 +107,13 @@ pub(super) fn apply(
             format!("{}/{}", suite.suite, suite.cases[place.case].id)
         })
         .collect();
-    let cells = cells(&args.models, settings);
+    let mut cells = cells(&args.models, settings);
     let tier = crate::host::fingerprint().tier;
     let mut paces = Paces::default();
     if let Some((times, of)) = known {
         paces.add(times, of, &tier);
     }
-    earlier(&mut paces, settings, &tier);
+    earlier(&mut paces, settings, &tier, &cells);
     let mut tried = None;
     let is_known = cells.iter().all(|cell| paces.mean.contains_key(cell));
     if !is_known && cases.len() > TRIED {
@@ -130,6 +130,8 @@ pub(super) fn apply(
                 let snapshot = Snapshot::of_run(&run.header, &run.trials);
                 let times = Times::of_run(&run.header, &run.trials);
                 paces.add(&times, &snapshot.cells, &tier);
+                // As they are called there: a quantisation, say, is part of a model's name.
+                cells = snapshot.cells.into_iter().map(|it| it.cell).collect();
                 tried = Some(done.directory);
             }
         }
@@ -217,8 +219,12 @@ fn cells(models: &[String], settings: &Settings) -> Vec<String> {
     cells
 }
 
-fn earlier(paces: &mut Paces, settings: &Settings, tier: &str) {
+/// What earlier runs tell of these cells, the newest first.
+fn earlier(paces: &mut Paces, settings: &Settings, tier: &str, cells: &[String]) {
     for path in list_runs(&settings.out).iter().rev().take(RUNS_LOOKED_AT) {
+        if cells.iter().all(|cell| paces.mean.contains_key(cell)) {
+            return;
+        }
         let Ok(run) = Run::open(path) else { continue };
         let snapshot = Snapshot::of_run(&run.header, &run.trials);
         let times = Times::of_run(&run.header, &run.trials);
