@@ -177,7 +177,7 @@ fn p_value(cases: &[PairedTrials]) -> f64 {
     match common_multiple(&counts) {
         Some(units) => {
             let weighted = cases.iter().flat_map(|case| {
-                let unit = (units / case.0.len()) as i64;
+                let unit = i64::try_from(units / case.0.len()).unwrap_or(1);
                 signs(case).into_iter().map(move |sign| sign * unit)
             });
             sign_flip(&weighted.collect::<Vec<i64>>())

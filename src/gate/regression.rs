@@ -12,7 +12,7 @@ use super::pairs::{Difference, FEWEST_PAIRS, PairedTrials};
 use super::rules::Rules;
 use super::snapshot::{CaseLine, CellFact, Snapshot};
 use super::verdict::{CaseNote, CellDifference, Check, CheckKind, CheckStatus, Unit};
-use super::words::{cases, count, p_value, percent, points, size};
+use super::words::{cases, count, p_in_words, percent, points, size};
 use crate::metrics::compare::MOST_DROPPED;
 use crate::metrics::significance::{holm, mcnemar_exact};
 use crate::metrics::verdict::LEVEL;
@@ -261,9 +261,9 @@ impl<'a> Compared<'a> {
                     String::new()
                 };
                 let why = format!(
-                    "{moved}: a drop that counts, and too few trials to tell it from chance (p = {}{adjusted}); \
+                    "{moved}: a drop that counts, and too few trials to tell it from chance ({}{adjusted}); \
                      more trials decide it{failing}",
-                    p_value(p)
+                    p_in_words(p)
                 );
                 (CheckStatus::NotEnoughData, why)
             }
@@ -279,10 +279,10 @@ impl<'a> Compared<'a> {
         let sure = match self.p_holm {
             None => format!("exact, {on}"),
             Some((p, _)) => format!(
-                "{} to {} points, p = {}, {on}",
+                "{} to {} points, {}, {on}",
                 points(found.low),
                 points(found.high),
-                p_value(p)
+                p_in_words(p)
             ),
         };
         if found.difference.abs() <= SAME {

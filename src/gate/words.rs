@@ -28,6 +28,15 @@ pub(super) fn size(share: f64) -> String {
     format!("{rounded}")
 }
 
+/// `p = 0.031`, `p < 0.001`.
+pub(super) fn p_in_words(value: f64) -> String {
+    if value < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {value:.3}")
+    }
+}
+
 /// `0.031`, `<0.001`.
 pub(super) fn p_value(value: f64) -> String {
     if value < 0.001 {

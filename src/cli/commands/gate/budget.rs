@@ -30,7 +30,7 @@ const RUNS_LOOKED_AT: usize = 30;
 /// What became of the settings.
 pub(super) enum Fitted {
     /// They name as many cases as fit.
-    Args(RunArgs),
+    Args(Box<RunArgs>),
     /// What was tried out is all that fits.
     Made(PathBuf),
     /// Ctrl-C.
@@ -169,7 +169,7 @@ pub(super) fn apply(
             cases.len()
         )),
     }
-    Ok(Fitted::Args(args))
+    Ok(Fitted::Args(Box::new(args)))
 }
 
 /// Asks for a sample, the budget as its origin.

@@ -75,10 +75,10 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
                 }
                 _ => made(app, &args)?,
             };
-            match directory {
-                Some(directory) => directory,
-                None => return Ok(Status::Interrupted),
-            }
+            let Some(directory) = directory else {
+                return Ok(Status::Interrupted);
+            };
+            directory
         }
     };
     let verdict = verdict(

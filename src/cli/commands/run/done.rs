@@ -13,7 +13,7 @@ pub(in crate::cli) enum Recorded {
     /// It only said what it would do.
     Dry(Status),
     /// There is a record.
-    Run(Done),
+    Run(Box<Done>),
 }
 
 /// A record that was just written.

@@ -143,11 +143,11 @@ pub(in crate::cli) fn recorded(
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
-    Ok(Recorded::Run(Done {
+    Ok(Recorded::Run(Box::new(Done {
         directory,
         interrupted,
         settings,
-    }))
+    })))
 }
 
 /// What a run is made of once everything is known but the models' own facts.
