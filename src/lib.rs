@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─► config, suite ─► plan ─► runner { prepare · dialect · model · tools · validate }
-//!     ─► event ─► record ─► metrics ─► report
+//!     ─► event ─► record ─► metrics ─► report | gate
 //! ```
 //! Imports point only down this ladder; `tests/it/tidy.rs` holds it.
 
@@ -15,6 +15,7 @@ pub mod dialect;
 #[cfg(feature = "llama")]
 pub mod engine;
 pub mod event;
+pub mod gate;
 pub mod host;
 pub mod metrics;
 pub mod model;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::flags::SettingFlags;
+use super::gate_args::{BASELINE_EXAMPLES, BaselineCommand, GATE_EXAMPLES, GateArgs};
 use super::host_args::HostArgs;
 use super::mcp_args::McpCommand;
 use super::runs_args::RunsCommand;
@@ -53,6 +54,12 @@ pub(super) enum Command {
         after_help = "Examples:\n  toolbench run smollm2 --suite weather --tag easy\n  toolbench run ./model.gguf --dialect native --context 8192\n  toolbench run --resume latest"
     )]
     Run(RunArgs),
+    /// Say whether a run is good enough and no worse than its baseline: pass, fail or undecided
+    #[command(after_help = GATE_EXAMPLES)]
+    Gate(Box<GateArgs>),
+    /// Save, show and update what `gate` compares a run with
+    #[command(subcommand, after_help = BASELINE_EXAMPLES)]
+    Baseline(BaselineCommand),
     /// Try out what a model's server does with a request: truncation, constraint, tool choice,
     /// streaming, parser, determinism, prompt cache
     #[command(
@@ -133,7 +140,7 @@ pub(super) enum Command {
     /// Print the published JSON Schemas
     #[command(hide = true)]
     Schema {
-        /// suite or summary
+        /// suite, summary or gate
         name: String,
     },
 }

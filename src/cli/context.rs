@@ -10,7 +10,9 @@ use super::error::CliError;
 use super::exit_code::Status;
 use super::flags::SettingFlags;
 use super::ui::Ui;
-use crate::config::{ConfigFile, KEYS, Layer, Resolved, Settings, parse_file, resolve};
+use crate::config::{
+    ConfigFile, GATE_KEYS, KEYS, Layer, Resolved, Settings, parse_file, resolve, resolve_gate,
+};
 use crate::runner::Cancel;
 use crate::suite::Library;
 use crate::types::did_you_mean;
@@ -60,13 +62,22 @@ impl App {
         if let Some(problem) = &flags.problem {
             return Err(problem.clone().into());
         }
-        let mut layers = vec![flags.layer.clone(), self.variables()?];
+        Ok(resolve(&self.layers(&flags.layer)?))
+    }
+
+    /// Settings of the gate in force for these flags.
+    pub(super) fn resolve_gate(&self, flags: &Layer) -> Result<Resolved, CliError> {
+        Ok(resolve_gate(&self.layers(flags)?))
+    }
+
+    fn layers(&self, flags: &Layer) -> Result<Vec<Layer>, CliError> {
+        let mut layers = vec![flags.clone(), self.variables()?];
         if let Some(name) = &self.profile {
             layers.push(self.profile_layer(name)?);
         }
         layers.push(self.project.settings.clone());
         layers.push(self.user.settings.clone());
-        Ok(resolve(&layers))
+        Ok(layers)
     }
 
     /// Settings of a resumed run: what it stored and the flags, nothing of today's files and
@@ -89,6 +100,7 @@ impl App {
         let mut layer = Layer::default();
         let known: Vec<String> = KEYS
             .iter()
+            .chain(GATE_KEYS)
             .map(crate::config::Key::variable)
             .chain(OWN_VARIABLES.iter().map(|(name, _)| (*name).to_owned()))
             .collect();
@@ -108,7 +120,7 @@ impl App {
                     near.unwrap_or_else(|| "`toolbench config show` lists the settings".to_owned()),
                 ));
         }
-        for key in KEYS {
+        for key in KEYS.iter().chain(GATE_KEYS) {
             let name = key.variable();
             if let Some(value) = self.env.variable(&name) {
                 layer.insert(

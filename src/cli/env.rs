@@ -28,6 +28,14 @@ pub const HEEDED_VARIABLES: &[(&str, &str)] = &[
         "HF_TOKEN",
         "token for gated repositories of the Hugging Face Hub",
     ),
+    (
+        "GITHUB_ACTIONS",
+        "the gate writes annotations where it is `true`",
+    ),
+    (
+        "GITHUB_STEP_SUMMARY",
+        "file to which the gate adds its verdict as Markdown",
+    ),
     ("HF_HOME", "the Hub's own cache"),
     ("HF_ENDPOINT", "another Hub"),
     ("HF_HUB_CACHE", "the Hub's own cache of files"),

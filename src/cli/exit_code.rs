@@ -3,9 +3,9 @@
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// The record is complete.
+    /// The record is complete; the gate passed.
     Complete,
-    /// A floor was missed, or a tool called by hand said that it failed.
+    /// The gate failed, or a tool called by hand said that it failed.
     Breached,
     /// Usage, configuration or suite is invalid.
     Usage,
@@ -47,8 +47,10 @@ impl Status {
     /// What it means, for `--help` and the README.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Complete => "the record is complete",
-            Self::Breached => "a floor was missed, or the tool of `mcp call` said that it failed",
+            Self::Complete => "the record is complete, the gate passed",
+            Self::Breached => {
+                "the gate failed: a floor, a budget or the baseline was missed; or the tool of `mcp call` said that it failed"
+            }
             Self::Usage => "usage, configuration or suite is invalid",
             Self::Undecidable => {
                 "undecidable: a named suite could not run, a cell has no scored trial, or more than 5 % of its trials are excluded"

@@ -1,8 +1,8 @@
-//! The settings table as command-line flags, for every command that runs something.
+//! The settings tables as command-line flags: of everything that runs something, and of the gate.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::config::{KEYS, Kind, Layer};
+use crate::config::{ConfigError, GATE_KEYS, KEYS, Key, Kind, Layer, short_name};
 
 /// Flags of the settings table that were given on the command line.
 #[derive(Clone, Debug, Default)]
@@ -10,29 +10,56 @@ pub(super) struct SettingFlags {
     /// As a layer.
     pub(super) layer: Layer,
     /// What could not be read, reported when settings are resolved.
-    pub(super) problem: Option<crate::config::ConfigError>,
+    pub(super) problem: Option<ConfigError>,
+}
+
+/// Flags of the gate's table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GateFlags(pub(super) SettingFlags);
+
+fn augment(command: Command, keys: &'static [Key]) -> Command {
+    keys.iter().fold(command, |command, key| {
+        let mut help = key.help.to_owned();
+        if let Some(default) = key.default {
+            help.push_str(&format!(" [default: {default}]"));
+        }
+        let arg = Arg::new(key.name)
+            .long(short_name(key))
+            .help(help)
+            .help_heading(key.heading);
+        let arg = match key.kind {
+            Kind::Switch => arg.action(ArgAction::SetTrue),
+            Kind::List | Kind::Texts => arg.action(ArgAction::Append).value_name(key.value_name),
+            _ => arg.action(ArgAction::Set).value_name(key.value_name),
+        };
+        command.arg(arg)
+    })
+}
+
+impl SettingFlags {
+    fn read(&mut self, matches: &ArgMatches, keys: &[Key]) {
+        for key in keys {
+            if matches.value_source(key.name) != Some(clap::parser::ValueSource::CommandLine) {
+                continue;
+            }
+            let values: Vec<String> = match key.kind {
+                Kind::Switch => vec![matches.get_flag(key.name).to_string()],
+                _ => matches
+                    .get_many::<String>(key.name)
+                    .map(|values| values.cloned().collect())
+                    .unwrap_or_default(),
+            };
+            let origin = format!("flag --{}", short_name(key));
+            if let Err(problem) = self.layer.insert(key.name, values, &origin) {
+                self.problem.get_or_insert(problem);
+            }
+        }
+    }
 }
 
 impl Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
-        KEYS.iter().fold(command, |command, key| {
-            let mut help = key.help.to_owned();
-            if let Some(default) = key.default {
-                help.push_str(&format!(" [default: {default}]"));
-            }
-            let arg = Arg::new(key.name)
-                .long(key.name)
-                .help(help)
-                .help_heading(key.heading);
-            let arg = match key.kind {
-                Kind::Switch => arg.action(ArgAction::SetTrue),
-                Kind::List | Kind::Texts => {
-                    arg.action(ArgAction::Append).value_name(key.value_name)
-                }
-                _ => arg.action(ArgAction::Set).value_name(key.value_name),
-            };
-            command.arg(arg)
-        })
+        augment(command, KEYS)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -48,22 +75,30 @@ impl FromArgMatches for SettingFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for key in KEYS {
-            if matches.value_source(key.name) != Some(clap::parser::ValueSource::CommandLine) {
-                continue;
-            }
-            let values: Vec<String> = match key.kind {
-                Kind::Switch => vec![matches.get_flag(key.name).to_string()],
-                _ => matches
-                    .get_many::<String>(key.name)
-                    .map(|values| values.cloned().collect())
-                    .unwrap_or_default(),
-            };
-            let origin = format!("flag --{}", key.name);
-            if let Err(problem) = self.layer.insert(key.name, values, &origin) {
-                self.problem.get_or_insert(problem);
-            }
-        }
+        self.read(matches, KEYS);
+        Ok(())
+    }
+}
+
+impl Args for GateFlags {
+    fn augment_args(command: Command) -> Command {
+        augment(command, GATE_KEYS)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for GateFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.read(matches, GATE_KEYS);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod env;
 mod error;
 pub mod exit_code;
 mod flags;
+mod gate_args;
 mod host_args;
 mod mcp_args;
 mod outputs;

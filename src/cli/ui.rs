@@ -58,6 +58,12 @@ impl Ui {
         }
     }
 
+    /// A line that a service reads: said even where nothing else is.
+    #[expect(clippy::unused_self, reason = "standard error is this one's")]
+    pub(super) fn command(&self, line: &str) {
+        to_stderr(line);
+    }
+
     /// Whether a question can be asked at all.
     pub(super) fn can_ask(&self) -> bool {
         self.interactive

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::Value;
 
 use super::layers::Layer;
-use super::{ConfigError, KEYS};
+use super::{ConfigError, GATE_PREFIX, KEYS};
 use crate::types::endpoint::SchemaField;
 use crate::types::names::hint_for_unknown_field;
 use crate::types::{
@@ -256,7 +256,7 @@ fn set<T>(target: &mut T, value: Option<T>) {
     }
 }
 
-const TABLES: [&str; 4] = ["models", "variants", "prices", "profiles"];
+const TABLES: [&str; 5] = ["gate", "models", "variants", "prices", "profiles"];
 
 /// Tables whose entries have fields of their own.
 #[derive(Default, Deserialize)]
@@ -313,17 +313,30 @@ pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
         let table = |value: Spanned<Value>| value.into_inner();
         match name.get_ref().as_str() {
             "models" | "variants" | "prices" => {}
+            "gate" => {
+                let values: BTreeMap<String, Value> = typed(table(value), &at)?;
+                let places = gate_places(label, text);
+                for (key, value) in values {
+                    let name = format!("{GATE_PREFIX}{key}");
+                    let place = places.get(&key).unwrap_or(&at);
+                    insert(&mut file.settings, &name, value, place)?;
+                }
+            }
             "profiles" => {
                 let profiles: BTreeMap<String, BTreeMap<String, Value>> = typed(table(value), &at)?;
                 for (profile, values) in profiles {
                     let mut layer = Layer::default();
+                    let origin = format!("profile {profile} ({label})");
                     for (key, value) in values {
-                        insert(
-                            &mut layer,
-                            &key,
-                            value,
-                            &format!("profile {profile} ({label})"),
-                        )?;
+                        match value {
+                            Value::Table(gate) if key == "gate" => {
+                                for (key, value) in gate {
+                                    let name = format!("{GATE_PREFIX}{key}");
+                                    insert(&mut layer, &name, value, &origin)?;
+                                }
+                            }
+                            value => insert(&mut layer, &key, value, &origin)?,
+                        }
                     }
                     file.profiles.insert(profile, layer);
                 }
@@ -332,6 +345,24 @@ pub fn parse_file(label: &str, text: &str) -> Result<ConfigFile, ConfigError> {
         }
     }
     Ok(file)
+}
+
+/// Where each key of the table `[gate]` stands: values lose their places once they are a table.
+fn gate_places(label: &str, text: &str) -> BTreeMap<String, String> {
+    #[derive(Deserialize)]
+    struct Places {
+        gate: BTreeMap<Spanned<String>, Value>,
+    }
+    let Ok(places) = toml::from_str::<Places>(text) else {
+        return BTreeMap::new();
+    };
+    let names = places.gate.into_keys();
+    names
+        .map(|name| {
+            let place = position(label, text, name.span().start);
+            (name.into_inner(), place)
+        })
+        .collect()
 }
 
 fn insert(layer: &mut Layer, name: &str, value: Value, origin: &str) -> Result<(), ConfigError> {
@@ -387,6 +418,37 @@ mod tests {
         assert_eq!(file.profiles["ci"].values["trials"], ["3"]);
         assert_eq!(file.variants["terse"].few_shot, Some(2));
         assert_eq!(file.models["mine"].source, "/m.gguf");
+    }
+
+    #[test]
+    fn the_gate_has_a_table_of_its_own() {
+        let text = "seed = 7\n[gate]\nmin-success = 80\nmin-category = [\"a=90\", \"70\"]\n\
+                    [profiles.ci.gate]\nmin-effect = 2.5\n";
+        let file = parse_file("t.toml", text).unwrap();
+        assert_eq!(file.settings.origins["gate.min-success"], "t.toml:3:1");
+        assert_eq!(
+            file.settings.values["gate.min-category"],
+            ["a=90", "70"],
+            "{:?}",
+            file.settings
+        );
+        assert_eq!(file.profiles["ci"].values["gate.min-effect"], ["2.5"]);
+        let error = parse_file("t.toml", "[gate]\nmin-sucess = 80\n").unwrap_err();
+        assert_eq!(error.origin.as_deref(), Some("t.toml:2:1"));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("did you mean `gate.min-success`?")
+        );
+        for (value, words) in [
+            ("\"\"", "is blank"),
+            ("[]", "is blank"),
+            ("[80, 90]", "more than once"),
+            ("\"much\"", "not a number"),
+        ] {
+            let text = format!("[gate]\nmin-success = {value}\n");
+            let error = parse_file("t.toml", &text).unwrap_err();
+            assert!(error.message.contains(words), "{value}: {error}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The one table of settings.
 
+use super::gate_keys::GATE_KEYS;
+
 /// What a setting holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -37,7 +39,8 @@ pub struct Key {
 impl Key {
     /// The variable that sets it.
     pub fn variable(&self) -> String {
-        format!("TOOLBENCH_{}", self.name.replace('-', "_").to_uppercase())
+        let name = self.name.replace(['-', '.'], "_");
+        format!("TOOLBENCH_{}", name.to_uppercase())
     }
 }
 
@@ -582,9 +585,9 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// The key with this name.
+/// The key with this name, of a run or of the gate.
 pub fn key(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
+    KEYS.iter().chain(GATE_KEYS).find(|key| key.name == name)
 }
 
 #[cfg(test)]
@@ -593,9 +596,10 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_defaults_parse() {
-        for (index, one) in KEYS.iter().enumerate() {
+        let all: Vec<&Key> = KEYS.iter().chain(GATE_KEYS).collect();
+        for (index, one) in all.iter().enumerate() {
             assert!(
-                KEYS[..index].iter().all(|other| other.name != one.name),
+                all[..index].iter().all(|other| other.name != one.name),
                 "{}",
                 one.name
             );

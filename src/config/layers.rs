@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::ConfigError;
-use super::keys::{KEYS, Kind, key};
+use super::gate_keys::{GATE_KEYS, GATE_PREFIX};
+use super::keys::{KEYS, Key, Kind, key};
 use crate::types::{Setting, did_you_mean};
 
 /// Raw values of one place.
@@ -31,7 +32,12 @@ impl Layer {
             })
         };
         let Some(key) = key(name) else {
-            let hint = did_you_mean(name, KEYS.iter().map(|key| key.name));
+            let table = if name.starts_with(GATE_PREFIX) {
+                GATE_KEYS
+            } else {
+                KEYS
+            };
+            let hint = did_you_mean(name, table.iter().map(|key| key.name));
             return fail(format!("unknown setting `{name}`"), hint);
         };
         let values = match key.kind {
@@ -44,6 +50,11 @@ impl Layer {
                 None,
             )
         };
+        if name.starts_with(GATE_PREFIX)
+            && let Some(problem) = threshold_problem(key.kind, &values)
+        {
+            return fail(format!("setting `{name}` {problem}"), None);
+        }
         match key.kind {
             Kind::Count if !values.iter().all(|value| value.parse::<u64>().is_ok()) => {
                 return wrong("a whole number from 0");
@@ -72,6 +83,17 @@ impl Layer {
         self.values.insert(name.to_owned(), values);
         self.origins.insert(name.to_owned(), origin.to_owned());
         Ok(())
+    }
+}
+
+/// A threshold that is blank, or given twice, is a mistake and never 0 or the last of them.
+fn threshold_problem(kind: Kind, values: &[String]) -> Option<&'static str> {
+    if values.is_empty() || values.iter().any(|value| value.trim().is_empty()) {
+        Some("is blank")
+    } else if values.len() > 1 && !matches!(kind, Kind::List | Kind::Texts) {
+        Some("is given more than once")
+    } else {
+        None
     }
 }
 
@@ -131,8 +153,17 @@ impl Resolved {
 
 /// The first layer that has a key gives its value; the table's default comes last.
 pub fn resolve(layers: &[Layer]) -> Resolved {
+    resolve_keys(KEYS, layers)
+}
+
+/// The same for the settings of the gate.
+pub fn resolve_gate(layers: &[Layer]) -> Resolved {
+    resolve_keys(GATE_KEYS, layers)
+}
+
+fn resolve_keys(keys: &[Key], layers: &[Layer]) -> Resolved {
     let mut resolved = Resolved::default();
-    for key in KEYS {
+    for key in keys {
         let built_in = key.default.map(|text| match key.kind {
             Kind::List => split_list(&[text.to_owned()]),
             _ => vec![text.to_owned()],

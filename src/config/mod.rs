@@ -7,13 +7,15 @@
 //! user file > built-in. Nothing here reads the environment.
 
 mod file;
+mod gate_keys;
 mod keys;
 mod layers;
 mod settings;
 
 pub use file::{ConfigFile, ModelAlias, PriceRow, parse_file};
+pub use gate_keys::{GATE_KEYS, GATE_PREFIX, short_name};
 pub use keys::{KEYS, Key, Kind, key};
-pub use layers::{Layer, Resolved, resolve};
+pub use layers::{Layer, Resolved, resolve, resolve_gate};
 pub use settings::{Probes, RunLimits, Settings};
 
 /// A setting or a configuration file is wrong.

@@ -44,6 +44,7 @@ pub use summary::{Row, SplitBy, Summary, summary_schema};
 pub use verdict::Verdict;
 
 use compare::Contender;
+use cost::RunCost;
 use rows::{Latest, groups, latest, row};
 use sequential::{Levels, Reached, Sequential};
 use summary::{
@@ -121,6 +122,13 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
             by => rows_by(by),
         },
     }
+}
+
+/// Rows without a split, in plan order, and what the run cost: what needs no comparison of rows.
+pub fn rows_of_run(header: &Header, trials: &[TrialRecord]) -> (Vec<Row>, Option<RunCost>) {
+    let groups = groups(header, &latest(trials), None);
+    let rows = groups.iter().map(|group| row(group, header, None));
+    (rows.collect(), cost::run_cost(header, trials))
 }
 
 /// The trials that count, in plan order: of several lines of one trial the last.

@@ -28,6 +28,8 @@ mod export_setup;
 mod exports;
 mod fault_matrix;
 mod faults;
+mod gate;
+mod gate_simulation;
 mod grammar;
 mod hosts;
 mod hybrid;

@@ -41,6 +41,7 @@ const LADDER: &[(&str, &[&str])] = &[
             "types", "record", "metrics", "plan", "dialect", "model", "runner",
         ],
     ),
+    ("gate", &["types", "record", "metrics", "report"]),
     ("score", &["types", "validate"]),
     ("store", &["types", "clock"]),
     ("host", &["types", "clock", "store"]),
@@ -175,6 +176,7 @@ fn pure_modules_do_no_input_or_output_and_are_not_async() {
             "metrics",
             "types",
             "authoring",
+            "gate",
         ]
         .contains(&module.as_str())
         {
@@ -236,7 +238,7 @@ fn every_module_says_what_it_is_for() {
 
 #[test]
 fn published_schemas_are_current() {
-    for name in ["suite", "summary"] {
+    for name in ["suite", "summary", "gate"] {
         let context = crate::support::Context::new();
         let current = context.expect(0, &["schema", name]);
         let path = root().join(format!("schemas/{name}.schema.json"));

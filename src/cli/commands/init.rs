@@ -5,7 +5,7 @@ use crate::cli::context::PROJECT_FILE;
 use crate::cli::flags::SettingFlags;
 use crate::cli::servers;
 use crate::cli::store_access::Store;
-use crate::config::{KEYS, Kind};
+use crate::config::{GATE_KEYS, KEYS, Kind, short_name};
 
 /// Writes the file; never over an existing one without `--force`.
 pub(super) fn init(app: &App, force: bool) -> Result<Status, CliError> {
@@ -44,6 +44,17 @@ fn contents(app: &App) -> Result<String, CliError> {
             "## {}\n#{} = {}\n",
             key.help,
             key.name,
+            example(key.kind, key.default)
+        ));
+    }
+    out.push_str(
+        "\n## The gate: toolbench gate RUN. Floors are in percent, times in seconds.\n[gate]\n",
+    );
+    for key in GATE_KEYS {
+        out.push_str(&format!(
+            "## {}\n#{} = {}\n",
+            key.help,
+            short_name(key),
             example(key.kind, key.default)
         ));
     }

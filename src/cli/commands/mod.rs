@@ -1,9 +1,11 @@
 //! One file per command: settings in, status out.
 
+mod baseline;
 mod config;
 mod doctor;
 mod explain;
 mod export_setup;
+mod gate;
 mod grammar;
 mod import;
 mod init;
@@ -28,6 +30,8 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
     match command {
         Command::Run(args) => run::run(app, &args, "run"),
         Command::Compare(args) => run::run(app, &args, "compare"),
+        Command::Gate(args) => gate::gate(app, *args),
+        Command::Baseline(command) => baseline::baseline(app, &command),
         Command::Probe(args) => run::probe(app, &args),
         Command::Report(args) => report::report(app, &args),
         Command::Runs(command) => runs::runs(app, &command),
@@ -99,9 +103,10 @@ fn schema(name: &str) -> Result<Status, CliError> {
     let value = match name {
         "suite" => crate::suite::suite_schema(),
         "summary" => crate::metrics::summary_schema(),
+        "gate" => crate::gate::gate_schema(),
         other => {
             return Err(CliError::usage(format!("unknown schema `{other}`"))
-                .hint("the schemas are suite and summary"));
+                .hint("the schemas are suite, summary and gate"));
         }
     };
     print_json(&value)?;

@@ -2,6 +2,7 @@
 //! to the same report that `toolbench report` prints.
 
 mod backends;
+mod done;
 mod dry;
 mod header;
 mod hybrid;
@@ -15,14 +16,14 @@ mod served;
 mod servers;
 mod suites;
 
+pub(in crate::cli) use done::{Done, Recorded};
 pub(in crate::cli) use limits::compiled as private;
 pub(in crate::cli) use probe::probe;
-pub(in crate::cli) use suites::mock;
+pub(in crate::cli) use suites::{mock, selected};
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::outputs::Outputs;
@@ -50,6 +51,18 @@ use suites::RunSuites;
 
 /// Runs, records, reports.
 pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<Status, CliError> {
+    match recorded(app, args, command)? {
+        Recorded::Dry(status) => Ok(status),
+        Recorded::Run(done) => done.report(app),
+    }
+}
+
+/// Runs and records.
+pub(in crate::cli) fn recorded(
+    app: &App,
+    args: &RunArgs,
+    command: &str,
+) -> Result<Recorded, CliError> {
     let resumed = args
         .resume
         .as_deref()
@@ -112,7 +125,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
                 .map(|it| it.run.finished())
                 .unwrap_or_default(),
         };
-        return dry.show();
+        return dry.show().map(Recorded::Dry);
     }
     let prepared_run = RunParts {
         app,
@@ -134,7 +147,12 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
-    finish(app, &settings, &outputs, &directory, interrupted)
+    Ok(Recorded::Run(Box::new(Done {
+        directory,
+        interrupted,
+        settings,
+        outputs,
+    })))
 }
 
 /// What a run is made of once everything is known but the models' own facts.
@@ -369,35 +387,6 @@ fn run_error(error: RunError) -> CliError {
         RunError::Sink(error) => error.into(),
         error @ RunError::UnknownCorrection(_) => CliError::usage(error.to_string()),
     }
-}
-
-/// Reads the record back and prints it as `report` would.
-fn finish(
-    app: &App,
-    settings: &Settings,
-    outputs: &Outputs,
-    directory: &Path,
-    interrupted: bool,
-) -> Result<Status, CliError> {
-    let run = Run::open(directory)?;
-    let summary = print_run(&run, outputs, &ReportOptions::of(settings), app)?;
-    servers::say_refusals(app, &run);
-    if interrupted {
-        app.ui.say(&format!(
-            "interrupted; go on with: toolbench {} --resume {}",
-            run.header.command,
-            directory.display()
-        ));
-        return Ok(Status::Interrupted);
-    }
-    if !summary.ended_early.is_empty() {
-        app.ui.say(&format!(
-            "ended early; go on with: toolbench {} --resume {}",
-            run.header.command,
-            directory.display()
-        ));
-    }
-    Ok(status_of(&run.header, &summary))
 }
 
 fn check_names(names: &[String], command: &str, settings: &Settings) -> Result<(), CliError> {

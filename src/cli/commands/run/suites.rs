@@ -88,13 +88,12 @@ impl RunSuites {
     }
 }
 
-/// Loads, selects, checks and gives each suite its host.
-pub(super) fn load(
+/// The suites of the settings with the cases that they select, before any sample is drawn.
+pub(in crate::cli) fn selected(
     app: &App,
     resolved: &Resolved,
     settings: &Settings,
-    given: Option<&GivenServers<'_>>,
-) -> Result<RunSuites, CliError> {
+) -> Result<Vec<Suite>, CliError> {
     let library = app.library(resolved);
     let mut loaded = Vec::new();
     for name in &settings.suites {
@@ -111,7 +110,18 @@ pub(super) fn load(
         .kind("nothing_selected", Status::NothingSelected)
         .hint("`toolbench suite show NAME` lists a suite's cases, categories and tags"));
     }
-    let (selected, sample) = draw(app, settings, selected);
+    Ok(selected)
+}
+
+/// Loads, selects, checks and gives each suite its host.
+pub(super) fn load(
+    app: &App,
+    resolved: &Resolved,
+    settings: &Settings,
+    given: Option<&GivenServers<'_>>,
+) -> Result<RunSuites, CliError> {
+    let library = app.library(resolved);
+    let (selected, sample) = draw(app, settings, selected(app, resolved, settings)?);
     let wants_distractors = settings
         .variants
         .iter()

@@ -1,0 +1,365 @@
+//! `toolbench gate`: a stored run, or one that is made first, against floors and a baseline.
+//!
+//! Data in: a run or models, settings. Data out: the verdict on standard output, in Actions also as
+//! annotations and in the job's summary; the exit code. Invariants: everything that can be wrong with
+//! the settings is said before a model is asked; a word that means a run and a model is a mistake.
+
+mod budget;
+mod rules;
+mod sides;
+
+pub(in crate::cli) use rules::rules;
+pub(in crate::cli) use sides::{file, folder, latency_file, names, of_file, read};
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::run::{Recorded, recorded};
+use super::{App, CliError, Status, print, print_json};
+use crate::cli::args::RunArgs;
+use crate::cli::gate_args::GateArgs;
+use crate::cli::store_access::Store;
+use crate::clock::now_rfc3339;
+use crate::config::{Resolved, Settings};
+use crate::gate::annotations::annotations;
+use crate::gate::baseline::Times;
+use crate::gate::known::{self, KnownFailure};
+use crate::gate::{Input, Measured, Refusal, Snapshot, Verdict, judge, text};
+use crate::record::{ReadError, Run, find_run};
+use rules::{GateSettings, check_names};
+use sides::Side;
+
+/// Settings that shape no run and may stand beside a stored one.
+const OF_REPORTS: [&str; 3] = ["out", "format", "cache"];
+
+/// Judges a run, making it first where models are named.
+pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError> {
+    if let Some(problem) = &args.gate.0.problem {
+        return Err(problem.clone().into());
+    }
+    let gate_values = app.resolve_gate(&args.gate.0.layer)?;
+    let asked = rules(&gate_values)?;
+    let resolved = app.resolve(&args.settings)?;
+    let settings = app.settings(&resolved)?;
+    let format = Format::of(&settings.format)?;
+    let known = known_failures(&asked)?;
+    let target = Target::of(app, &args, &resolved, &settings)?;
+    let against = sides::find(&settings.out, asked.baseline.as_deref())?;
+    if against.is_none() && !asked.rules.has_floor() {
+        return Err(nothing_asked(&target));
+    }
+    let directory = match target {
+        Target::Stored(directory) => {
+            if asked.time_budget.is_some()
+                && gate_values.origin("gate.time-budget").is_some_and(is_flag)
+            {
+                return Err(CliError::usage(
+                    "`--time-budget` bounds a run that is made, and this one is stored",
+                )
+                .hint("name models instead of a run, or leave it out"));
+            }
+            directory
+        }
+        Target::Made(models) => {
+            let times = against.as_ref().and_then(|side| side.times.as_ref());
+            let tier = against.as_ref().map(|side| side.snapshot.cells.as_slice());
+            let args = args.into_run(models);
+            let directory = match &asked.time_budget {
+                Some(budget) if args.resume.is_none() => {
+                    let known = times.zip(tier);
+                    match budget::apply(app, args, &resolved, &settings, budget, known)? {
+                        budget::Fitted::Args(args) => made(app, &args)?,
+                        budget::Fitted::Made(directory) => Some(directory),
+                        budget::Fitted::Interrupted => None,
+                    }
+                }
+                _ => made(app, &args)?,
+            };
+            let Some(directory) = directory else {
+                return Ok(Status::Interrupted);
+            };
+            directory
+        }
+    };
+    let verdict = verdict(
+        &directory,
+        &gate_values,
+        &asked,
+        against.as_ref(),
+        &known,
+        app,
+    )?;
+    publish(app, &verdict, format, asked.annotations)
+}
+
+/// Makes the run; nothing where it was interrupted.
+fn made(app: &App, args: &RunArgs) -> Result<Option<PathBuf>, CliError> {
+    match recorded(app, args, "gate")? {
+        Recorded::Run(done) if !done.interrupted => Ok(Some(done.directory)),
+        Recorded::Run(done) => {
+            app.ui.say(&format!(
+                "interrupted; go on with: toolbench gate --resume {}",
+                done.directory.display()
+            ));
+            Ok(None)
+        }
+        Recorded::Dry(_) => Ok(None),
+    }
+}
+
+fn is_flag(origin: &str) -> bool {
+    origin.starts_with("flag")
+}
+
+/// How the verdict is written.
+#[derive(Clone, Copy)]
+enum Format {
+    Terminal,
+    Json,
+    Markdown,
+}
+
+impl Format {
+    fn of(name: &str) -> Result<Self, CliError> {
+        match name {
+            "terminal" => Ok(Self::Terminal),
+            "json" => Ok(Self::Json),
+            "markdown" => Ok(Self::Markdown),
+            other => Err(
+                CliError::usage(format!("a verdict cannot be written as `{other}`")).hint(
+                    "`gate` writes terminal, json or markdown; `toolbench report` the others",
+                ),
+            ),
+        }
+    }
+}
+
+/// What is judged.
+enum Target {
+    /// A run's directory.
+    Stored(PathBuf),
+    /// Models to run first; none where a run is gone on with.
+    Made(Vec<String>),
+}
+
+impl Target {
+    fn of(
+        app: &App,
+        args: &GateArgs,
+        resolved: &Resolved,
+        settings: &Settings,
+    ) -> Result<Self, CliError> {
+        if args.resume.is_some() {
+            return Ok(Self::Made(args.targets.clone()));
+        }
+        let shaping: Vec<String> = args
+            .settings
+            .layer
+            .values
+            .keys()
+            .filter(|name| !OF_REPORTS.contains(&name.as_str()))
+            .map(|name| format!("--{name}"))
+            .collect();
+        let stored = |name: &str| find_run(&settings.out, name);
+        let (name, found) = match args.targets.as_slice() {
+            [] if shaping.is_empty() => ("latest", stored("latest")),
+            [] => {
+                return Err(CliError::usage(format!(
+                    "`toolbench gate` needs a model for {}",
+                    shaping.join(", ")
+                ))
+                .hint("`toolbench gate MODEL --suite NAME`; `toolbench model list` shows models"));
+            }
+            [one] => (one.as_str(), stored(one)),
+            several => {
+                if let Some(run) = several.iter().find(|name| stored(name).is_ok()) {
+                    return Err(CliError::usage(format!(
+                        "`{run}` is a run, and a gate judges one run alone"
+                    ))
+                    .hint("name one run, or models only; `--baseline RUN` names what it is compared with"));
+                }
+                return Ok(Self::Made(several.to_vec()));
+            }
+        };
+        let is_path = name.contains(['/', '\\']);
+        let directory = match found {
+            Ok(directory) => directory,
+            Err(error) if name == "latest" || looks_like_a_run(name) => {
+                return Err(not_found(error));
+            }
+            Err(_) => return Ok(Self::Made(args.targets.clone())),
+        };
+        if !is_path && is_model(app, resolved, name)? {
+            return Err(CliError::usage(format!(
+                "`{name}` is a run ({}) and a model",
+                directory.display()
+            ))
+            .hint(format!(
+                "name the run by its path, `{}`, or give the model another name",
+                directory.display()
+            )));
+        }
+        if !shaping.is_empty() {
+            return Err(CliError::usage(format!(
+                "{} would shape a run, and `{name}` is a stored one",
+                shaping.join(", ")
+            ))
+            .hint("leave them out, or name a model"));
+        }
+        Ok(Self::Stored(directory))
+    }
+}
+
+/// Eight digits, a dash: nobody calls a model so.
+fn looks_like_a_run(name: &str) -> bool {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let (date, rest) = last.split_at(last.len().min(8));
+    date.len() == 8 && date.bytes().all(|it| it.is_ascii_digit()) && rest.starts_with('-')
+}
+
+fn not_found(error: ReadError) -> CliError {
+    CliError::from(error).hint(
+        "make a run first: `toolbench gate MODEL --suite NAME`; `toolbench runs list` shows those that there are",
+    )
+}
+
+/// A name of the configuration, the cache or the catalogue.
+fn is_model(app: &App, resolved: &Resolved, name: &str) -> Result<bool, CliError> {
+    if app.project.models.contains_key(name) || app.user.models.contains_key(name) {
+        return Ok(true);
+    }
+    let store = Store::open(app, resolved)?;
+    Ok(store.cache.list().iter().any(|model| model.name == name)
+        || store.catalogue.lookup(name).is_ok())
+}
+
+fn nothing_asked(target: &Target) -> CliError {
+    let save = match target {
+        Target::Stored(directory) => format!("toolbench baseline save {}", directory.display()),
+        Target::Made(models) => format!(
+            "toolbench run {} … && toolbench baseline save latest",
+            models.join(" ")
+        ),
+    };
+    CliError::usage("there is nothing to judge by: no baseline and no floor")
+        .kind("no_baseline", Status::Usage)
+        .hint(format!(
+            "make a baseline from a good run: `{save}`; or give a floor: `--min-success 80`"
+        ))
+}
+
+fn known_failures(asked: &GateSettings) -> Result<Vec<KnownFailure>, CliError> {
+    let Some(path) = &asked.known_failures else {
+        return Ok(Vec::new());
+    };
+    let wrong = |message: String, hint: Option<String>| {
+        let error = CliError::usage(message).kind("known_failures", Status::Usage);
+        error.hint(hint.unwrap_or_else(|| {
+            "entries read: [[known]] case = \"SUITE/CASE\", reason = \"…\", until = 2026-12-31"
+                .to_owned()
+        }))
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| wrong(format!("cannot read {}: {error}", path.display()), None))?;
+    known::parse(&path.display().to_string(), &text)
+        .map_err(|error| wrong(error.to_string(), error.hint))
+}
+
+fn verdict(
+    directory: &Path,
+    gate_values: &Resolved,
+    asked: &GateSettings,
+    against: Option<&Side>,
+    known: &[KnownFailure],
+    app: &App,
+) -> Result<Verdict, CliError> {
+    let same = |side: &Side| {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        real(&side.path) == real(directory)
+    };
+    if against.is_some_and(same) {
+        return Err(CliError::usage("the run would be compared with itself")
+            .hint("name another `--baseline`, or another run"));
+    }
+    let run = Run::open(directory)?;
+    if run.truncated {
+        app.ui
+            .say("note: the record ends in a half line, which is left out");
+    }
+    let snapshot = Snapshot::of_run(&run.header, &run.trials);
+    if !snapshot.is_partial() {
+        let mut sides = vec![&snapshot];
+        sides.extend(against.map(|side| &side.snapshot));
+        check_names(gate_values, &asked.rules, &sides)?;
+    }
+    let measured = Measured::of_run(&run.header, &run.trials, &run.ended_early());
+    let timed = asked.rules.max_slowdown.is_some();
+    let times = timed.then(|| Times::of_run(&run.header, &run.trials));
+    let shown = against.map_or_else(String::new, |side| side.path.display().to_string());
+    let now = now_rfc3339();
+    let input = Input {
+        run: &run.header.run,
+        path: &directory.display().to_string(),
+        candidate: &snapshot,
+        measured: &measured,
+        times: times.as_ref(),
+        baseline: against.map(|side| side.against(&shown)),
+        known,
+        today: now.get(..10).unwrap_or(&now),
+        rules: &asked.rules,
+    };
+    judge(&input).map_err(|refusal| {
+        let hint = match &refusal {
+            Refusal::Rules(_) => format!(
+                "judge the older one again: `toolbench rescore RUN`, or make a new baseline: `toolbench baseline update {}`",
+                directory.display()
+            ),
+            Refusal::Strict(_) => {
+                "leave `--strict` out to see them as the change under test, or update the baseline"
+                    .to_owned()
+            }
+        };
+        CliError::usage(refusal.to_string())
+            .kind("not_comparable", Status::Usage)
+            .hint(hint)
+    })
+}
+
+/// Writes the verdict everywhere it is wanted; the exit code last.
+fn publish(
+    app: &App,
+    verdict: &Verdict,
+    format: Format,
+    wants_annotations: Option<bool>,
+) -> Result<Status, CliError> {
+    match format {
+        Format::Terminal => print(&text::terminal(verdict))?,
+        Format::Json => print_json(verdict)?,
+        Format::Markdown => print(&text::markdown(verdict))?,
+    }
+    let in_actions = app.env.variable("GITHUB_ACTIONS") == Some("true");
+    if wants_annotations.unwrap_or(in_actions) {
+        for line in annotations(verdict) {
+            app.ui.command(&line);
+        }
+    }
+    if let Some(path) = app.env.variable("GITHUB_STEP_SUMMARY") {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
+        let markdown = text::markdown(verdict);
+        file.and_then(|mut file| file.write_all(format!("{markdown}\n").as_bytes()))
+            .map_err(|error| {
+                CliError::usage(format!(
+                    "cannot write the summary of the job to {path}: {error}"
+                ))
+                .kind("output", Status::NotWritten)
+            })?;
+    }
+    Ok(match verdict.exit_code {
+        0 => Status::Complete,
+        1 => Status::Breached,
+        _ => Status::Undecidable,
+    })
+}

@@ -1,0 +1,202 @@
+//! Success now against success then, on the cases of this suite.
+//!
+//! Data in: lines of the same cell on both sides. Data out: an estimate of the difference with interval
+//! and p-value. Invariants: pure; a case counts where both sides have a scored trial of it; every case
+//! weighs the same; exchanging the sides mirrors the estimate.
+//!
+//! What is uncertain here. A gate speaks of this suite, so cases are no sample and only trials can come
+//! out otherwise. Trials of a case are paired by their index (both sides draw with the same seed), and
+//! if nothing has changed, each pair in which the sides differ is as likely to fall either way: the
+//! exact sign-flip test over pairs, McNemar's where all cases have as many, needs no more than that,
+//! whatever the difficulty of each case. The interval is Newcombe's for paired proportions over the
+//! pairs (with Tango's under ten). Its variance is that of pairs drawn at random: the one that trials
+//! bring, and the spread of the cases' own differences on top, which a fixed suite does not have. So it
+//! errs to the wide side where cases changed by different amounts, and is right where none did.
+//!
+//! Where decoding is greedy, every route repeats itself, and both sides ran on one tier and engine
+//! build, nothing is uncertain: the same command gives the same replies, and the difference is exact.
+
+use crate::metrics::interval::{PairedTable, newcombe_paired_at, z_of};
+use crate::metrics::significance::{mcnemar_exact, sign_flip, sign_flip_drawn, tango_interval};
+use crate::metrics::verdict::LEVEL;
+
+use super::snapshot::CaseLine;
+
+/// Fewest pairs for which Newcombe's interval stands alone, as in comparisons.
+const NEWCOMBE_NEEDS: f64 = 10.0;
+/// Most units that a share of pairs is counted in for the exact test.
+const FINEST: usize = 60;
+/// Fewest pairs with which the test can reject at all: 2 · 2⁻⁶ is under 5 %.
+pub const FEWEST_PAIRS: f64 = 6.0;
+
+/// One case on both sides: success then and now in each pair of trials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairedTrials(pub Vec<(bool, bool)>);
+
+impl PairedTrials {
+    /// Trials with equal index that were scored on both sides; where there are none, scored ones in
+    /// order. `None` where a side has none at all.
+    pub fn of(baseline: &CaseLine, candidate: &CaseLine) -> Option<Self> {
+        let both = baseline.outcomes().zip(candidate.outcomes());
+        let mut pairs: Vec<(bool, bool)> = both.filter_map(|(one, two)| one.zip(two)).collect();
+        if pairs.is_empty() {
+            let (one, two) = (
+                baseline.outcomes().flatten(),
+                candidate.outcomes().flatten(),
+            );
+            pairs.extend(one.zip(two));
+        }
+        (!pairs.is_empty()).then_some(Self(pairs))
+    }
+}
+
+/// The difference between two sides, candidate minus baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Cases paired.
+    pub cases: usize,
+    /// Pairs of trials in them.
+    pub pairs: usize,
+    /// Mean over cases, in the pairs.
+    pub baseline_rate: f64,
+    /// Mean over cases, in the pairs.
+    pub candidate_rate: f64,
+    /// Candidate minus baseline.
+    pub difference: f64,
+    /// Lower 95 % limit; the difference itself where it is exact.
+    pub low: f64,
+    /// Upper 95 % limit.
+    pub high: f64,
+    /// Two-sided; `None` where the difference is exact.
+    pub p_value: Option<f64>,
+    /// Pairs that weigh alike and hold as much.
+    pub effective_pairs: f64,
+    /// Share of pairs in which the sides differ.
+    pub discordance: f64,
+}
+
+impl Difference {
+    /// Of paired cases; `None` without any.
+    pub fn of(cases: &[PairedTrials], exact: bool) -> Option<Self> {
+        if cases.is_empty() {
+            return None;
+        }
+        let count = cases.len() as f64;
+        let inverse: f64 = cases.iter().map(|case| 1.0 / case.0.len() as f64).sum();
+        let effective_pairs = count * count / inverse;
+        let table = table(cases, effective_pairs / count);
+        let (difference, interval) = newcombe_paired_at(&table, z_of(LEVEL))?;
+        let tango = tango_interval(&table, z_of(LEVEL));
+        let interval = match tango {
+            Some(tango) if effective_pairs < NEWCOMBE_NEEDS => interval.hull(tango),
+            _ => interval,
+        };
+        let n = table.cases();
+        Some(Self {
+            cases: cases.len(),
+            pairs: cases.iter().map(|case| case.0.len()).sum(),
+            baseline_rate: (table.both + table.only_baseline) / n,
+            candidate_rate: (table.both + table.only_candidate) / n,
+            difference,
+            low: if exact { difference } else { interval.low },
+            high: if exact { difference } else { interval.high },
+            p_value: (!exact).then(|| p_value(cases)),
+            effective_pairs,
+            discordance: (table.only_baseline + table.only_candidate) / n,
+        })
+    }
+
+    /// Nothing is uncertain about it.
+    pub fn is_exact(&self) -> bool {
+        self.p_value.is_none()
+    }
+
+    /// The smallest drop that would be found in 80 % of runs at `alpha`, by the large-sample power of
+    /// McNemar's test (Connor 1987, Biometrics 43:207-211), never less than what so few pairs can
+    /// show. `None` where no drop would be found, and where the difference is exact.
+    pub fn detectable(&self, alpha: f64) -> Option<f64> {
+        if self.is_exact() {
+            return None;
+        }
+        let (z_level, z_power) = (z_of(alpha), z_of(0.4));
+        let n = self.effective_pairs;
+        let found = |drop: f64| {
+            let apart = self.discordance.max(drop);
+            let spread = (apart - drop * drop).max(0.0).sqrt();
+            z_level * apart.sqrt() + z_power * spread <= drop * n.sqrt()
+        };
+        let least = (1.0 - alpha.log2()).ceil() / n;
+        if least > 1.0 || !found(1.0) {
+            return None;
+        }
+        let (mut missed, mut enough) = (0.0, 1.0);
+        for _ in 0..40 {
+            let middle = f64::midpoint(missed, enough);
+            if found(middle) {
+                enough = middle;
+            } else {
+                missed = middle;
+            }
+        }
+        Some(enough.max(least))
+    }
+}
+
+/// Pairs by who succeeds, each case with the same weight.
+fn table(cases: &[PairedTrials], case_weight: f64) -> PairedTable {
+    let mut table = PairedTable::default();
+    for case in cases {
+        let weight = case_weight / case.0.len() as f64;
+        for pair in &case.0 {
+            let cell = match pair {
+                (true, true) => &mut table.both,
+                (true, false) => &mut table.only_baseline,
+                (false, true) => &mut table.only_candidate,
+                (false, false) => &mut table.neither,
+            };
+            *cell += weight;
+        }
+    }
+    table
+}
+
+fn p_value(cases: &[PairedTrials]) -> f64 {
+    let counts: Vec<usize> = cases.iter().map(|case| case.0.len()).collect();
+    let signs = |case: &PairedTrials| -> Vec<i64> {
+        let pairs = case.0.iter();
+        pairs
+            .map(|(then, now)| i64::from(*now) - i64::from(*then))
+            .filter(|sign| *sign != 0)
+            .collect()
+    };
+    if counts.iter().all(|count| *count == counts[0]) {
+        let all: Vec<i64> = cases.iter().flat_map(signs).collect();
+        let up = all.iter().filter(|sign| **sign > 0).count() as u64;
+        return mcnemar_exact(up, all.len() as u64 - up);
+    }
+    match common_multiple(&counts) {
+        Some(units) => {
+            let weighted = cases.iter().flat_map(|case| {
+                let unit = i64::try_from(units / case.0.len()).unwrap_or(1);
+                signs(case).into_iter().map(move |sign| sign * unit)
+            });
+            sign_flip(&weighted.collect::<Vec<i64>>())
+        }
+        None => {
+            let weighted = cases.iter().flat_map(|case| {
+                let unit = 1.0 / case.0.len() as f64;
+                signs(case).into_iter().map(move |sign| sign as f64 * unit)
+            });
+            sign_flip_drawn(&weighted.collect::<Vec<f64>>())
+        }
+    }
+}
+
+/// The smallest number that all counts divide, up to [`FINEST`].
+fn common_multiple(counts: &[usize]) -> Option<usize> {
+    (1..=FINEST).find(|units| counts.iter().all(|count| units % count == 0))
+}
+
+#[cfg(test)]
+#[path = "pairs_tests.rs"]
+mod tests;
