@@ -15,6 +15,7 @@ pub mod dialect;
 #[cfg(feature = "llama")]
 pub mod engine;
 pub mod event;
+pub mod history;
 pub mod host;
 pub mod metrics;
 pub mod model;

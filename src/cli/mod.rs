@@ -16,8 +16,10 @@ mod mcp_args;
 mod prices;
 mod recorder;
 mod runs_args;
+mod scale_args;
 mod score_args;
 mod servers;
+mod shard;
 mod store_access;
 mod ui;
 

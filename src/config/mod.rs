@@ -14,7 +14,7 @@ mod settings;
 pub use file::{ConfigFile, ModelAlias, PriceRow, parse_file};
 pub use keys::{KEYS, Key, Kind, key};
 pub use layers::{Layer, Resolved, resolve};
-pub use settings::{Probes, RunLimits, Settings};
+pub use settings::{Probes, RunLimits, Settings, auto_shard};
 
 /// A setting or a configuration file is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,6 +13,7 @@ mod csv;
 mod json;
 mod legs;
 mod markdown;
+mod merged;
 mod notes;
 mod tables;
 mod terminal;

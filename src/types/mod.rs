@@ -29,6 +29,7 @@ pub mod probe;
 pub mod protocol;
 pub mod server;
 pub mod settings;
+pub mod shard;
 pub mod suite;
 pub mod tool;
 pub mod trial;

@@ -35,6 +35,11 @@ const LADDER: &[(&str, &[&str])] = &[
     ("record", &["types", "event"]),
     ("metrics", &["types", "record"]),
     ("report", &["types", "metrics"]),
+    ("history", &["types", "record", "metrics", "report"]),
+    (
+        "qualify",
+        &["types", "suite", "record", "metrics", "report"],
+    ),
     ("score", &["types", "validate"]),
     ("store", &["types", "clock"]),
     ("host", &["types", "clock", "store"]),

@@ -4,10 +4,13 @@ mod config;
 mod doctor;
 mod explain;
 mod grammar;
+mod history;
 mod import;
 mod init;
 mod mcp;
+mod merge;
 mod model;
+mod qualify;
 mod report;
 mod rescore;
 mod run;
@@ -30,6 +33,9 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Probe(args) => run::probe(app, &args),
         Command::Report(args) => report::report(app, &args),
         Command::Runs(command) => runs::runs(app, &command),
+        Command::Merge(args) => merge::merge(app, &args),
+        Command::History(args) => history::history(app, &args),
+        Command::Qualify(args) => qualify::qualify(app, &args),
         Command::Rescore(args) => rescore::rescore(app, &args),
         Command::Score(args) => score::score(app, &args),
         Command::Import(command) => import::import(app, &command),
@@ -97,9 +103,10 @@ fn schema(name: &str) -> Result<Status, CliError> {
     let value = match name {
         "suite" => crate::suite::suite_schema(),
         "summary" => crate::metrics::summary_schema(),
+        "qualify" => serde_json::json!({}),
         other => {
             return Err(CliError::usage(format!("unknown schema `{other}`"))
-                .hint("the schemas are suite and summary"));
+                .hint("the schemas are suite, summary and qualify"));
         }
     };
     print_json(&value)?;

@@ -347,6 +347,8 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         tool_servers: parts.tool_servers.clone(),
         looks: plan.looks.clone(),
         shard: parts.settings.shard,
+        whole: plan.whole.clone(),
+        merged_from: Vec::new(),
         fingerprint: parts.fingerprint.clone(),
     }
 }
