@@ -20,6 +20,7 @@ pub mod host;
 pub mod metrics;
 pub mod model;
 pub mod plan;
+pub mod qualify;
 pub mod record;
 pub mod report;
 pub mod runner;

@@ -8,8 +8,7 @@ use std::fmt::Write as _;
 use super::points::in_words;
 use super::{CaseChange, CellHistory, FlakyCase, History, Point};
 use crate::metrics::latency::Quantiles;
-use crate::metrics::rates::Rate;
-use crate::report::wrap;
+use crate::report::{percent_with_interval, wrap};
 
 /// How it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +69,7 @@ pub fn markdown(history: &History) -> String {
                 point.series,
                 cell_text(&point.run),
                 size(point),
-                percent(&point.success),
+                percent_with_interval(&point.success),
                 seconds(&point.task_ms),
                 milliseconds(&point.valid_call_ms),
                 point.excluded_trials,
@@ -228,7 +227,7 @@ fn table(cell: &CellHistory, look: Look) -> String {
             "  {}{run:<width$} {:>7} {:>20} {:>14} {:>14} {:>5}",
             mark(&point.series),
             size(point),
-            percent(&point.success),
+            percent_with_interval(&point.success),
             seconds(&point.task_ms),
             milliseconds(&point.valid_call_ms),
             point.excluded_trials
@@ -375,25 +374,6 @@ fn notes(history: &History) -> Vec<String> {
         );
     }
     notes
-}
-
-/// `26.9 [13.7–46.1]`, as in reports.
-fn percent(rate: &Rate) -> String {
-    let share = |share: f64| {
-        let percent = share * 100.0;
-        if (percent - percent.round()).abs() < 1e-9 && (percent < 0.5 || percent > 99.5) {
-            format!("{percent:.0}")
-        } else {
-            format!("{percent:.1}")
-        }
-    };
-    match (rate.rate, rate.low, rate.high) {
-        (Some(rate), Some(low), Some(high)) => {
-            format!("{} [{}–{}]", share(rate), share(low), share(high))
-        }
-        (Some(rate), ..) => share(rate),
-        _ => "–".to_owned(),
-    }
 }
 
 fn short(value: f64) -> String {

@@ -24,7 +24,7 @@ pub use csv::Csv;
 pub use json::Json;
 pub use markdown::Markdown;
 pub use terminal::Terminal;
-pub use text::wrap;
+pub use text::{percent_with_interval, wrap};
 
 /// One output format.
 pub trait Reporter {

@@ -235,7 +235,7 @@ fn every_module_says_what_it_is_for() {
 
 #[test]
 fn published_schemas_are_current() {
-    for name in ["suite", "summary"] {
+    for name in ["suite", "summary", "qualify"] {
         let context = crate::support::Context::new();
         let current = context.expect(0, &["schema", name]);
         let path = root().join(format!("schemas/{name}.schema.json"));

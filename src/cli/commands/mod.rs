@@ -103,7 +103,7 @@ fn schema(name: &str) -> Result<Status, CliError> {
     let value = match name {
         "suite" => crate::suite::suite_schema(),
         "summary" => crate::metrics::summary_schema(),
-        "qualify" => serde_json::json!({}),
+        "qualify" => crate::qualify::qualify_schema(),
         other => {
             return Err(CliError::usage(format!("unknown schema `{other}`"))
                 .hint("the schemas are suite, summary and qualify"));

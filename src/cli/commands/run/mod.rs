@@ -2,6 +2,7 @@
 //! to the same report that `toolbench report` prints.
 
 mod backends;
+pub(in crate::cli) mod depends;
 mod dry;
 mod header;
 mod hybrid;
