@@ -202,7 +202,7 @@ enum SettingSchema {
     Several(Vec<String>),
 }
 
-/// Reads one scalar or a list of them; `whole` lets numbers and switches pass as text.
+/// Reads one scalar or a list of them; `scalars` lets numbers and switches pass as text.
 struct TextsVisitor {
     scalars: bool,
 }

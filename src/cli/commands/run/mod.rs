@@ -3,6 +3,7 @@
 
 mod backends;
 pub(in crate::cli) mod depends;
+mod done;
 mod dry;
 mod header;
 mod hybrid;
@@ -17,6 +18,7 @@ mod served;
 mod servers;
 mod suites;
 
+pub(in crate::cli) use done::{Done, Recorded};
 pub(in crate::cli) use limits::compiled as private;
 pub(in crate::cli) use planned::Planned;
 pub(in crate::cli) use probe::probe;
@@ -25,7 +27,6 @@ pub(in crate::cli) use suites::mock;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::ui::RunProgress;
@@ -51,19 +52,23 @@ use suites::RunSuites;
 
 /// Runs, records, reports.
 pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<Status, CliError> {
-    let planned = Planned::of(app, args, command)?;
-    if args.dry_run {
-        return planned.dry_run(app).show();
+    match recorded(app, args, command)? {
+        Recorded::Dry(status) => Ok(status),
+        Recorded::Run(done) => done.report(app),
     }
-    let done = execute_planned(app, args, planned, command)?;
-    finish(app, &done.settings, &done.directory, done.interrupted)
 }
 
-/// What is left of a run that has ended, beside its record.
-pub(in crate::cli) struct Done {
-    pub(in crate::cli) settings: Settings,
-    pub(in crate::cli) directory: PathBuf,
-    pub(in crate::cli) interrupted: bool,
+/// Runs and records.
+pub(in crate::cli) fn recorded(
+    app: &App,
+    args: &RunArgs,
+    command: &str,
+) -> Result<Recorded, CliError> {
+    let planned = Planned::of(app, args, command)?;
+    if args.dry_run {
+        return planned.dry_run(app).show().map(Recorded::Dry);
+    }
+    execute_planned(app, args, planned, command).map(Recorded::Run)
 }
 
 /// Runs and records what was planned.
@@ -108,9 +113,9 @@ pub(in crate::cli) fn execute_planned(
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
     Ok(Done {
-        settings,
         directory,
         interrupted,
+        settings,
     })
 }
 
@@ -343,35 +348,6 @@ fn run_error(error: RunError) -> CliError {
         RunError::Sink(error) => error.into(),
         error @ RunError::UnknownCorrection(_) => CliError::usage(error.to_string()),
     }
-}
-
-/// Reads the record back and prints it as `report` would.
-fn finish(
-    app: &App,
-    settings: &Settings,
-    directory: &Path,
-    interrupted: bool,
-) -> Result<Status, CliError> {
-    let run = Run::open(directory)?;
-    let by = settings.by.as_deref();
-    let summary = print_run(&run, &settings.format, by, &ReportOptions::default(), app)?;
-    servers::say_refusals(app, &run);
-    if interrupted {
-        app.ui.say(&format!(
-            "interrupted; go on with: toolbench {} --resume {}",
-            run.header.command,
-            directory.display()
-        ));
-        return Ok(Status::Interrupted);
-    }
-    if !summary.ended_early.is_empty() {
-        app.ui.say(&format!(
-            "ended early; go on with: toolbench {} --resume {}",
-            run.header.command,
-            directory.display()
-        ));
-    }
-    Ok(status_of(&run.header, &summary))
 }
 
 fn ports(
