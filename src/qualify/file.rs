@@ -223,19 +223,19 @@ impl<'de> serde::de::Visitor<'de> for TextsVisitor {
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
-        self.scalar(value)
+        self.scalar(&value)
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
-        self.scalar(value)
+        self.scalar(&value)
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
-        self.scalar(value)
+        self.scalar(&value)
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
-        self.scalar(value)
+        self.scalar(&value)
     }
 
     fn visit_seq<A: serde::de::SeqAccess<'de>>(
@@ -257,13 +257,12 @@ impl<'de> serde::de::Visitor<'de> for TextsVisitor {
 }
 
 impl TextsVisitor {
-    fn scalar<E: serde::de::Error>(&self, value: impl ToString) -> Result<Vec<String>, E> {
+    fn scalar<E: serde::de::Error>(&self, value: &dyn fmt::Display) -> Result<Vec<String>, E> {
         if self.scalars {
             Ok(vec![value.to_string()])
         } else {
             Err(E::custom(format!(
-                "invalid type: `{}`, expected a text or a list of texts",
-                value.to_string()
+                "invalid type: `{value}`, expected a text or a list of texts"
             )))
         }
     }

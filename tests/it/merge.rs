@@ -141,6 +141,12 @@ fn four_shards_are_the_whole_byte_for_byte() {
     );
     let list = context.expect(0, &["runs", "list", "--out", "merged"]);
     assert!(list.contains("complete"), "{list}");
+    // The broken trial is run again, as in any run.
+    let resumed = context.run(&["run", "--resume", "latest", "--out", "merged", "-q"]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", stderr(&resumed));
+    assert_eq!(json_lines(&directory.join("executions.jsonl")).len(), 5);
+    let canonical_again = canonical(&context, "merged");
+    assert_eq!(canonical_again, canonical(&context, "whole"));
     let rescored = context.run(&["rescore", "latest", "--out", "merged", "-q"]);
     assert!(stderr(&rescored).is_empty(), "{}", stderr(&rescored));
     assert!(context.path("merged").read_dir().unwrap().count() == 2);

@@ -10,6 +10,7 @@ use super::*;
 use crate::metrics::canonical_summary;
 use crate::metrics::testing::{Run as Sample, hash, key};
 use crate::record::format::{ExcludedCell, Execution};
+use crate::types::fingerprint::Fingerprint;
 use crate::types::shard::{WholePlan, WholeSuite};
 use crate::types::{Case, Constraint, Outcome, Suite};
 
@@ -75,7 +76,7 @@ fn execution() -> Execution {
         started_at: "2026-01-02T03:04:05Z".to_owned(),
         process: 7,
         done: 0,
-        fingerprint: Default::default(),
+        fingerprint: Fingerprint::default(),
     }
 }
 
@@ -250,9 +251,10 @@ fn what_is_there_twice_is_named() {
 
 #[test]
 fn what_does_not_belong_together_is_named() {
-    for (change, words) in [
+    type Change = fn(&mut Header);
+    let differ: [(Change, &str); 8] = [
         (
-            (|header| header.scorer_version += 1) as fn(&mut Header),
+            |header| header.scorer_version += 1,
             "scorer version: 2 and 3",
         ),
         (
@@ -291,7 +293,8 @@ fn what_does_not_belong_together_is_named() {
             },
             "suites: one (5), two (4) and one (5), two (3)",
         ),
-    ] {
+    ];
+    for (change, words) in differ {
         let mut parts = thirds();
         change(&mut parts[1].header);
         let error = merge(&parts).unwrap_err();
@@ -301,11 +304,8 @@ fn what_does_not_belong_together_is_named() {
         );
         assert!(error.to_string().contains(words), "{words}: {error}");
     }
-    for (change, words) in [
-        (
-            (|header| header.shard = None) as fn(&mut Header),
-            "is a whole run",
-        ),
+    let strangers: [(Change, &str); 3] = [
+        (|header| header.shard = None, "is a whole run"),
         (|header| header.whole = None, "did not yet record"),
         (
             |header| {
@@ -317,7 +317,8 @@ fn what_does_not_belong_together_is_named() {
             },
             "judged again",
         ),
-    ] {
+    ];
+    for (change, words) in strangers {
         let mut parts = thirds();
         change(&mut parts[1].header);
         let error = merge(&parts).unwrap_err().to_string();

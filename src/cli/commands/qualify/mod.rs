@@ -287,10 +287,11 @@ impl Flow<'_> {
                     .display()
             )));
         }
-        if stands && first.is_none_or(|first| index < first) {
-            if let Some(earlier) = looked.earlier.take() {
-                return self.rest_on(index, &looked, &earlier.run);
-            }
+        if stands
+            && first.is_none_or(|first| index < first)
+            && let Some(earlier) = looked.earlier.take()
+        {
+            return self.rest_on(index, &looked, &earlier.run);
         }
         if stands {
             looked.earlier = None;

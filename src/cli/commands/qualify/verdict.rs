@@ -217,8 +217,8 @@ fn stopped_at(
 
 /// How the process ends.
 pub(super) fn status(found: &Qualification) -> Status {
-    let all = Status::ALL.into_iter();
-    all.into_iter()
+    Status::ALL
+        .into_iter()
         .find(|status| status.code() == found.exit_code)
         .unwrap_or(Status::Undecidable)
 }
