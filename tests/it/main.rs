@@ -48,6 +48,7 @@ mod providers_command;
 mod providers_context;
 mod providers_ollama;
 mod qualify;
+mod qualify_files;
 mod rescore;
 mod resume;
 mod runs;
