@@ -25,7 +25,7 @@ const DRAWN: usize = 40;
 /// Cases that a line names at most.
 const NAMED: usize = 8;
 /// Longest name of a run that is shown whole in a table.
-const RUN_WIDTH: usize = 31;
+const RUN_WIDTH: usize = 30;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// For the terminal.
@@ -65,12 +65,13 @@ pub fn markdown(history: &History) -> String {
         for point in &cell.points {
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {}{} | {} | {} | {} |",
                 point.series,
                 cell_text(&point.run),
                 size(point),
                 percent_with_interval(&point.success),
                 seconds(&point.task_ms),
+                if point.noisy_trials > 0 { "\\*" } else { "" },
                 milliseconds(&point.valid_call_ms),
                 point.excluded_trials,
                 cell_text(&remarks(point).join("; "))
@@ -162,6 +163,9 @@ fn graphs(cell: &CellHistory, look: Look) -> String {
         .map(|it| Some(it.task_ms.p50? / longest).filter(|share| share.is_finite()))
         .collect();
     let series: Vec<&str> = drawn.iter().map(|it| it.series.as_str()).collect();
+    if success.iter().all(Option::is_none) {
+        return String::new();
+    }
     let mut out = format!("  success    {}\n", graph(&success, &series, look));
     if times.iter().any(Option::is_some) {
         let _ = writeln!(
@@ -208,12 +212,12 @@ fn table(cell: &CellHistory, look: Look) -> String {
         }
     };
     let mut out = format!(
-        "  {}{:<width$} {:>7} {:>20} {:>14} {:>14} {:>5}\n",
+        "  {}{:<width$} {:>7} {:>20} {:>13} {:>14} {:>5}\n",
         mark(""),
         "run",
         "n",
         "success % [95 %]",
-        "task s p50/p95",
+        "task s p50/95",
         "call ms p50/95",
         "excl."
     );
@@ -224,13 +228,14 @@ fn table(cell: &CellHistory, look: Look) -> String {
         let run: String = point.run.chars().take(RUN_WIDTH).collect();
         let _ = writeln!(
             out,
-            "  {}{run:<width$} {:>7} {:>20} {:>14} {:>14} {:>5}",
+            "  {}{run:<width$} {:>7} {:>20} {:>13} {:>14} {:>5}{}",
             mark(&point.series),
             size(point),
             percent_with_interval(&point.success),
             seconds(&point.task_ms),
             milliseconds(&point.valid_call_ms),
-            point.excluded_trials
+            point.excluded_trials,
+            if point.noisy_trials > 0 { "*" } else { "" }
         );
         for remark in remarks(point) {
             let line = format!("      {remark}");
@@ -265,12 +270,6 @@ fn remarks(point: &Point) -> Vec<String> {
     }
     if let Some(missing) = point.missing_trials.filter(|missing| *missing > 0) {
         found.push(format!("{} without a result", counted(missing, "trial")));
-    }
-    if point.noisy_trials > 0 {
-        found.push(format!(
-            "{} measured while the machine was busy",
-            counted(point.noisy_trials, "trial")
-        ));
     }
     if point.replayed {
         found.push("replayed from a cassette: no times".to_owned());
@@ -367,6 +366,13 @@ fn notes(history: &History) -> Vec<String> {
         "n: cases × trials a case. Success is the mean over cases with its 95 % interval, as in `toolbench report`; two intervals that overlap are no verdict: `toolbench gate` gives one.".to_owned(),
         "flaky: the outcome differs between runs of one plan, or between trials of one run.".to_owned(),
     ];
+    let mut points = history.cells.iter().flat_map(|cell| &cell.points);
+    if points.any(|point| point.noisy_trials > 0) {
+        notes.push(
+            "*: some trials were measured while the machine was busy, so times are less sure."
+                .to_owned(),
+        );
+    }
     if history.cells.iter().any(|cell| cell.series.len() > 1) {
         notes.push(
             "Each series holds runs with equal cases, weights and judging rules; only those are compared."
