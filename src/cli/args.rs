@@ -10,6 +10,7 @@ use super::host_args::HostArgs;
 use super::mcp_args::McpCommand;
 use super::runs_args::RunsCommand;
 use super::safety_args::SafetyArgs;
+pub(super) use super::scale_args::{HistoryArgs, MergeArgs, QualifyArgs};
 use super::score_args::{ImportCommand, ScoreArgs};
 use super::setup_args::ExportSetupArgs;
 
@@ -79,6 +80,21 @@ pub(super) enum Command {
     /// List, show and remove stored runs
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Put the shards of a run together: exactly the record of the whole
+    #[command(
+        after_help = "Shards are made with `--shard I/N`, or `--shard auto` in job arrays and CI (recipes/scale-out).\n\nExamples:\n  toolbench merge shards/*/* --out reports\n  toolbench merge 20261120-070545-264bbb 20261120-070547-1f0c22"
+    )]
+    Merge(MergeArgs),
+    /// Success and latency over stored runs, flaky cases, newly failing and newly passing ones
+    #[command(
+        after_help = "Examples:\n  toolbench history --last 20\n  toolbench history reports --model smollm2 --suite weather --format markdown"
+    )]
+    History(HistoryArgs),
+    /// Take a model through stages from a file: simulated tools first, limited production last
+    #[command(
+        after_help = "Stops at the first stage that misses its floor and says what to change. A stage that has passed is not run again\nunless something it depends on has changed.\n\nExamples:\n  toolbench qualify --init qualify.yaml\n  toolbench qualify qualify.yaml --dry-run\n  toolbench qualify qualify.yaml --from development"
+    )]
+    Qualify(QualifyArgs),
     /// Judge a stored run again, by the rules (or the corrected suite) of now, into a new record
     #[command(
         after_help = "No model is asked. Trials that would have gone another way under today's rules are left out and counted.\n\nExamples:\n  toolbench rescore latest\n  toolbench rescore latest --suite ./corrected.yaml"
@@ -140,7 +156,7 @@ pub(super) enum Command {
     /// Print the published JSON Schemas
     #[command(hide = true)]
     Schema {
-        /// suite, summary or gate
+        /// suite, summary, gate or qualify
         name: String,
     },
 }

@@ -42,6 +42,27 @@ pub const HEEDED_VARIABLES: &[(&str, &str)] = &[
     ("OLLAMA_HOST", "address of a local Ollama"),
     ("XDG_CACHE_HOME", "where caches live"),
     ("XDG_CONFIG_HOME", "where the user's configuration lives"),
+    (
+        "LC_ALL",
+        "with LC_CTYPE and LANG: whether small graphs are drawn in Unicode",
+    ),
+    ("JOB_COMPLETION_INDEX", "the part, with `--shard auto`"),
+    (
+        "SLURM_ARRAY_TASK_ID",
+        "with _MIN, _MAX, _COUNT, _STEP: the part, with `--shard auto`",
+    ),
+    (
+        "CI_NODE_INDEX",
+        "with CI_NODE_TOTAL: the part, with `--shard auto`",
+    ),
+    (
+        "CIRCLE_NODE_INDEX",
+        "with CIRCLE_NODE_TOTAL: the part, with `--shard auto`",
+    ),
+    (
+        "BUILDKITE_PARALLEL_JOB",
+        "with BUILDKITE_PARALLEL_JOB_COUNT: the part, with `--shard auto`",
+    ),
 ];
 
 /// A snapshot of the process environment.

@@ -4,7 +4,7 @@ use super::exit_code::Status;
 use crate::config::ConfigError;
 use crate::event::SinkError;
 use crate::plan::PlanError;
-use crate::record::{ReadError, WriteError};
+use crate::record::{MergeError, ReadError, WriteError};
 use crate::suite::LoadError;
 
 /// An error as the command line shows it.
@@ -108,7 +108,21 @@ impl From<PlanError> for CliError {
             PlanError::NothingSelected => Self::usage(error.to_string())
                 .kind("nothing_selected", Status::NothingSelected)
                 .hint("`toolbench suite show NAME` lists a suite's cases, categories and tags"),
+            PlanError::EmptyShard { cases, .. } => Self::usage(error.to_string())
+                .kind("nothing_selected", Status::NothingSelected)
+                .hint(format!(
+                    "{cases} shards are enough; `toolbench merge` misses no shard that has no case"
+                )),
         }
+    }
+}
+
+impl From<MergeError> for CliError {
+    fn from(error: MergeError) -> Self {
+        let hint = error.hint();
+        Self::usage(error.to_string())
+            .kind("merge", Status::Usage)
+            .hint(hint)
     }
 }
 

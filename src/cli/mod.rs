@@ -22,6 +22,8 @@ mod safety_args;
 mod score_args;
 mod servers;
 mod setup_args;
+mod scale_args;
+mod shard;
 mod store_access;
 mod ui;
 

@@ -116,8 +116,8 @@ pub const KEYS: &[Key] = &[
         "shard",
         Kind::Text,
         None,
-        "I/N",
-        "Run only part I of N; all cells of a case stay together",
+        "I/N|auto|auto/N",
+        "Run only part I of N, by case; auto: as the job array or CI job says (auto/N where it does not say how many)",
     ),
     new(
         WHAT,

@@ -142,6 +142,17 @@ impl Resolved {
         self.text(name) == Some("true")
     }
 
+    /// The same with another value of one key, such as what `auto` stands for.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str, origin: &str) -> Self {
+        self.values.insert(name.to_owned(), vec![value.to_owned()]);
+        for setting in self.settings.iter_mut().filter(|it| it.name == name) {
+            value.clone_into(&mut setting.value);
+            origin.clone_into(&mut setting.origin);
+        }
+        self
+    }
+
     /// Where the value comes from.
     pub fn origin(&self, name: &str) -> Option<&str> {
         self.settings

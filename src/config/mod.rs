@@ -16,7 +16,7 @@ pub use file::{ConfigFile, ModelAlias, PriceRow, parse_file};
 pub use gate_keys::{GATE_KEYS, GATE_PREFIX, short_name};
 pub use keys::{KEYS, Key, Kind, key};
 pub use layers::{Layer, Resolved, resolve, resolve_gate};
-pub use settings::{Probes, RunLimits, Settings};
+pub use settings::{Probes, RunLimits, Settings, auto_shard};
 
 /// A setting or a configuration file is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -50,7 +50,8 @@ pub struct Settings {
     pub limit: Option<usize>,
     /// Cases drawn from all suites together.
     pub sample: Option<usize>,
-    /// Part of the cases.
+    /// Part of the cases. `auto` is none here: whoever runs something puts in what it stands for
+    /// before.
     pub shard: Option<(u32, u32)>,
     /// Quantisations of each model.
     pub quants: Vec<String>,
@@ -204,6 +205,7 @@ impl Settings {
             sample: resolved.count("sample").map(|size| size as usize),
             shard: resolved
                 .text("shard")
+                .filter(|text| !is_auto(text))
                 .map(|text| shard(text, resolved))
                 .transpose()?,
             quants: resolved.list("quant"),
@@ -441,12 +443,26 @@ fn shard(text: &str, resolved: &Resolved) -> Result<(u32, u32), ConfigError> {
         .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)))
         .filter(|(index, count)| (1..=*count).contains(index))
         .ok_or_else(|| {
-            wrong(
-                resolved,
-                "shard",
-                format!("`{text}` is not I/N with I from 1 to N (setting `shard`)"),
-            )
+            let message = format!(
+                "`{text}` is not I/N with I from 1 to N, nor `auto` or `auto/N` (setting `shard`)"
+            );
+            wrong(resolved, "shard", message)
         })
+}
+
+/// Which part it is stands in the environment.
+fn is_auto(text: &str) -> bool {
+    auto_shard(text).is_some()
+}
+
+/// What `auto` or `auto/N` says of the number of shards; `None` where the text is neither.
+pub fn auto_shard(text: &str) -> Option<Option<u32>> {
+    let rest = text.strip_prefix("auto")?;
+    if rest.is_empty() {
+        return Some(None);
+    }
+    let count: u32 = rest.strip_prefix('/')?.parse().ok()?;
+    (count > 0).then_some(Some(count))
 }
 
 fn named_variants(

@@ -49,11 +49,13 @@ use rows::{Latest, groups, latest, row};
 use sequential::{Levels, Reached, Sequential};
 use summary::{
     ESTIMAND, EndedEarly, Excluded, Failure, Machine, ModelSummary, RunHeader, SUMMARY_SCHEMA,
-    SettingInForce,
+    SettingInForce, ShardSummary,
 };
 
 use crate::record::Run;
 use crate::record::format::{Header, METRICS_VERSION, ModelHeader};
+use crate::types::fingerprint::Fingerprint;
+use crate::types::shard::MergedShard;
 use crate::types::{Code, FallbackRules, TrialRecord};
 
 /// What a summary may be asked for.
@@ -188,9 +190,10 @@ fn run_header(
         probes: header.probes.clone(),
         tool_servers: header.tool_servers.clone(),
         tool_policy: header.tool_policy.clone(),
-        machine: machine(header),
+        machine: machine(&header.fingerprint),
         margin_points,
         shard: header.shard.map(|(index, of)| format!("{index}/{of}")),
+        merged_from: shards(header),
         planned_trials: sequential
             .as_ref()
             .map_or(header.planned_trials, |found| found.planned_trials),
@@ -240,8 +243,18 @@ fn one_model(model: &ModelHeader, peak: Option<u64>, legs: Vec<ModelSummary>) ->
     }
 }
 
-fn machine(header: &Header) -> Machine {
-    let found = &header.fingerprint;
+fn shards(header: &Header) -> Vec<ShardSummary> {
+    let of_shard = |shard: &MergedShard| ShardSummary {
+        run: shard.run.clone(),
+        shard: format!("{}/{}", shard.shard.0, shard.shard.1),
+        created_at: shard.created_at.clone(),
+        executions: shard.executions,
+        machine: machine(&shard.fingerprint),
+    };
+    header.merged_from.iter().map(of_shard).collect()
+}
+
+fn machine(found: &Fingerprint) -> Machine {
     Machine {
         tier: found.tier.clone(),
         cpu: found.cpu.clone(),

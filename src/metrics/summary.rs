@@ -155,6 +155,9 @@ pub struct RunHeader {
     pub margin_points: f64,
     /// `i/n` when the run is a shard.
     pub shard: Option<String>,
+    /// The shards that a merged run was made of, each with its machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<ShardSummary>,
     /// Trials planned; in a run that stops once decided, those up to the look it has reached.
     pub planned_trials: usize,
     /// How far a run is that stops once decided; `null` in a fixed design.
@@ -169,6 +172,21 @@ pub struct RunHeader {
     pub cost: Option<RunCost>,
     /// Why no conclusion may be drawn from parts of the run; empty when all is well.
     pub undecidable: Vec<String>,
+}
+
+/// A shard of a merged run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShardSummary {
+    /// The run.
+    pub run: String,
+    /// `i/n`.
+    pub shard: String,
+    /// When it was created (RFC 3339).
+    pub created_at: String,
+    /// Starts and resumes that it took.
+    pub executions: usize,
+    /// Its machine.
+    pub machine: Machine,
 }
 
 /// One setting and where it comes from.

@@ -74,6 +74,8 @@ impl Run {
             margin_points: 5.0,
             looks: None,
             shard: None,
+            whole: None,
+            merged_from: Vec::new(),
             rescored_from: None,
             privacy: None,
             tool_servers: Vec::new(),

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::looks::looks;
+use super::shard::part_of;
 use crate::types::hash::trial_seed;
 use crate::types::looks::LookPlan;
+use crate::types::shard::WholePlan;
 use crate::types::{CellKey, Constraint, ContentHash, DialectName, Suite, TrialRules, Variant};
 
 /// Tier of models that another machine serves.
@@ -99,6 +101,8 @@ pub struct Plan {
     pub rules: TrialRules,
     /// When to look whether the run is decided; the trials above are then the most it may take.
     pub looks: Option<LookPlan>,
+    /// What this is a part of, when it is a shard.
+    pub whole: Option<WholePlan>,
 }
 
 /// The settings contradict themselves.
@@ -117,6 +121,16 @@ pub enum PlanError {
     /// Nothing to run.
     #[error("no case is selected")]
     NothingSelected,
+    /// More shards than cases.
+    #[error("shard {index}/{count} gets no case: {cases} are selected")]
+    EmptyShard {
+        /// The shard.
+        index: u32,
+        /// Of how many.
+        count: u32,
+        /// Cases selected.
+        cases: usize,
+    },
 }
 
 /// Makes the plan.
@@ -131,7 +145,15 @@ pub fn build(input: &PlanInput) -> Result<Plan, PlanError> {
             variant: greedy.name.clone(),
         });
     }
-    let suites = shard(&input.suites, input.shard);
+    let whole = assembled(input, input.suites.clone())?;
+    match input.shard {
+        Some(shard) => part_of(input, &whole, shard),
+        None => Ok(whole),
+    }
+}
+
+/// The plan of these suites.
+pub(super) fn assembled(input: &PlanInput, suites: Vec<Suite>) -> Result<Plan, PlanError> {
     let contexts = contexts(&input.variants);
     let cells = cells(input, &suites, &contexts);
     let trials = trials(input, &suites, &cells);
@@ -160,6 +182,7 @@ pub fn build(input: &PlanInput) -> Result<Plan, PlanError> {
         contexts,
         rules: input.rules.clone(),
         looks,
+        whole: None,
     })
 }
 
@@ -189,27 +212,6 @@ impl Plan {
         }
         part
     }
-}
-
-/// This shard's cases: every n-th over all suites, so that a case keeps all its cells together.
-fn shard(suites: &[Suite], shard: Option<(u32, u32)>) -> Vec<Suite> {
-    let Some((index, count)) = shard else {
-        return suites.to_vec();
-    };
-    let mut position = 0_u32;
-    suites
-        .iter()
-        .map(|suite| {
-            let mut part = suite.clone();
-            part.cases.retain(|_| {
-                let mine = position % count == index - 1;
-                position += 1;
-                mine
-            });
-            part
-        })
-        .filter(|suite| !suite.cases.is_empty())
-        .collect()
 }
 
 /// Distinct contexts in the order of the variants.
@@ -314,11 +316,11 @@ fn trials(input: &PlanInput, suites: &[Suite], cells: &[PlannedCell]) -> Vec<Pla
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::types::{Case, Leniency, ToolChoice};
 
-    fn input() -> PlanInput {
+    pub(in crate::plan) fn input() -> PlanInput {
         let case = |id: &str| Case {
             id: id.to_owned(),
             ..Case::default()
@@ -368,23 +370,6 @@ mod tests {
         };
         assert_eq!(ids(&forward), ids(&reversed));
         assert_eq!(forward.trials.len(), 12);
-    }
-
-    #[test]
-    fn shards_partition_the_cases() {
-        let whole = build(&input()).unwrap();
-        let mut seen = Vec::new();
-        for index in 1..=2 {
-            let part = PlanInput {
-                shard: Some((index, 2)),
-                ..input()
-            };
-            seen.extend(build(&part).unwrap().trials.into_iter().map(|t| t.id));
-        }
-        seen.sort();
-        let mut all: Vec<_> = whole.trials.into_iter().map(|t| t.id).collect();
-        all.sort();
-        assert_eq!(seen, all);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod estimate;
 mod looks;
 mod order;
 mod route;
+mod shard;
 
 pub use build::{Plan, PlanError, PlanInput, PlannedCell, PlannedTrial, build, contexts};
 pub use estimate::{Estimate, Load, estimate};

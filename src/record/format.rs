@@ -9,6 +9,7 @@ pub use crate::types::Setting;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::looks::LookPlan;
 use crate::types::probe::ProbeSet;
+use crate::types::shard::{MergedShard, WholePlan};
 use crate::types::suite::Suite;
 pub use crate::types::tool_server::{ToolPolicy, ToolServerHeader};
 use crate::types::{
@@ -16,7 +17,7 @@ use crate::types::{
 };
 
 /// Major and minor version of the run directory. A reader refuses a newer major.
-pub const RECORD_VERSION: (u32, u32) = (1, 2);
+pub const RECORD_VERSION: (u32, u32) = (1, 3);
 /// Version of the judging rules; changes whenever a verdict could.
 pub const SCORER_VERSION: u32 = 2;
 /// Version of the formulas behind summaries; changes whenever a number could.
@@ -87,7 +88,13 @@ pub struct Header {
     /// `i/n` when the run is a shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<(u32, u32)>,
-    /// The machine.
+    /// The plan that a shard is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<WholePlan>,
+    /// The shards that a merged run was made of, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<MergedShard>,
+    /// The machine; of a merged run that of its first shard.
     pub fingerprint: Fingerprint,
 }
 

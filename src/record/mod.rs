@@ -10,15 +10,19 @@
 mod exported;
 pub mod format;
 mod housekeeping;
+pub mod merge;
+pub mod outline;
 pub mod privacy;
 mod reader;
 mod writer;
 
 pub use exported::Exported;
 pub use housekeeping::{State, bytes, file_sizes, last_used, remove, state};
+pub use merge::{MergeError, Merged, merge};
+pub use outline::Outline;
 pub use privacy::{Private, Redactor, Retain};
 pub use reader::{ReadError, Run, find_run, list_runs};
-pub use writer::{RunLock, RunWriter, WriteError};
+pub use writer::{RunLock, RunWriter, WriteError, write_whole};
 
 /// Prompts, replies, tools, grammars and results of a run by their addresses.
 pub type Content = std::collections::HashMap<crate::types::ContentHash, format::ContentLine>;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -88,23 +89,7 @@ impl Run {
     pub fn open(directory: &Path) -> Result<Self, ReadError> {
         let path = directory.join(files::HEADER);
         let text = read_text(&path)?;
-        let version: Value = serde_json::from_str(&text).map_err(|source| ReadError::Line {
-            path: path.clone(),
-            line: 1,
-            source,
-        })?;
-        let found: (u32, u32) =
-            serde_json::from_value(version["record_version"].clone()).unwrap_or((0, 0));
-        if found.0 > RECORD_VERSION.0 {
-            return Err(ReadError::TooNew {
-                path,
-                found,
-                writer: version["toolbench_version"]
-                    .as_str()
-                    .unwrap_or("?")
-                    .to_owned(),
-            });
-        }
+        check_version(&path, &text)?;
         let header = serde_json::from_str(&text).map_err(|source| ReadError::Line {
             line: source.line(),
             path,
@@ -155,7 +140,32 @@ impl Run {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, ReadError> {
+/// Refuses the header of a later major version.
+pub(super) fn check_version(path: &Path, text: &str) -> Result<(), ReadError> {
+    #[derive(Deserialize)]
+    struct Written {
+        #[serde(default)]
+        record_version: Value,
+        #[serde(default)]
+        toolbench_version: Value,
+    }
+    let written: Written = serde_json::from_str(text).map_err(|source| ReadError::Line {
+        path: path.to_path_buf(),
+        line: source.line(),
+        source,
+    })?;
+    let found: (u32, u32) = serde_json::from_value(written.record_version).unwrap_or((0, 0));
+    if found.0 > RECORD_VERSION.0 {
+        return Err(ReadError::TooNew {
+            path: path.to_path_buf(),
+            found,
+            writer: written.toolbench_version.as_str().unwrap_or("?").to_owned(),
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn read_text(path: &Path) -> Result<String, ReadError> {
     fs::read_to_string(path).map_err(|source| ReadError::Io {
         path: path.to_path_buf(),
         source,
@@ -163,7 +173,7 @@ fn read_text(path: &Path) -> Result<String, ReadError> {
 }
 
 /// All whole lines, and whether a half one was left out. A missing file has no lines.
-fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, bool), ReadError> {
+pub(super) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, bool), ReadError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

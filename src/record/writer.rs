@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::files;
 use super::format::{ContentLine, EndingLine, Execution, Header};
+use super::merge::Merged;
 use crate::event::{Event, EventSink, Flow, SinkError};
 use crate::types::{ContentHash, EarlyEnd};
 
@@ -197,6 +198,52 @@ impl EventSink for RunWriter {
         })?;
         Ok(Flow::Continue)
     }
+}
+
+/// Writes a record that is complete from the start: beside its place, then renamed, so that a full
+/// disk leaves nothing that looks like a run. `content` comes in the order it is to be kept.
+pub fn write_whole(
+    directory: &Path,
+    whole: &Merged,
+    content: &[ContentLine],
+) -> Result<(), WriteError> {
+    if directory.exists() {
+        return Err(WriteError::Exists {
+            path: directory.to_path_buf(),
+        });
+    }
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let beside = directory.with_file_name(format!(".{name}.part"));
+    let written = fill_whole(&beside, whole, content)
+        .and_then(|()| fs::rename(&beside, directory).map_err(io_error("create", directory)));
+    if written.is_err() {
+        // Best effort: what is left has a name that says what it is.
+        let _ = fs::remove_dir_all(&beside);
+    }
+    written
+}
+
+fn fill_whole(folder: &Path, whole: &Merged, content: &[ContentLine]) -> Result<(), WriteError> {
+    fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
+    write_lines(&folder.join(files::TRIALS), &whole.trials)?;
+    write_lines(&folder.join(files::CONTENT), content)?;
+    write_lines(&folder.join(files::EXECUTIONS), &whole.executions)?;
+    if !whole.endings.is_empty() {
+        write_lines(&folder.join(files::ENDINGS), &whole.endings)?;
+    }
+    write_by_rename(&folder.join(files::HEADER), &whole.header)
+}
+
+fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<(), WriteError> {
+    let write = || -> io::Result<()> {
+        let mut out = io::BufWriter::new(File::create(path)?);
+        for value in values {
+            serde_json::to_writer(&mut out, value)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    };
+    write().map_err(io_error("write", path))
 }
 
 fn take_lock(directory: &Path) -> Result<File, WriteError> {

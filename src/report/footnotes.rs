@@ -59,6 +59,7 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
             .iter()
             .filter_map(|model| Some(format!("{}: {}.", model.name, model.replayed.as_ref()?))),
     );
+    notes.extend(super::merged::origin(summary));
     let header = &summary.header;
     if header.superseded_trials > 0 {
         let trials = count(header.superseded_trials, "earlier result");

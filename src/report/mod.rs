@@ -19,6 +19,7 @@ mod json;
 mod junit;
 mod legs;
 mod markdown;
+mod merged;
 mod notes;
 mod pareto;
 mod tables;
@@ -33,7 +34,7 @@ pub use hosts::server_lines;
 pub use json::Json;
 pub use markdown::Markdown;
 pub use terminal::Terminal;
-pub use text::wrap;
+pub use text::{percent_with_interval, wrap};
 
 /// One output format.
 pub trait Reporter {

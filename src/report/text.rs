@@ -25,8 +25,8 @@ pub(super) fn percent(share: Option<f64>) -> String {
     )
 }
 
-/// `83.3 [66.4–92.7]`.
-pub(super) fn percent_with_interval(rate: &Rate) -> String {
+/// `83.3 [66.4–92.7]`; a rate in percent as every table shows it.
+pub fn percent_with_interval(rate: &Rate) -> String {
     match (rate.low, rate.high) {
         (Some(_), Some(_)) => format!(
             "{} [{}–{}]",

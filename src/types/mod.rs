@@ -31,6 +31,7 @@ pub mod protocol;
 pub mod secret;
 pub mod server;
 pub mod settings;
+pub mod shard;
 pub mod suite;
 pub mod tool;
 pub mod tool_server;

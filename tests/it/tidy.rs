@@ -42,6 +42,11 @@ const LADDER: &[(&str, &[&str])] = &[
         ],
     ),
     ("gate", &["types", "record", "metrics", "report"]),
+    ("history", &["types", "record", "metrics", "report"]),
+    (
+        "qualify",
+        &["types", "suite", "record", "metrics", "report"],
+    ),
     ("score", &["types", "validate"]),
     ("store", &["types", "clock"]),
     ("host", &["types", "clock", "store"]),
@@ -238,7 +243,7 @@ fn every_module_says_what_it_is_for() {
 
 #[test]
 fn published_schemas_are_current() {
-    for name in ["suite", "summary", "gate"] {
+    for name in ["suite", "summary", "gate", "qualify"] {
         let context = crate::support::Context::new();
         let current = context.expect(0, &["schema", name]);
         let path = root().join(format!("schemas/{name}.schema.json"));

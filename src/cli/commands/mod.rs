@@ -7,10 +7,13 @@ mod explain;
 mod export_setup;
 mod gate;
 mod grammar;
+mod history;
 mod import;
 mod init;
 mod mcp;
+mod merge;
 mod model;
+mod qualify;
 mod report;
 mod rescore;
 mod run;
@@ -36,6 +39,9 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Report(args) => report::report(app, &args),
         Command::Runs(command) => runs::runs(app, &command),
         Command::ExportSetup(args) => export_setup::export_setup(app, &args),
+        Command::Merge(args) => merge::merge(app, &args),
+        Command::History(args) => history::history(app, &args),
+        Command::Qualify(args) => qualify::qualify(app, &args),
         Command::Rescore(args) => rescore::rescore(app, &args),
         Command::Score(args) => score::score(app, &args),
         Command::Import(command) => import::import(app, &command),
@@ -104,9 +110,10 @@ fn schema(name: &str) -> Result<Status, CliError> {
         "suite" => crate::suite::suite_schema(),
         "summary" => crate::metrics::summary_schema(),
         "gate" => crate::gate::gate_schema(),
+        "qualify" => crate::qualify::qualify_schema(),
         other => {
             return Err(CliError::usage(format!("unknown schema `{other}`"))
-                .hint("the schemas are suite, summary and gate"));
+                .hint("the schemas are suite, summary, gate and qualify"));
         }
     };
     print_json(&value)?;

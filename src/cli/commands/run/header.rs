@@ -353,6 +353,8 @@ pub(super) fn header(parts: &HeaderParts<'_>) -> Header {
         tool_policy: parts.tool_policy.cloned(),
         looks: plan.looks.clone(),
         shard: parts.settings.shard,
+        whole: plan.whole.clone(),
+        merged_from: Vec::new(),
         fingerprint: parts.fingerprint.clone(),
     }
 }

@@ -2,6 +2,7 @@
 //! to the same report that `toolbench report` prints.
 
 mod backends;
+pub(in crate::cli) mod depends;
 mod done;
 mod dry;
 mod header;
@@ -9,6 +10,7 @@ mod hybrid;
 mod limits;
 mod looks;
 mod models;
+mod planned;
 mod probe;
 mod replies;
 mod resume;
@@ -18,6 +20,7 @@ mod suites;
 
 pub(in crate::cli) use done::{Done, Recorded};
 pub(in crate::cli) use limits::compiled as private;
+pub(in crate::cli) use planned::Planned;
 pub(in crate::cli) use probe::probe;
 pub(in crate::cli) use suites::{mock, selected};
 
@@ -32,8 +35,8 @@ use crate::clock::{now_compact, now_rfc3339};
 use crate::config::{Probes, Settings};
 use crate::event::{Event, EventSink, Tee};
 use crate::host::noise::{NoiseLimits, NoiseMonitor};
-use crate::plan::{Plan, PlanInput, build};
-use crate::record::format::{Execution, Header, SCORER_VERSION, ToolPolicy, ToolServerHeader};
+use crate::plan::Plan;
+use crate::record::format::{Execution, Header, ToolPolicy, ToolServerHeader};
 use crate::record::privacy::PrivateSink;
 use crate::record::{Private, Run, RunWriter};
 use crate::runner::{
@@ -41,12 +44,10 @@ use crate::runner::{
 };
 use crate::types::fingerprint::Fingerprint;
 use crate::types::probe::{ProbeSet, ProbeVerdict};
-use crate::types::violation::TAXONOMY_VERSION;
-use crate::types::{ContentHash, DialectName, ProviderError};
+use crate::types::{DialectName, ProviderError};
 use header::{HeaderParts, Routing};
 use models::RunModel;
 use resume::Resumed;
-use servers::GivenServers;
 use suites::RunSuites;
 
 /// Runs, records, reports.
@@ -63,70 +64,36 @@ pub(in crate::cli) fn recorded(
     args: &RunArgs,
     command: &str,
 ) -> Result<Recorded, CliError> {
-    let resumed = args
-        .resume
-        .as_deref()
-        .map(|name| Resumed::open(app, args, name))
-        .transpose()?;
-    let resolved = match &resumed {
-        Some(resumed) => App::resolve_stored(&resumed.flags)?,
-        None => app.resolve(&args.settings)?,
-    };
-    let settings = app.settings(&resolved)?;
-    let outputs = Outputs::of(&settings)?;
-    let names = match &resumed {
-        Some(resumed) if args.models.is_empty() => resumed.models(),
-        _ => models::in_quants(app, &args.models, &settings.quants)?,
-    };
-    check_names(&names, command, &settings)?;
-    let fingerprint = crate::host::fingerprint();
-    if fingerprint
-        .load_average
-        .is_some_and(|load| load > 0.5 * f64::from(fingerprint.logical_cores))
-    {
-        app.ui.say(
-            "note: the machine is busy with something else; times and time limits will suffer",
-        );
-    }
-    let given = GivenServers::of(args)?;
-    let suites = suites::load(app, &resolved, &settings, given.as_ref())?;
-    let envelopes = suites::envelopes(app, &resolved)?;
-    let models = models::resolve(app, &resolved, &settings, &names, args.dry_run)?;
-    check_weights(&models)?;
-    let corrections = suites::corrections(&settings)?;
-    let plan = build(&plan_input(
-        &settings,
-        &suites,
-        &models,
-        &corrections,
-        &envelopes,
-        &fingerprint,
-    ))?;
-    let private = limits::private(&settings, resumed.as_ref())?;
-    let policy = given.as_ref().map(|given| &given.policy);
-    if let Some(resumed) = &resumed {
-        resumed.check_servers(&suites.servers(), policy, &private)?;
-        resumed.check(&plan, &settings, &fingerprint)?;
-    }
-    let prices = limits::prices(app, &resolved, &models, resumed.as_ref())?;
-    let limits = limits::limits(&settings, &models, prices.clone())?;
+    let planned = Planned::of(app, args, command)?;
     if args.dry_run {
-        let dry = dry::DryRun {
-            app,
-            settings: &settings,
-            plan: &plan,
-            suites: &suites,
-            models: &models,
-            prices: &prices,
-            fingerprint: &fingerprint,
-            resumed: resumed.is_some(),
-            done: resumed
-                .as_ref()
-                .map(|it| it.run.finished())
-                .unwrap_or_default(),
-        };
-        return dry.show().map(Recorded::Dry);
+        return planned.dry_run(app).show().map(Recorded::Dry);
     }
+    execute_planned(app, args, planned, command).map(|done| Recorded::Run(Box::new(done)))
+}
+
+/// Runs and records what was planned.
+pub(in crate::cli) fn execute_planned(
+    app: &App,
+    args: &RunArgs,
+    planned: Planned,
+    command: &str,
+) -> Result<Done, CliError> {
+    let Planned {
+        resumed,
+        resolved,
+        settings,
+        fingerprint,
+        suites,
+        envelopes,
+        models,
+        corrections,
+        plan,
+        prices,
+        policy,
+        outputs,
+    } = planned;
+    let private = limits::private(&settings, resumed.as_ref())?;
+    let limits = limits::limits(&settings, &models, prices.clone())?;
     let prepared_run = RunParts {
         app,
         command,
@@ -139,7 +106,7 @@ pub(in crate::cli) fn recorded(
         prices: &prices,
         private: &private,
         resumed: resumed.as_ref(),
-        policy,
+        policy: policy.as_ref(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -147,12 +114,12 @@ pub(in crate::cli) fn recorded(
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
-    Ok(Recorded::Run(Box::new(Done {
+    Ok(Done {
         directory,
         interrupted,
         settings,
         outputs,
-    })))
+    })
 }
 
 /// What a run is made of once everything is known but the models' own facts.
@@ -386,135 +353,6 @@ fn run_error(error: RunError) -> CliError {
     match error {
         RunError::Sink(error) => error.into(),
         error @ RunError::UnknownCorrection(_) => CliError::usage(error.to_string()),
-    }
-}
-
-fn check_names(names: &[String], command: &str, settings: &Settings) -> Result<(), CliError> {
-    if names.is_empty() {
-        return Err(CliError::usage(format!("`toolbench {command}` needs at least one model"))
-            .hint("`toolbench model list` shows which there are, e.g. `toolbench compare smollm2 qwen2.5-coder:0.5b`"));
-    }
-    for (index, name) in names.iter().enumerate() {
-        if names[..index].contains(name) {
-            return Err(CliError::usage(format!("model `{name}` is named twice"))
-                .hint("to compare a model with itself, name variants: `--variant default,mine`"));
-        }
-    }
-    let cells = names.len()
-        * settings.variants.len()
-        * settings.dialects.len()
-        * settings.constraints.len();
-    if settings.until_decided && cells < 2 {
-        return Err(CliError::usage(
-            "`--until-decided` needs two things to compare, and there is only one",
-        )
-        .hint(
-            "name two models, or several of `--variant`, `--dialect` or `--constraint`; `--sample N` bounds a single one",
-        ));
-    }
-    if command == "compare" && cells < 2 {
-        return Err(CliError::usage("there is only one thing to compare").hint(
-            "name two models, or several of `--variant`, `--dialect` or `--constraint`; `toolbench run` takes one",
-        ));
-    }
-    Ok(())
-}
-
-fn check_weights(models: &[RunModel]) -> Result<(), CliError> {
-    for (index, model) in models.iter().enumerate() {
-        if let Some(same) = models[..index]
-            .iter()
-            .find(|other| other.identity == model.identity)
-        {
-            return Err(CliError::usage(format!(
-                "`{}` and `{}` are the same model",
-                same.name, model.name
-            ))
-            .hint("to compare a model with itself, name variants: `--variant default,mine`"));
-        }
-    }
-    Ok(())
-}
-
-fn plan_input(
-    settings: &Settings,
-    suites: &RunSuites,
-    models: &[RunModel],
-    corrections: &BTreeMap<String, CorrectionStyle>,
-    envelopes: &BTreeMap<DialectName, String>,
-    fingerprint: &Fingerprint,
-) -> PlanInput {
-    let mut identities: BTreeMap<String, String> = corrections
-        .iter()
-        .map(|(name, style)| (format!("correction {name}"), style.hash.0.clone()))
-        .collect();
-    for (name, value) in [
-        ("toolbench", env!("CARGO_PKG_VERSION").to_owned()),
-        ("scorer", SCORER_VERSION.to_string()),
-        ("taxonomy", TAXONOMY_VERSION.to_string()),
-        ("engine", super::engine_build()),
-        ("grammars", crate::dialect::forms_hash().0),
-        ("own grammars", ContentHash::of_value(envelopes).0),
-        ("distractors", suites.distractors_hash()),
-        ("tool_timeout_ms", settings.tool_limit_ms.to_string()),
-    ] {
-        identities.insert(name.to_owned(), value);
-    }
-    if let Some(file) = settings
-        .cassette
-        .as_ref()
-        .filter(|_| settings.cassette_mode != "record")
-    {
-        // A run that replays is not to be gone on with by one that asks.
-        identities.insert(
-            "cassette".to_owned(),
-            format!("{} {}", settings.cassette_mode, file.display()),
-        );
-    }
-    let servers = suites.servers_identity();
-    if !servers.is_empty() {
-        identities.insert("tool servers".to_owned(), servers);
-    }
-    let shown = |value: Option<String>| value.unwrap_or_else(|| "auto".to_owned());
-    let engine = [
-        ("threads", settings.threads.to_string()),
-        (
-            "gpu_layers",
-            shown(settings.gpu_layers.map(|layers| layers.to_string())),
-        ),
-        (
-            "flash_attention",
-            shown(settings.flash_attention.map(|on| on.to_string())),
-        ),
-        ("kv_cache_type", shown(settings.kv_cache_type.clone())),
-        ("wire", settings.wire.as_str().to_owned()),
-    ]
-    .into_iter()
-    .filter(|(name, value)| *name != "wire" || value != "auto")
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect();
-    PlanInput {
-        models: models
-            .iter()
-            .map(|model| (model.name.clone(), model.identity.clone()))
-            .collect(),
-        dialects: settings.dialects.clone(),
-        constraints: settings.constraints.clone(),
-        variants: settings.variants.clone(),
-        suites: suites.suites.clone(),
-        trials: settings.trials,
-        until_decided: settings.until_decided.then_some(settings.max_trials),
-        seed: settings.seed,
-        rules: settings.rules.clone(),
-        tier: fingerprint.tier.clone(),
-        remote: models
-            .iter()
-            .filter(|model| model.remote)
-            .map(|model| model.name.clone())
-            .collect(),
-        shard: settings.shard,
-        engine,
-        identities,
     }
 }
 
