@@ -160,7 +160,7 @@ pub(super) struct ReportArgs {
     /// Runs: directories, names, unique beginnings, or `latest`
     #[arg(value_name = "RUN", default_value = "latest")]
     pub(super) runs: Vec<String>,
-    /// Output format: terminal, json, jsonl (the trials), csv, markdown
+    /// Output format: terminal, json, jsonl (the trials), csv, markdown, html
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
     /// Split rows by suite, category or difficulty
@@ -220,7 +220,7 @@ pub(super) struct RescoreArgs {
     /// Folder of runs
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<String>,
-    /// Output format: terminal, json, jsonl (the trials), csv, markdown
+    /// Output format: terminal, json, jsonl (the trials), csv, markdown, html
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
 }

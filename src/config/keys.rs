@@ -522,7 +522,7 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         Some("terminal"),
         "FORMAT",
-        "terminal, json, jsonl (the trials), csv or markdown",
+        "terminal, json, jsonl (the trials), csv, markdown or html",
     ),
     new(
         OUTPUT,

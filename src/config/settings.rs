@@ -239,7 +239,7 @@ impl Settings {
             format: one_of(
                 resolved,
                 "format",
-                &["terminal", "json", "jsonl", "csv", "markdown"],
+                &["terminal", "json", "jsonl", "csv", "markdown", "html"],
             )?
             .unwrap_or_default(),
             limits: RunLimits::from_resolved(resolved)?,

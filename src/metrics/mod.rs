@@ -11,6 +11,7 @@ mod canonical;
 pub mod compare;
 pub mod corrections;
 pub mod cost;
+pub mod detail;
 pub mod expected;
 pub mod grammar;
 pub mod interval;
@@ -31,12 +32,14 @@ pub mod spending;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tools;
 pub mod trigger;
 pub mod verdict;
 
 pub use bootstrap::DRAWS;
 pub use canonical::canonical_summary;
 pub use compare::{Comparison, Family};
+pub use detail::{Detail, detail};
 pub use rows::MOST_EXCLUDED;
 pub use summary::{Row, SplitBy, Summary, summary_schema};
 pub use verdict::Verdict;
@@ -117,6 +120,11 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
             by => rows_by(by),
         },
     }
+}
+
+/// The trials that count, in plan order: of several lines of one trial the last.
+pub fn latest_trials(trials: &[TrialRecord]) -> Vec<&TrialRecord> {
+    latest(trials).trials
 }
 
 /// The run's own `--objective`, which is in seconds.

@@ -1,8 +1,8 @@
 //! Reports: a summary in, bytes through the given writer out.
 //!
-//! Data in: [`Summary`]. Data out: terminal text, JSON, CSV, Markdown. Invariants: reports compute
-//! nothing that is not in the summary; no I/O but the writer's; a missing number is a dash, an empty
-//! field or `null`, never 0; no meaning is carried by colour alone.
+//! Data in: [`Summary`]; for the page also the record. Data out: terminal text, JSON, CSV, Markdown,
+//! HTML. Invariants: reports compute nothing that `metrics` does not give; no I/O but the writer's; a
+//! missing number is a dash, an empty field or `null`, never 0; no meaning is carried by colour alone.
 
 use std::io::{self, Write};
 
@@ -10,6 +10,7 @@ use crate::metrics::Summary;
 
 mod columns;
 mod csv;
+mod html;
 mod json;
 mod legs;
 mod markdown;
@@ -20,6 +21,7 @@ mod text;
 
 pub use columns::{COLUMNS, ColumnDoc, explain_column};
 pub use csv::Csv;
+pub use html::{Shown, write_html};
 pub use json::Json;
 pub use markdown::Markdown;
 pub use terminal::Terminal;

@@ -6,7 +6,7 @@ use crate::cli::ui::Verbosity;
 use crate::metrics::{Summary, SummaryOptions, canonical_summary, summarise_run};
 use crate::record::format::Header;
 use crate::record::{Private, Redactor, Run, find_run};
-use crate::report::{Csv, Json, Markdown, Reporter, Terminal};
+use crate::report::{Csv, Json, Markdown, Reporter, Shown, Terminal, write_html};
 
 /// Prints stored runs.
 pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
@@ -86,10 +86,44 @@ pub(super) fn print_run(
             lines.push('\n');
         }
         print(&lines)?;
+    } else if format == "html" {
+        print_page(run, &summary, &options.private)?;
     } else if let Some(reporter) = reporter(format, app) {
         print_with(|out| reporter.write(&summary, out))?;
     }
     Ok(summary)
+}
+
+/// The page of a run: its summary, and as much of its record as may be shown.
+fn print_page(run: &Run, summary: &Summary, private: &Private) -> Result<(), CliError> {
+    let mut header = run.header.clone();
+    let recorded = header.privacy.take();
+    private.in_header(&mut header);
+    header.privacy = match (recorded, header.privacy) {
+        (Some(recorded), Some(mut now)) => {
+            now.retain = now.retain.min(recorded.retain);
+            now.patterns.splice(0..0, recorded.patterns);
+            Some(now)
+        }
+        (recorded, now) => recorded.or(now),
+    };
+    let mut trials = run.trials.clone();
+    trials.iter_mut().for_each(|trial| private.trial(trial));
+    let mut content = run.content()?;
+    content.retain(|_, line| match private.kept(&line.kind, &line.value) {
+        Some(value) => {
+            line.value = value;
+            true
+        }
+        None => false,
+    });
+    let shown = Shown {
+        header: &header,
+        trials: &trials,
+        content: &|hash| content.get(hash).map(|line| &line.value),
+        truncated: run.truncated,
+    };
+    print_with(|out| write_html(summary, &shown, out))
 }
 
 /// Blots out what a summary holds in words beside names: settings, reasons, resolutions.
