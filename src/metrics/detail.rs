@@ -169,3 +169,88 @@ fn first_faults<'a>(trials: impl Iterator<Item = &'a TrialRecord>) -> Vec<FirstF
     faults.sort_by_key(|fault| std::cmp::Reverse(fault.trials));
     faults
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::testing::{Run, key, repeated, sample};
+    use crate::metrics::{SummaryOptions, summarise};
+    use crate::types::Constraint;
+
+    fn of(run: &Run, by: Option<SplitBy>) -> Detail {
+        detail(&run.header, &run.trials, by, &|_| None)
+    }
+
+    #[test]
+    fn details_add_up_to_the_summary() {
+        for run in [sample(), repeated()] {
+            for by in [None, Some(SplitBy::Category)] {
+                let options = SummaryOptions {
+                    by,
+                    ..SummaryOptions::default()
+                };
+                let summary = summarise(&run.header, &run.trials, &options);
+                let detail = of(&run, by);
+                assert_eq!(detail.times.len(), summary.totals.len());
+                for (times, row) in detail.times.iter().zip(&summary.totals) {
+                    let found = &row.latency;
+                    assert_eq!(times.task_ms.len(), found.task_ms.n);
+                    assert_eq!(times.task_ms.last().copied(), found.task_ms.max);
+                    assert_eq!(times.valid_call_ms.len(), found.valid_call_ms.n);
+                    assert_eq!(times.first_token_ms.len(), found.first_token_ms.n);
+                }
+            }
+            let summary = summarise(&run.header, &run.trials, &SummaryOptions::default());
+            let detail = of(&run, None);
+            let scored: usize = summary.totals.iter().map(|row| row.scored_trials).sum();
+            let failed: usize = summary.failures.iter().map(|it| it.trials).sum();
+            let faults = &detail.first_faults;
+            let sum = |part: fn(&FirstFault) -> usize| faults.iter().map(part).sum::<usize>();
+            assert_eq!(detail.scored_trials, scored);
+            assert_eq!(detail.right_at_once + sum(|it| it.trials), scored);
+            assert_eq!(sum(FirstFault::lost), failed);
+        }
+    }
+
+    #[test]
+    fn categories_are_those_of_the_split_summary() {
+        let run = sample();
+        let options = SummaryOptions {
+            by: Some(SplitBy::Category),
+            ..SummaryOptions::default()
+        };
+        let summary = summarise(&run.header, &run.trials, &options);
+        let found = of(&run, None).categories;
+        assert_eq!(found.len(), summary.totals.len());
+        for (one, row) in found.iter().zip(&summary.totals) {
+            assert_eq!(Some(&one.category), row.category.as_ref());
+            assert_eq!((&one.success, one.cases), (&row.success, row.cases));
+        }
+    }
+
+    #[test]
+    fn what_first_went_wrong_by_hand() {
+        let mut run = Run::new();
+        run.cell(&key("one", Constraint::Off), "PRRFMVN");
+        let faults = of(&run, None).first_faults;
+        let shown: Vec<_> = faults
+            .iter()
+            .map(|it| {
+                (
+                    it.code.unwrap(),
+                    it.trials,
+                    it.corrected,
+                    it.recovered,
+                    it.lost(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (Code::MalformedJson, 3, 3, 2, 1),
+                (Code::WrongValue, 1, 0, 0, 1)
+            ]
+        );
+    }
+}

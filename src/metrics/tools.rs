@@ -206,7 +206,9 @@ fn own_schemas(suite: &Suite, case: &Case, offer: &Offer) -> Option<ToolSchemas>
     }
     let tools = suite.tools.iter().chain(&case.own_tools);
     let tools: Vec<ToolDefinition> = tools.cloned().collect();
-    ToolSchemas::compile(&tools).ok().filter(|_| !tools.is_empty())
+    ToolSchemas::compile(&tools)
+        .ok()
+        .filter(|_| !tools.is_empty())
 }
 
 /// Code, tool and pointer of every finding about an argument.
@@ -222,7 +224,11 @@ fn argument_findings(trial: &TrialRecord) -> impl Iterator<Item = (Code, &str, &
         .iter()
         .filter(|found| found.code.stage() == Stage::Value);
     of_attempts.chain(of_trial).filter_map(|found| {
-        Some((found.code, found.tool.as_deref()?, found.pointer.as_deref()?))
+        Some((
+            found.code,
+            found.tool.as_deref()?,
+            found.pointer.as_deref()?,
+        ))
     })
 }
 
@@ -285,4 +291,111 @@ fn executed_in(trial: &TrialRecord, round: u32) -> Vec<ExecutedCall> {
             },
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::metrics::detail::detail;
+    use crate::metrics::testing::{Run, key};
+    use crate::types::Constraint;
+
+    /// Seven cases: right, wrong value, rightly no call, wrongly a call, unreadable, not scored, and
+    /// another tool.
+    fn run() -> Run {
+        let mut run = Run::new();
+        run.cell(&key("one", Constraint::Off), "PFNUMVP");
+        let call = |tool: &str, city: &str| json!({"calls": [{"tool": tool, "arguments": {"city": city}}]});
+        let expected = [
+            call("weather.get", "Oslo"),
+            call("weather.get", "Bergen"),
+            json!({"no_call": true}),
+            json!({"no_call": true}),
+            call("weather.get", "Oslo"),
+            call("weather.get", "Oslo"),
+            call("weather.list", "Oslo"),
+        ];
+        let cases: Vec<Value> = expected
+            .into_iter()
+            .enumerate()
+            .map(|(index, expect)| {
+                json!({"id": format!("case-{:02}", index + 1), "user": "?", "expect": expect})
+            })
+            .collect();
+        let suite = json!({"suite": "quick", "cases": cases});
+        run.header.suites = vec![serde_json::from_value(suite).unwrap()];
+        let counts = run.trials[6].call_counts.as_mut().unwrap();
+        (counts.right_tool, counts.matched, counts.extra) = (0, 0, 1);
+        run
+    }
+
+    fn tools(run: &Run, offered: &OfferedTools<'_>) -> RowTools {
+        detail(&run.header, &run.trials, None, offered)
+            .tools
+            .remove(0)
+            .1
+    }
+
+    fn weather(_: &ContentHash) -> Option<Vec<ToolDefinition>> {
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+        let tool = |name: &str| json!({"name": name, "inputSchema": schema});
+        Some(vec![
+            serde_json::from_value(tool("weather.get")).unwrap(),
+            serde_json::from_value(tool("weather.list")).unwrap(),
+        ])
+    }
+
+    #[test]
+    fn calls_by_hand() {
+        let found = tools(&run(), &weather);
+        assert_eq!((found.trials, found.left_out), (6, 0));
+        let counts = |tool: &str| {
+            let found = found.tools[&ToolKey {
+                suite: "quick".to_owned(),
+                tool: tool.to_owned(),
+            }];
+            [
+                found.offered,
+                found.expected,
+                found.called,
+                found.right_tool,
+                found.right,
+            ]
+        };
+        assert_eq!(counts("weather.get"), [6, 3, 4, 2, 1]);
+        assert_eq!(counts("weather.list"), [6, 1, 0, 0, 0]);
+        let pair = |expected: Option<&str>, called: Option<&str>| Confusion {
+            suite: "quick".to_owned(),
+            expected: expected.map(str::to_owned),
+            called: called.map(str::to_owned),
+        };
+        let confusions: Vec<(Confusion, usize)> = found.confusions.into_iter().collect();
+        let (get, list) = (Some("weather.get"), Some("weather.list"));
+        assert_eq!(
+            confusions,
+            [
+                (pair(None, get), 1),
+                (pair(get, None), 1),
+                (pair(get, get), 2),
+                (pair(list, get), 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_record_cannot_show_again_is_left_out() {
+        let mut altered = run();
+        // Redacted, say: the call no longer answers what was expected.
+        altered.trials[0].calls[0].call.arguments = json!({"city": "[redacted:1]"});
+        let found = tools(&altered, &weather);
+        assert_eq!((found.trials, found.left_out), (5, 1));
+        // Neither tools nor expectations.
+        let mut bare = run();
+        bare.header.suites[0].cases.clear();
+        let found = tools(&bare, &|_| None);
+        assert_eq!((found.trials, found.left_out), (0, 6));
+        assert!(found.tools.is_empty() && found.confusions.is_empty());
+    }
 }

@@ -27,6 +27,7 @@ mod fault_matrix;
 mod faults;
 mod grammar;
 mod hosts;
+mod html_browser;
 mod hybrid;
 mod interop;
 mod limits;

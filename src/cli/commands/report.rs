@@ -20,6 +20,13 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
                 .hint("export with `--format jsonl` or `--format json`"),
         );
     }
+    if settings.format == "html" && args.runs.len() > 1 {
+        return Err(
+            CliError::usage("a page shows one run, and several were named").hint(
+                "write each to a file of its own: `toolbench report RUN --format html > RUN.html`",
+            ),
+        );
+    }
     let mut status = Status::Complete;
     for name in &args.runs {
         let run = Run::open(&find_run(&settings.out, name)?)?;

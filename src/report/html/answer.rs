@@ -11,14 +11,17 @@ use super::super::{legs, notes, tables as texts};
 use super::charts::{Interval, duration, with_limits};
 use super::tables::{Cell, Head, Plain, RowLabels, link_of_row};
 use crate::metrics::rates::{IntervalMethod, Rate};
-use crate::metrics::{Row, Summary};
+use crate::metrics::{Row, Summary, Verdict};
 
 /// What stands at the top.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Top {
     run: String,
+    headline: String,
     facts: String,
+    /// The first clause, and all of it where that is long.
     advice: String,
+    whole_advice: Option<String>,
     estimand: String,
     undecidable: Vec<String>,
     tiles: Vec<Tile>,
@@ -31,26 +34,90 @@ struct Tile {
     note: String,
 }
 
+/// Longest advice that is shown whole.
+const LONGEST_ADVICE: usize = 420;
+
 pub(super) fn head(summary: &Summary) -> Top {
+    let header = &summary.header;
+    let (advice, whole_advice) = match summary.advice.split_once("; ") {
+        Some((first, _)) if summary.advice.chars().count() > LONGEST_ADVICE => {
+            (first.to_owned(), Some(summary.advice.clone()))
+        }
+        _ => (summary.advice.clone(), None),
+    };
+    Top {
+        run: header.run.clone(),
+        headline: headline(summary),
+        facts: notes::heading(summary),
+        advice,
+        whole_advice,
+        estimand: summary.estimand.clone(),
+        undecidable: header.undecidable.clone(),
+        tiles: tiles(summary),
+    }
+}
+
+/// The row with the highest success rate, as a fact and not as a verdict.
+fn headline(summary: &Summary) -> String {
+    let ordered = order_by_success(&summary.totals);
+    let Some(row) = ordered.first().filter(|row| row.success.rate.is_some()) else {
+        return match summary.header.trials {
+            0 => "No trial is on record".to_owned(),
+            _ => "No trial could be scored".to_owned(),
+        };
+    };
+    let equal = ordered.iter().skip(1);
+    let equal = equal
+        .filter(|other| other.success.rate == row.success.rate)
+        .count();
+    let shared = match equal {
+        0 => String::new(),
+        _ => format!("; {} at the same rate", count(equal, "other row")),
+    };
+    let limits = match (row.success.low, row.success.high) {
+        (Some(low), Some(high)) => format!(" [{}–{}]", percent(Some(low)), percent(Some(high))),
+        _ => String::new(),
+    };
+    let rate = format!(
+        "{} %{limits} of {}",
+        percent(row.success.rate),
+        count(row.success.n as usize, unit(row))
+    );
+    if ordered.len() == 1 {
+        return format!("{} succeeds in {rate}", row_name(row));
+    }
+    format!("Highest success: {}, {rate}{shared}", row_name(row))
+}
+
+fn tiles(summary: &Summary) -> Vec<Tile> {
     let header = &summary.header;
     let mut tiles = Vec::new();
     let first = order_by_success(&summary.totals).into_iter().next();
     if let Some(row) = first.filter(|row| row.success.rate.is_some()) {
         let task = &row.latency.task_ms;
         tiles.push(Tile {
-            name: "Highest success",
-            value: format!("{} %", percent_with_interval(&row.success)),
-            note: format!(
-                "{}, n = {}{}",
-                row_name(row),
-                count(row.success.n as usize, unit(row)),
-                place(summary, row).map_or_else(String::new, |place| format!(", place {place}"))
-            ),
-        });
-        tiles.push(Tile {
-            name: "Its task time, p50",
+            name: "Task time of that row, p50",
             value: with_limits(task.p50, task.p50_low, task.p50_high),
             note: format!("p95 {}, n = {}", duration(task.p95), count(task.n, "trial")),
+        });
+    }
+    if !summary.comparisons.is_empty() {
+        let decided = decided(summary);
+        tiles.push(Tile {
+            name: "Pairs told apart, or tied",
+            value: format!("{decided} of {}", summary.comparisons.len()),
+            note: "paired by case, Holm-adjusted within families".to_owned(),
+        });
+    }
+    if let Some(failure) = summary.failures.first() {
+        tiles.push(Tile {
+            name: "Most frequent failure",
+            value: failure.code.clone(),
+            note: format!(
+                "{}, {} % of failures",
+                count(failure.trials, "trial"),
+                percent(Some(failure.share))
+            ),
         });
     }
     let scored: usize = summary.totals.iter().map(|row| row.scored_trials).sum();
@@ -68,14 +135,14 @@ pub(super) fn head(summary: &Summary) -> Top {
             note: machine.cpu.clone(),
         });
     }
-    Top {
-        run: header.run.clone(),
-        facts: notes::heading(summary),
-        advice: summary.advice.clone(),
-        estimand: summary.estimand.clone(),
-        undecidable: header.undecidable.clone(),
-        tiles,
-    }
+    tiles
+}
+
+fn decided(summary: &Summary) -> usize {
+    let pairs = summary.comparisons.iter();
+    pairs
+        .filter(|it| it.verdict != Verdict::NotEnoughData)
+        .count()
 }
 
 /// What the interval of a row's success counts.
@@ -96,7 +163,11 @@ pub(super) fn order_by_success(rows: &[Row]) -> Vec<&Row> {
 
 /// `model · json · grammar`, with what splits the rows.
 pub(super) fn row_name(row: &Row) -> String {
-    let mut parts = vec![row.model.as_str(), row.dialect.as_str(), row.constraint.as_str()];
+    let mut parts = vec![
+        row.model.as_str(),
+        row.dialect.as_str(),
+        row.constraint.as_str(),
+    ];
     if row.variant != "default" {
         parts.push(&row.variant);
     }
@@ -175,7 +246,7 @@ pub(super) fn ranking(summary: &Summary) -> Ranking {
                 labels,
                 link: link_of_row(row),
                 place: place(summary, row).unwrap_or_else(|| DASH.to_owned()),
-                n: Cell::number(row.cases.to_string(), Some(row.cases as f64)),
+                n: Cell::number(row.success.n.to_string(), Some(row.success.n as f64)),
                 success: Cell::number(percent_with_interval(&row.success), row.success.rate),
                 bar: Interval::of(row),
                 first: rate(&row.first_attempt),
@@ -207,7 +278,7 @@ pub(super) struct Differences {
 pub(super) fn differences(summary: &Summary) -> Differences {
     let open = notes::open_questions(summary);
     Differences {
-        decided: summary.comparisons.len() - open.len(),
+        decided: decided(summary),
         table: texts::differences(summary).as_ref().map(Plain::of),
         open,
     }

@@ -1,34 +1,32 @@
 //! Charts of the page as numbers for the template: positions, never new statistics.
 //!
 //! Data in: summary and details. Data out: serialisable shapes in pixels. Invariants: what a chart
-//! says is said in figures beside it too; a row without a value has no mark and is counted as left
-//! out; shapes tell dialects apart and fillings constraints, so that no meaning is in colour alone.
+//! says is said in figures beside it too; a row without a value has no mark.
 
 use serde::Serialize;
 
-use super::super::text::{count, megabytes, percent_with_interval, short};
-use super::answer::{order_by_success, row_name};
-use super::tables::{Cell, Head, RowLabels, filters_of_row, link, link_of_row};
+use super::super::text::short;
+use super::tables::{Cell, Head, RowLabels, filters_of_row, link};
 use crate::metrics::detail::Times;
 use crate::metrics::latency::Quantiles;
 use crate::metrics::{Detail, Row, Summary};
-use crate::types::{Code, Constraint, DialectName};
+use crate::types::Code;
 
 /// One decimal is enough for a pixel.
-fn pixel(value: f64) -> f64 {
+pub(super) fn pixel(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
 /// A mark on an axis.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Tick {
-    at: f64,
-    text: String,
+    pub(super) at: f64,
+    pub(super) text: String,
 }
 
 /// Positive values on a logarithmic axis.
 #[derive(Clone, Copy, Debug)]
-struct LogScale {
+pub(super) struct LogScale {
     low: f64,
     high: f64,
     left: f64,
@@ -37,7 +35,7 @@ struct LogScale {
 
 impl LogScale {
     /// Over all values with some room beside them; `None` without a positive one.
-    fn over(values: impl Iterator<Item = f64>, left: f64, width: f64) -> Option<Self> {
+    pub(super) fn over(values: impl Iterator<Item = f64>, left: f64, width: f64) -> Option<Self> {
         let positive = values.filter(|value| *value > 0.0 && value.is_finite());
         let (low, high) = positive.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
             (low.min(value), high.max(value))
@@ -55,12 +53,12 @@ impl LogScale {
         at.clamp(0.0, 1.0)
     }
 
-    fn at(self, value: f64) -> f64 {
+    pub(super) fn at(self, value: f64) -> f64 {
         pixel(self.left + self.width * self.share(value))
     }
 
     /// 1, 2 and 5 times powers of ten, or powers alone where those are too many.
-    fn ticks(self) -> Vec<Tick> {
+    pub(super) fn ticks(self) -> Vec<Tick> {
         let decades = (self.low.log10().floor() as i32)..=(self.high.log10().ceil() as i32);
         let of = |steps: &[f64]| -> Vec<f64> {
             let all = decades.clone();
@@ -102,9 +100,10 @@ pub(super) fn with_limits(value: Option<f64>, low: Option<f64>, high: Option<f64
     let (Some(_), Some(low), Some(high)) = (value, low, high) else {
         return shown;
     };
-    let (divisor, decimals) = match shown.ends_with(" ms") {
-        true => (1.0, usize::from(low < 9.95)),
-        false => (1000.0, usize::from(low < 99_950.0)),
+    let (divisor, decimals) = if shown.ends_with(" ms") {
+        (1.0, usize::from(low < 9.95))
+    } else {
+        (1000.0, usize::from(low < 99_950.0))
     };
     format!(
         "{shown} [{:.decimals$}–{:.decimals$}]",
@@ -133,195 +132,6 @@ impl Interval {
             width: pixel(BAR * (high - low)),
             value: pixel(4.0 + BAR * found.rate?),
         })
-    }
-}
-
-/// Success against time, one mark for each row.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Front {
-    points: Vec<Point>,
-    x_ticks: Vec<Tick>,
-    y_ticks: Vec<Tick>,
-    models: Vec<ModelKey>,
-    dialects: Vec<DialectKey>,
-    constraints: bool,
-    memory: bool,
-    decided: bool,
-    left_out: usize,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct ModelKey {
-    name: String,
-    class: usize,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct DialectKey {
-    name: &'static str,
-    shape: String,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Point {
-    number: usize,
-    title: String,
-    link: String,
-    class: usize,
-    held: bool,
-    in_set: bool,
-    x: f64,
-    y: f64,
-    low: f64,
-    high: f64,
-    left: f64,
-    right: f64,
-    shape: String,
-    label_x: f64,
-}
-
-/// The plot's area: left, top, width, height.
-const PLOT: (f64, f64, f64, f64) = (52.0, 12.0, 820.0, 320.0);
-/// Colours for models; more than these share the last, and keep their numbers.
-const COLOURS: usize = 8;
-
-/// The plot; `None` where no row has both a rate and a time. `in_set` says whether a row is in the
-/// Pareto set, where that was decided.
-pub(super) fn front(summary: &Summary, in_set: &dyn Fn(&Row) -> Option<bool>) -> Option<Front> {
-    let rows = &summary.totals;
-    let placed = |row: &Row| Some((row.success.rate?, row.latency.task_ms.p50?));
-    let times = rows.iter().flat_map(|row| {
-        let task = &row.latency.task_ms;
-        [task.p50, task.p50_low, task.p50_high]
-    });
-    let (left, top, width, height) = PLOT;
-    let scale = LogScale::over(times.flatten(), left, width)?;
-    let up = |rate: f64| pixel(top + height * (1.0 - rate));
-    let mut models: Vec<&str> = Vec::new();
-    for row in rows {
-        if !models.contains(&row.model.as_str()) {
-            models.push(&row.model);
-        }
-    }
-    let class = |model: &str| {
-        let place = models.iter().position(|known| *known == model);
-        place.unwrap_or_default().min(COLOURS - 1)
-    };
-    let memory_of = |row: &Row| {
-        let known = summary.header.models.iter().find(|it| it.name == row.model);
-        known.map_or(row.peak_memory_bytes, |it| it.peak_memory_bytes)
-    };
-    let most = rows.iter().filter_map(memory_of).max();
-    let radius = |row: &Row| match (memory_of(row), most) {
-        // The area stands for memory.
-        (Some(bytes), Some(most)) if most > 0 => 5.0 + 9.0 * (bytes as f64 / most as f64).sqrt(),
-        _ => 7.0,
-    };
-    let points: Vec<Point> = order_by_success(rows)
-        .into_iter()
-        .enumerate()
-        .filter_map(|(place, row)| {
-            let (rate, time) = placed(row)?;
-            let task = &row.latency.task_ms;
-            let (x, y, radius) = (scale.at(time), up(rate), radius(row));
-            let memory = memory_of(row).map_or_else(String::new, |bytes| {
-                format!(", {} MB", megabytes(Some(bytes)))
-            });
-            Some(Point {
-                number: place + 1,
-                title: format!(
-                    "#{} {}: {} % of {}, task p50 {}{memory}",
-                    place + 1,
-                    row_name(row),
-                    percent_with_interval(&row.success),
-                    count(row.cases, "case"),
-                    with_limits(task.p50, task.p50_low, task.p50_high),
-                ),
-                link: link_of_row(row),
-                class: class(&row.model),
-                held: row.constraint == Constraint::Grammar,
-                in_set: in_set(row) == Some(true),
-                low: up(row.success.low.unwrap_or(rate)),
-                high: up(row.success.high.unwrap_or(rate)),
-                left: scale.at(task.p50_low.unwrap_or(time)),
-                right: scale.at(task.p50_high.unwrap_or(time)),
-                shape: shape(row.dialect, x, y, radius),
-                label_x: pixel(x + radius + 4.0),
-                x,
-                y,
-            })
-        })
-        .collect();
-    let mut dialects: Vec<DialectName> = rows.iter().map(|row| row.dialect).collect();
-    dialects.sort_unstable();
-    dialects.dedup();
-    Some(Front {
-        left_out: rows.len() - points.len(),
-        x_ticks: scale.ticks(),
-        y_ticks: [0.0, 0.25, 0.5, 0.75, 1.0]
-            .map(|rate| Tick {
-                at: up(rate),
-                text: format!("{:.0}", rate * 100.0),
-            })
-            .to_vec(),
-        models: models
-            .iter()
-            .map(|model| ModelKey {
-                name: (*model).to_owned(),
-                class: class(model),
-            })
-            .collect(),
-        dialects: dialects
-            .into_iter()
-            .map(|dialect| DialectKey {
-                name: dialect.as_str(),
-                shape: shape(dialect, 9.0, 9.0, 7.0),
-            })
-            .collect(),
-        constraints: rows.iter().any(|row| row.constraint == Constraint::Grammar),
-        memory: most.is_some(),
-        decided: rows.iter().any(|row| in_set(row).is_some()),
-        points,
-    })
-    .filter(|front| !front.points.is_empty())
-}
-
-/// The outline of a mark: all of about one area.
-fn shape(dialect: DialectName, x: f64, y: f64, radius: f64) -> String {
-    let corner = |across: f64, down: f64| format!("{} {}", pixel(x + across), pixel(y + down));
-    let closed = |corners: &[String]| format!("M{}Z", corners.join("L"));
-    match dialect {
-        DialectName::Json => {
-            let (start, end) = (corner(-radius, 0.0), corner(radius, 0.0));
-            let r = pixel(radius);
-            format!("M{start}A{r} {r} 0 1 1 {end}A{r} {r} 0 1 1 {start}Z")
-        }
-        DialectName::React => {
-            let half = radius * 0.89;
-            closed(&[
-                corner(-half, -half),
-                corner(half, -half),
-                corner(half, half),
-                corner(-half, half),
-            ])
-        }
-        DialectName::Native => {
-            let reach = radius * 1.25;
-            closed(&[
-                corner(0.0, -reach),
-                corner(reach, 0.0),
-                corner(0.0, reach),
-                corner(-reach, 0.0),
-            ])
-        }
-        DialectName::Fenced => {
-            let reach = radius * 1.35;
-            closed(&[
-                corner(0.0, -reach * 0.9),
-                corner(reach, reach * 0.7),
-                corner(-reach, reach * 0.7),
-            ])
-        }
     }
 }
 
@@ -368,7 +178,12 @@ pub(super) fn flow(detail: &Detail) -> Option<Flow> {
     }
     let width = |trials: usize| pixel(FLOW * trials as f64 / scored as f64);
     let mut right = detail.right_at_once;
-    let mut done = detail.right_at_once + detail.first_faults.iter().map(|it| it.recovered).sum::<usize>();
+    let mut done = detail.right_at_once
+        + detail
+            .first_faults
+            .iter()
+            .map(|it| it.recovered)
+            .sum::<usize>();
     let in_the_end = done;
     let steps = detail.first_faults.iter().map(|fault| {
         let name = fault.code.map_or("not on record", Code::name);
@@ -459,40 +274,45 @@ pub(super) fn latency(summary: &Summary, detail: &Detail) -> Vec<Measure> {
             |times| &times.first_token_ms,
         ),
     ];
-    let found = measures.into_iter().filter_map(|(name, meaning, quantiles, values)| {
-        let (left, width, _) = STRIP;
-        let all = detail.times.iter().flat_map(|times| values(times).iter().copied());
-        let scale = LogScale::over(all, left, width)?;
-        let labels = RowLabels::of(&summary.totals);
-        let rows = summary.totals.iter().zip(&detail.times).zip(labels.values);
-        let rows = rows.map(|((row, times), labels)| {
-            let found = quantiles(row);
-            Strip {
-                labels,
-                link: link(&filters_of_row(row)),
-                n: found.n,
-                p50: Cell::number(
-                    with_limits(found.p50, found.p50_low, found.p50_high),
-                    found.p50,
-                ),
-                p95: Cell::number(
-                    with_limits(found.p95, found.p95_low, found.p95_high),
-                    found.p95,
-                ),
-                max: Cell::number(duration(found.max), found.max),
-                path: histogram(values(times), scale),
-                middle: found.p50.map(|value| scale.at(value)),
-                tail: found.p95.map(|value| scale.at(value)),
-            }
+    let found = measures
+        .into_iter()
+        .filter_map(|(name, meaning, quantiles, values)| {
+            let (left, width, _) = STRIP;
+            let all = detail
+                .times
+                .iter()
+                .flat_map(|times| values(times).iter().copied());
+            let scale = LogScale::over(all, left, width)?;
+            let labels = RowLabels::of(&summary.totals);
+            let rows = summary.totals.iter().zip(&detail.times).zip(labels.values);
+            let rows = rows.map(|((row, times), labels)| {
+                let found = quantiles(row);
+                Strip {
+                    labels,
+                    link: link(&filters_of_row(row)),
+                    n: found.n,
+                    p50: Cell::number(
+                        with_limits(found.p50, found.p50_low, found.p50_high),
+                        found.p50,
+                    ),
+                    p95: Cell::number(
+                        with_limits(found.p95, found.p95_low, found.p95_high),
+                        found.p95,
+                    ),
+                    max: Cell::number(duration(found.max), found.max),
+                    path: histogram(values(times), scale),
+                    middle: found.p50.map(|value| scale.at(value)),
+                    tail: found.p95.map(|value| scale.at(value)),
+                }
+            });
+            Some(Measure {
+                name,
+                meaning,
+                heads: labels.heads,
+                ticks: scale.ticks(),
+                rows: rows.collect(),
+            })
         });
-        Some(Measure {
-            name,
-            meaning,
-            heads: labels.heads,
-            ticks: scale.ticks(),
-            rows: rows.collect(),
-        })
-    });
     found.collect()
 }
 

@@ -46,7 +46,10 @@ pub(super) fn sizing(summary: &Summary, header: &Header) -> Sizing {
         ("processor", machine.cpu.clone()),
         (
             "cores",
-            format!("{} physical, {} logical", machine.physical_cores, machine.logical_cores),
+            format!(
+                "{} physical, {} logical",
+                machine.physical_cores, machine.logical_cores
+            ),
         ),
         ("memory", gigabytes(machine.memory_bytes)),
         (
@@ -74,7 +77,12 @@ pub(super) fn sizing(summary: &Summary, header: &Header) -> Sizing {
         let bytes = |bytes: Option<u64>| Cell::number(megabytes(bytes), bytes.map(|it| it as f64));
         vec![
             Cell::text(&model.name),
-            Cell::text(model.quantisation.clone().unwrap_or_else(|| DASH.to_owned())),
+            Cell::text(
+                model
+                    .quantisation
+                    .clone()
+                    .unwrap_or_else(|| DASH.to_owned()),
+            ),
             Cell::number(
                 model.context_tokens.to_string(),
                 Some(f64::from(model.context_tokens)),
@@ -122,44 +130,48 @@ fn speed_table(summary: &Summary) -> Plain {
     ] {
         heads.push(Head::new(name, true));
     }
-    let rows = summary.totals.iter().zip(labels.values).map(|(row, labels)| {
-        let (speeds, times, tokens) = (&row.speed, &row.latency, &row.tokens);
-        let time = |ms: Option<f64>| Cell::number(duration(ms), ms);
-        let mut cells: Vec<Cell> = labels.into_iter().map(Cell::text).collect();
-        cells.extend([
-            Cell::number(percent_with_interval(&row.success), row.success.rate),
-            Cell::number(
-                speed(
+    let rows = summary
+        .totals
+        .iter()
+        .zip(labels.values)
+        .map(|(row, labels)| {
+            let (speeds, times, tokens) = (&row.speed, &row.latency, &row.tokens);
+            let time = |ms: Option<f64>| Cell::number(duration(ms), ms);
+            let mut cells: Vec<Cell> = labels.into_iter().map(Cell::text).collect();
+            cells.extend([
+                Cell::number(percent_with_interval(&row.success), row.success.rate),
+                Cell::number(
+                    speed(
+                        speeds.prefill_tokens_per_second,
+                        speeds.prefill_low_tokens_per_second,
+                        speeds.prefill_high_tokens_per_second,
+                    ),
                     speeds.prefill_tokens_per_second,
-                    speeds.prefill_low_tokens_per_second,
-                    speeds.prefill_high_tokens_per_second,
                 ),
-                speeds.prefill_tokens_per_second,
-            ),
-            Cell::number(
-                speed(
+                Cell::number(
+                    speed(
+                        speeds.decode_tokens_per_second,
+                        speeds.decode_low_tokens_per_second,
+                        speeds.decode_high_tokens_per_second,
+                    ),
                     speeds.decode_tokens_per_second,
-                    speeds.decode_low_tokens_per_second,
-                    speeds.decode_high_tokens_per_second,
                 ),
-                speeds.decode_tokens_per_second,
-            ),
-            time(times.first_token_ms.p50),
-            time(times.valid_call_ms.p50),
-            time(times.valid_call_ms.p95),
-            time(times.task_ms.p50),
-            time(times.task_ms.p95),
-            Cell::number(
-                speed(
+                time(times.first_token_ms.p50),
+                time(times.valid_call_ms.p50),
+                time(times.valid_call_ms.p95),
+                time(times.task_ms.p50),
+                time(times.task_ms.p95),
+                Cell::number(
+                    speed(
+                        tokens.per_success_tokens,
+                        tokens.per_success_low_tokens,
+                        tokens.per_success_high_tokens,
+                    ),
                     tokens.per_success_tokens,
-                    tokens.per_success_low_tokens,
-                    tokens.per_success_high_tokens,
                 ),
-                tokens.per_success_tokens,
-            ),
-        ]);
-        cells
-    });
+            ]);
+            cells
+        });
     Plain {
         title: "Speed and tokens by setting",
         rows: rows.collect(),
@@ -185,7 +197,8 @@ pub(super) fn notes(summary: &Summary, shown: &Shown<'_>) -> Notes {
     }
     let mut lists = vec![
         ("What is kept", kept),
-        ("Excluded", notes::exclusions(summary)),
+        ("Not run", not_run(summary)),
+        ("Excluded trials", notes::excluded_trials(summary)),
         ("Ended early", notes::ended_early(summary)),
         ("Probes", notes::probes(summary)),
         ("Cost", notes::costs(summary)),
@@ -219,11 +232,15 @@ pub(super) fn notes(summary: &Summary, shown: &Shown<'_>) -> Notes {
         ("build features", found.build_features.join(" ")),
         (
             "load when it began",
-            found.load_average.map_or_else(String::new, |load| format!("{load:.2}")),
+            found
+                .load_average
+                .map_or_else(String::new, |load| format!("{load:.2}")),
         ),
         (
             "steal while measuring",
-            found.steal_share.map_or_else(String::new, |share| format!("{} %", percent(Some(share)))),
+            found
+                .steal_share
+                .map_or_else(String::new, |share| format!("{} %", percent(Some(share)))),
         ),
     ];
     record.retain(|(_, value)| !value.is_empty());
@@ -248,17 +265,53 @@ pub(super) fn notes(summary: &Summary, shown: &Shown<'_>) -> Notes {
     }
 }
 
+/// What could not be run, suites of one model, setting and reason together.
+fn not_run(summary: &Summary) -> Vec<String> {
+    let mut groups: Vec<(String, &str, usize, usize)> = Vec::new();
+    for excluded in &summary.excluded {
+        let labels = excluded.labels.iter().filter(|(name, _)| *name != "suite");
+        let labels = labels.map(|(_, value)| value.as_str());
+        let named = Some(excluded.model.as_str()).filter(|model| !model.is_empty());
+        let labels: Vec<&str> = named.into_iter().chain(labels).collect();
+        let (what, reason) = (labels.join(", "), excluded.reason.as_str());
+        let suite = usize::from(excluded.labels.contains_key("suite"));
+        let same = |group: &&mut (String, &str, usize, usize)| group.0 == what && group.1 == reason;
+        match groups.iter_mut().find(same) {
+            Some(group) => {
+                group.2 += excluded.cases;
+                group.3 += suite;
+            }
+            None => groups.push((what, reason, excluded.cases, suite)),
+        }
+    }
+    let line = |(what, reason, cases, suites): (String, &str, usize, usize)| {
+        let suites = match suites {
+            0 | 1 => String::new(),
+            _ => format!(" in {suites} suites"),
+        };
+        format!("{what}: {}{suites}: {reason}", count(cases, "case"))
+    };
+    groups.into_iter().map(line).collect()
+}
+
 /// What the page cannot show, because it was not kept.
 fn privacy(header: &Header) -> Option<String> {
     let found = header.privacy.as_ref()?;
     let kept = match found.retain {
         Retain::Full => "all content is kept",
-        Retain::Calls => "of content only calls with their arguments are kept: no prompt, reply or result",
-        Retain::None => "no content is kept: no prompt, reply, call or result, only verdicts, counts and times",
+        Retain::Calls => {
+            "of content only calls with their arguments are kept: no prompt, reply or result"
+        }
+        Retain::None => {
+            "no content is kept: no prompt, reply, call or result, only verdicts, counts and times"
+        }
     };
     let redacted = match found.patterns.len() {
         0 => String::new(),
-        patterns => format!("; matches of {} are blotted out", count(patterns, "pattern")),
+        patterns => format!(
+            "; matches of {} are blotted out",
+            count(patterns, "pattern")
+        ),
     };
     Some(format!("{kept}{redacted}"))
 }

@@ -3,7 +3,8 @@
 //! Data in: summary, record, details. Data out: base64 of gzip of JSON, which the browser unpacks
 //! itself. Invariants: base64 holds nothing that could end a script element; each content is there
 //! once; addresses are numbers, so that no hash of what is not kept is given away; -1 is content that
-//! the record does not hold. A block is unpacked only when one of its trials is looked at.
+//! the record does not hold. What holds numbers of any size, such as arguments, travels as text, because
+//! a browser would round them. A block is unpacked only when one of its trials is looked at.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write as _};
@@ -223,7 +224,8 @@ struct Blocks<'a> {
     shown: &'a Shown<'a>,
     /// Earlier lines of trials that ran again, by id.
     earlier: HashMap<&'a str, Vec<&'a TrialRecord>>,
-    numbers: HashMap<String, i64>,
+    /// Numbers for addresses: -1 where nothing is kept.
+    numbers: HashMap<String, Value>,
     trials: Vec<Value>,
     content: Vec<Value>,
     bytes: usize,
@@ -288,6 +290,7 @@ impl<'a> Blocks<'a> {
                 self.readdress(item);
             }
         }
+        as_text(&mut value, &["seed", "arguments", "schema"]);
         Ok(value)
     }
 
@@ -298,27 +301,29 @@ impl<'a> Blocks<'a> {
         };
         for key in ADDRESSES {
             if let Some(Value::String(address)) = fields.get(key) {
-                let number = self.number(address);
-                fields.insert(key.to_owned(), json!(number));
+                let number = self.number(address, key);
+                fields.insert(key.to_owned(), number);
             }
         }
     }
 
-    fn number(&mut self, address: &str) -> i64 {
-        if let Some(&number) = self.numbers.get(address) {
-            return number;
+    fn number(&mut self, address: &str, key: &str) -> Value {
+        if let Some(number) = self.numbers.get(address) {
+            return number.clone();
         }
         let kept = (self.shown.content)(&ContentHash(address.to_owned()));
         let number = match kept {
-            None => -1,
+            None => json!(-1),
             Some(value) => {
                 let before = self.found.starts.last().copied().unwrap_or_default();
+                let messages = (key == "prompt").then(|| messages(value)).flatten();
+                let value = messages.unwrap_or_else(|| content_as_text(value));
                 self.bytes += value.to_string().len();
-                self.content.push(value.clone());
-                (before + self.content.len() - 1) as i64
+                self.content.push(value);
+                json!(before + self.content.len() - 1)
             }
         };
-        self.numbers.insert(address.to_owned(), number);
+        self.numbers.insert(address.to_owned(), number.clone());
         number
     }
 
@@ -340,6 +345,44 @@ impl<'a> Blocks<'a> {
     }
 }
 
+/// What stands under any of these keys, however deep, as text.
+fn as_text(value: &mut Value, keys: &[&str]) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| as_text(item, keys)),
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                if keys.contains(&key.as_str()) {
+                    *field = Value::String(pretty(field));
+                } else {
+                    as_text(field, keys);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    }
+}
+
+/// The messages of a prompt for a server that applies the template itself; it is stored as JSON.
+fn messages(value: &Value) -> Option<Value> {
+    let mut prompt: Value = serde_json::from_str(value.as_str()?).ok()?;
+    prompt.get("messages")?.as_array()?;
+    as_text(&mut prompt, &["arguments", "inputSchema"]);
+    Some(prompt)
+}
+
+/// Prompts, replies and grammars are text as they are; of a tool's result the text counts.
+fn content_as_text(value: &Value) -> Value {
+    let result = value.get("content").filter(|text| text.is_string());
+    Value::String(pretty(result.unwrap_or(value)))
+}
+
 /// What each code means and what helps.
 fn codes() -> Map<String, Value> {
     let all = Code::ALL.iter();
@@ -358,6 +401,7 @@ fn cases(shown: &Shown<'_>) -> Value {
                     fields.remove(key);
                 }
             }
+            as_text(&mut value, &["expect", "arguments"]);
             (case.id.clone(), value)
         });
         (suite.suite.clone(), Value::Object(cases.collect()))

@@ -120,8 +120,12 @@ pub(super) fn heat(summary: &Summary, detail: &Detail) -> Option<Heat> {
     }
     categories.sort_unstable();
     let of_rows = summary.totals.iter();
-    let varied = of_rows.clone().any(|row| row.variant != summary.totals[0].variant);
-    let tiers = of_rows.clone().any(|row| row.tier != summary.totals[0].tier);
+    let varied = of_rows
+        .clone()
+        .any(|row| row.variant != summary.totals[0].variant);
+    let tiers = of_rows
+        .clone()
+        .any(|row| row.tier != summary.totals[0].tier);
     let leaf = |(_, _, constraint, variant, tier, _): &Setting<'_>| {
         let mut parts = vec![*constraint];
         parts.extend(varied.then_some(*variant));
@@ -129,7 +133,10 @@ pub(super) fn heat(summary: &Summary, detail: &Detail) -> Option<Heat> {
         parts.join(" ")
     };
     let rows = categories.iter().map(|category| {
-        let own: Vec<_> = found.iter().filter(|it| it.category == **category).collect();
+        let own: Vec<_> = found
+            .iter()
+            .filter(|it| it.category == **category)
+            .collect();
         let cases: Vec<usize> = own.iter().map(|it| it.cases).collect();
         let (fewest, most) = (cases.iter().min(), cases.iter().max());
         let cells = settings.iter().map(|wanted| {
@@ -247,7 +254,9 @@ pub(super) fn failures(summary: &Summary) -> Option<Failures> {
         parts.extend(split.into_iter().flatten().map(String::as_str));
         parts.join(" ")
     };
-    let columns = rows.iter().map(|row| (&*row.model, row.dialect.as_str(), leaf(row)));
+    let columns = rows
+        .iter()
+        .map(|row| (&*row.model, row.dialect.as_str(), leaf(row)));
     (!summary.failures.is_empty()).then(|| Failures {
         codes: codes.collect(),
         columns: Columns::of(columns),

@@ -28,11 +28,16 @@ mod answer;
 mod charts;
 mod closing;
 mod data;
+mod front;
 mod heat;
 mod tables;
 
 const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = concat!(
+    include_str!("style/page.css"),
+    include_str!("style/charts.css"),
+    include_str!("style/trials.css"),
+);
 const SCRIPT: &str = concat!(
     include_str!("script/base.js"),
     include_str!("script/list.js"),
@@ -79,7 +84,7 @@ pub fn write_html<'a>(
         head: answer::head(summary),
         ranking: answer::ranking(summary),
         differences: answer::differences(summary),
-        front: charts::front(summary, &|_| None),
+        front: front::front(summary, &|_| None),
         heat: heat::heat(summary, &detail),
         failures: heat::failures(summary),
         flow: charts::flow(&detail),
@@ -103,7 +108,7 @@ struct Page<'a> {
     head: answer::Top,
     ranking: answer::Ranking,
     differences: answer::Differences,
-    front: Option<charts::Front>,
+    front: Option<front::Front>,
     heat: Option<heat::Heat>,
     failures: Option<heat::Failures>,
     flow: Option<charts::Flow>,

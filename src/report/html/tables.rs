@@ -129,7 +129,11 @@ pub(super) fn filters_of_row(row: &Row) -> Vec<(&'static str, &str)> {
         ("category", &row.category),
         ("difficulty", &row.difficulty),
     ];
-    filters.extend(split.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
+    filters.extend(
+        split
+            .iter()
+            .filter_map(|(name, value)| Some((*name, value.as_deref()?))),
+    );
     filters
 }
 

@@ -26,13 +26,14 @@ function time(ms) {
   return ms < 99950 ? `${+(ms / 1000).toFixed(1)} s` : `${(ms / 1000).toFixed(0)} s`;
 }
 
-async function unpack(text) {
+async function unpackText(text) {
   const packed = atob(text);
   const bytes = new Uint8Array(packed.length);
   for (let at = 0; at < packed.length; at += 1) bytes[at] = packed.charCodeAt(at);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
+  return new Response(stream).text();
 }
+const unpack = async (text) => JSON.parse(await unpackText(text));
 
 // Themes ------------------------------------------------------------------------------------------
 const themes = ["system", "dark", "light"];
@@ -40,23 +41,36 @@ function setTheme(name) {
   if (name === "system") delete root.dataset.theme;
   else root.dataset.theme = name;
   byId("theme").textContent = `Theme: ${name}`;
-  try { localStorage.setItem("toolbench-theme", name); } catch { /* not where storage is forbidden */ }
+  try {
+    localStorage.setItem("toolbench-theme", name);
+  } catch {
+    /* not where storage is forbidden */
+  }
 }
 const nextTheme = () => setTheme(themes[(themes.indexOf(root.dataset.theme ?? "system") + 1) % themes.length]);
-try { setTheme(themes.find((name) => name === localStorage.getItem("toolbench-theme")) ?? "system"); } catch { setTheme("system"); }
+try {
+  setTheme(themes.find((name) => name === localStorage.getItem("toolbench-theme")) ?? "system");
+} catch {
+  setTheme("system");
+}
 byId("theme").addEventListener("click", nextTheme);
 
 // Tables that sort --------------------------------------------------------------------------------
 function sortable(table) {
   const heads = [...(table.tHead?.rows[table.tHead.rows.length - 1]?.cells ?? [])];
   const sort = (head) => {
-    const down = head.getAttribute("aria-sort") === "descending" ? false : head.getAttribute("aria-sort") === "ascending" || head.classList.contains("r") || head.classList.contains("leaf");
+    const down =
+      head.getAttribute("aria-sort") === "descending"
+        ? false
+        : head.getAttribute("aria-sort") === "ascending" ||
+          head.classList.contains("r") ||
+          head.classList.contains("leaf");
     const key = (row) => {
       const cell = row.cells[head.cellIndex];
       if (cell?.dataset.v !== undefined) return Number(cell.dataset.v);
       const number = parseFloat(cell?.textContent);
       const numeric = head.classList.contains("r") || head.classList.contains("leaf");
-      return numeric ? (Number.isNaN(number) ? null : number) : cell?.textContent ?? "";
+      return numeric ? (Number.isNaN(number) ? null : number) : (cell?.textContent ?? "");
     };
     const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
     rows.sort(([one], [two]) => {
@@ -73,7 +87,10 @@ function sortable(table) {
     head.tabIndex = 0;
     head.addEventListener("click", () => sort(head));
     head.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(head); }
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        sort(head);
+      }
     });
   }
 }
@@ -85,7 +102,9 @@ addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("main details:not([open]):not(.screen)")];
   for (const part of folded) part.open = true;
 });
-addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
+addEventListener("afterprint", () => {
+  for (const part of folded) part.open = false;
+});
 
 // Data --------------------------------------------------------------------------------------------
 const packs = [...document.querySelectorAll("script.data-block")];
