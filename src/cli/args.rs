@@ -190,7 +190,7 @@ pub(super) struct ReportArgs {
     /// Runs: directories, names, unique beginnings, or `latest`
     #[arg(value_name = "RUN", default_value = "latest")]
     pub(super) runs: Vec<String>,
-    /// Output format: terminal, json, canonical, jsonl (the trials), csv, csv:trials, csv:tools, markdown, junit
+    /// Output format: terminal, json, canonical, jsonl (the trials), csv, csv:trials, csv:tools, markdown, html, junit
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
     /// Also write a report to FILE; its ending names the format (.json .csv .md .xml …), or FORMAT=FILE; repeatable

@@ -533,7 +533,7 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         Some("terminal"),
         "FORMAT",
-        "terminal, json, canonical, jsonl (the trials), csv, csv:trials, csv:tools, markdown or junit",
+        "terminal, json, canonical, jsonl (the trials), csv, csv:trials, csv:tools, markdown, html or junit",
     ),
     new(
         OUTPUT,
@@ -541,7 +541,7 @@ pub const KEYS: &[Key] = &[
         Kind::List,
         None,
         "FILE",
-        "Also write a report to FILE; its ending names the format (.json .csv .md .xml …), or FORMAT=FILE",
+        "Also write a report to FILE; its ending names the format (.html .json .csv .md .xml …), or FORMAT=FILE",
     ),
     new(
         OUTPUT,

@@ -262,6 +262,7 @@ impl Settings {
                     "csv:tools",
                     "markdown",
                     "md",
+                    "html",
                     "junit",
                 ],
             )?

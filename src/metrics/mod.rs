@@ -11,6 +11,7 @@ mod canonical;
 pub mod compare;
 pub mod corrections;
 pub mod cost;
+pub mod detail;
 pub mod expected;
 pub mod grammar;
 pub mod interval;
@@ -33,12 +34,14 @@ pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tool_use;
+pub mod tools;
 pub mod trigger;
 pub mod verdict;
 
 pub use bootstrap::DRAWS;
 pub use canonical::canonical_summary;
 pub use compare::{Comparison, Family};
+pub use detail::{Detail, detail};
 pub use rows::MOST_EXCLUDED;
 pub use summary::{Row, SplitBy, Summary, summary_schema};
 pub use verdict::Verdict;

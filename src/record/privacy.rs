@@ -301,6 +301,11 @@ impl Private {
         (hash, (self.retain == Retain::Full).then_some(value))
     }
 
+    /// A content value as it is kept; `None` where it is not.
+    pub fn kept(&self, kind: &str, value: &Value) -> Option<Value> {
+        self.content(kind, value.clone()).1
+    }
+
     /// A header as it is kept: redacted, and without the words of the suites where content is not
     /// kept.
     pub fn in_header(&self, header: &mut Header) {

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::csv::Table;
-use super::{Export, Json, Markdown, Reporter as _, Terminal, csv, junit};
+use super::{
+    Export, Json, Markdown, Reporter as _, Shown, Terminal, csv, junit, write_html,
+};
 use crate::metrics::canonical_summary;
 use crate::types::did_you_mean;
 
@@ -28,12 +30,14 @@ pub enum Format {
     Csv(Table),
     /// Tables for pull requests and wikis.
     Markdown,
+    /// The page of a run.
+    Html,
     /// Test cases for continuous integration.
     Junit,
 }
 
 /// Names and what they mean; the first of several is the one shown.
-const NAMES: [(&str, Format); 11] = [
+const NAMES: [(&str, Format); 12] = [
     ("terminal", Format::Terminal),
     ("json", Format::Json),
     ("canonical", Format::Canonical),
@@ -44,11 +48,12 @@ const NAMES: [(&str, Format); 11] = [
     ("csv:tools", Format::Csv(Table::Tools)),
     ("markdown", Format::Markdown),
     ("md", Format::Markdown),
+    ("html", Format::Html),
     ("junit", Format::Junit),
 ];
 
 /// Ends of file names, longer ones first where one ends in another.
-const ENDINGS: [(&str, Format); 11] = [
+const ENDINGS: [(&str, Format); 12] = [
     ("canonical.json", Format::Canonical),
     ("trials.csv", Format::Csv(Table::Trials)),
     ("tools.csv", Format::Csv(Table::Tools)),
@@ -58,6 +63,7 @@ const ENDINGS: [(&str, Format); 11] = [
     (".ndjson", Format::Jsonl),
     (".md", Format::Markdown),
     (".markdown", Format::Markdown),
+    (".html", Format::Html),
     (".xml", Format::Junit),
     (".txt", Format::Terminal),
 ];
@@ -76,7 +82,7 @@ impl Format {
 
     /// It quotes prompts, replies or tools.
     pub fn needs_content(self) -> bool {
-        matches!(self, Self::Junit | Self::Csv(Table::Tools))
+        matches!(self, Self::Junit | Self::Html | Self::Csv(Table::Tools))
     }
 
     /// Writes an export. `terminal` says how tables for people look.
@@ -101,6 +107,15 @@ impl Format {
             Self::Csv(Table::Trials) => csv::trials(export, out),
             Self::Csv(Table::Tools) => csv::tools(export, out),
             Self::Markdown => Markdown.write(summary, out),
+            Self::Html => {
+                let shown = Shown {
+                    header: export.header(),
+                    trials: export.lines(),
+                    content: &|hash| export.content(hash),
+                    truncated: export.is_truncated(),
+                };
+                write_html(summary, &shown, out)
+            }
             Self::Junit => junit::write(export, out),
         }
     }

@@ -1,9 +1,9 @@
 //! Reports: a summary in, bytes through the given writer out.
 //!
 //! Data in: [`Summary`], or an [`Export`] where single trials are shown. Data out: terminal text, JSON,
-//! CSV, Markdown, JUnit XML. Invariants: reports compute no rate and no time that is not in the summary;
-//! no I/O but the writer's; a missing number is a dash, an empty
-//! field or `null`, never 0; no meaning is carried by colour alone.
+//! CSV, Markdown, HTML, JUnit XML. Invariants: reports compute nothing that `metrics` does not give; no
+//! I/O but the writer's; a missing number is a dash, an empty field or `null`, never 0; no meaning is
+//! carried by colour alone.
 
 use std::io::{self, Write};
 
@@ -15,6 +15,7 @@ mod export;
 mod footnotes;
 mod format;
 mod hosts;
+mod html;
 mod json;
 mod junit;
 mod legs;
@@ -31,6 +32,7 @@ pub use csv::Table;
 pub use export::Export;
 pub use format::{Format, Target};
 pub use hosts::server_lines;
+pub use html::{Shown, write_html};
 pub use json::Json;
 pub use markdown::Markdown;
 pub use terminal::Terminal;

@@ -283,6 +283,11 @@ pub(super) fn exclusions(summary: &Summary) -> Vec<String> {
             excluded.reason
         )
     });
+    not_run.chain(excluded_trials(summary)).collect()
+}
+
+/// Trials that do not count, by row.
+pub(super) fn excluded_trials(summary: &Summary) -> Vec<String> {
     let trials = summary
         .totals
         .iter()
@@ -326,7 +331,7 @@ pub(super) fn exclusions(summary: &Summary) -> Vec<String> {
             }
             line
         });
-    not_run.chain(trials).collect()
+    trials.collect()
 }
 
 /// What a limit ended with trials left.

@@ -17,6 +17,6 @@ mod vocabulary;
 mod work;
 
 pub use complete::complete;
-pub use counts::counts;
+pub use counts::{CallPair, counts, counts_and_pairs};
 pub use judge::{ExecutedCall, JudgeInput, JudgedRound, LOOP_LENGTH, judge};
 pub use schema::{CompiledSchema, SchemaError, SchemaFault, ToolSchemas};

@@ -33,6 +33,7 @@ mod gate_simulation;
 mod grammar;
 mod history;
 mod hosts;
+mod html_browser;
 mod hybrid;
 mod interop;
 mod limits;

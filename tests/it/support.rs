@@ -121,7 +121,7 @@ pub fn stderr(output: &Output) -> String {
 }
 
 /// Says why a test of real parts does not run; a failure where `TOOLBENCH_TEST_REQUIRE` names the
-/// part (`models`, `server`), as in CI.
+/// part (`models`, `server`, `browser`), as in CI.
 pub fn skip(part: &str, reason: &str) {
     let required = std::env::var("TOOLBENCH_TEST_REQUIRE").unwrap_or_default();
     assert!(!required.split(',').any(|name| name == part), "{reason}");

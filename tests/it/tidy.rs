@@ -33,7 +33,7 @@ const LADDER: &[(&str, &[&str])] = &[
     ),
     ("serve", &["types", "tools"]),
     ("record", &["types", "event"]),
-    ("metrics", &["types", "record"]),
+    ("metrics", &["types", "record", "validate"]),
     ("report", &["types", "metrics", "record"]),
     (
         "setup",

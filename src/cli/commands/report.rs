@@ -31,6 +31,13 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
                 .hint("name one run, or write each to a file of its own"),
         );
     }
+    if outputs.format == Format::Html && args.runs.len() > 1 {
+        return Err(
+            CliError::usage("a page shows one run, and several were named").hint(
+                "write each to a file of its own: `toolbench report RUN --write RUN.html`",
+            ),
+        );
+    }
     let mut status = Status::Complete;
     for name in &args.runs {
         let run = Run::open(&find_run(&settings.out, name)?)?;
