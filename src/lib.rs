@@ -25,6 +25,7 @@ pub mod runner;
 pub mod score;
 pub mod selftest;
 pub mod serve;
+pub mod sizing;
 pub mod store;
 pub mod suite;
 pub mod tools;

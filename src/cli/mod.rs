@@ -18,6 +18,7 @@ mod recorder;
 mod runs_args;
 mod score_args;
 mod servers;
+mod sizing_args;
 mod store_access;
 mod ui;
 

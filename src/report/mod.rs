@@ -14,6 +14,7 @@ mod json;
 mod legs;
 mod markdown;
 mod notes;
+mod sizing;
 mod tables;
 mod terminal;
 mod text;
@@ -22,6 +23,7 @@ pub use columns::{COLUMNS, ColumnDoc, explain_column};
 pub use csv::Csv;
 pub use json::Json;
 pub use markdown::Markdown;
+pub use sizing::{SizingFormat, write_sizing};
 pub use terminal::Terminal;
 pub use text::wrap;
 

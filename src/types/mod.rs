@@ -30,6 +30,7 @@ pub mod protocol;
 pub mod server;
 pub mod settings;
 pub mod suite;
+pub mod tier;
 pub mod tool;
 pub mod trial;
 pub mod violation;

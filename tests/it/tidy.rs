@@ -34,7 +34,11 @@ const LADDER: &[(&str, &[&str])] = &[
     ("serve", &["types", "tools"]),
     ("record", &["types", "event"]),
     ("metrics", &["types", "record"]),
-    ("report", &["types", "metrics"]),
+    (
+        "sizing",
+        &["types", "clock", "record", "metrics", "weights"],
+    ),
+    ("report", &["types", "metrics", "sizing"]),
     ("score", &["types", "validate"]),
     ("store", &["types", "clock"]),
     ("host", &["types", "clock", "store"]),
@@ -169,6 +173,7 @@ fn pure_modules_do_no_input_or_output_and_are_not_async() {
             "metrics",
             "types",
             "authoring",
+            "sizing",
         ]
         .contains(&module.as_str())
         {
@@ -230,7 +235,7 @@ fn every_module_says_what_it_is_for() {
 
 #[test]
 fn published_schemas_are_current() {
-    for name in ["suite", "summary"] {
+    for name in ["suite", "summary", "sizing"] {
         let context = crate::support::Context::new();
         let current = context.expect(0, &["schema", name]);
         let path = root().join(format!("schemas/{name}.schema.json"));

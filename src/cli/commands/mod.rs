@@ -13,6 +13,7 @@ mod rescore;
 mod run;
 mod runs;
 mod score;
+mod sizing;
 mod suite;
 
 pub(super) use run::mock;
@@ -28,6 +29,7 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Run(args) => run::run(app, &args, "run"),
         Command::Compare(args) => run::run(app, &args, "compare"),
         Command::Probe(args) => run::probe(app, &args),
+        Command::Sizing(args) => sizing::sizing(app, &args),
         Command::Report(args) => report::report(app, &args),
         Command::Runs(command) => runs::runs(app, &command),
         Command::Rescore(args) => rescore::rescore(app, &args),
@@ -97,9 +99,10 @@ fn schema(name: &str) -> Result<Status, CliError> {
     let value = match name {
         "suite" => crate::suite::suite_schema(),
         "summary" => crate::metrics::summary_schema(),
+        "sizing" => crate::sizing::sizing_schema(),
         other => {
             return Err(CliError::usage(format!("unknown schema `{other}`"))
-                .hint("the schemas are suite and summary"));
+                .hint("the schemas are suite, summary and sizing"));
         }
     };
     print_json(&value)?;

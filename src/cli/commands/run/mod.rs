@@ -50,6 +50,33 @@ use suites::RunSuites;
 
 /// Runs, records, reports.
 pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<Status, CliError> {
+    match record_run(app, args, command)? {
+        Recorded::Dry(status) => Ok(status),
+        Recorded::Run(done) => finish(app, &done.settings, &done.directory, done.interrupted),
+    }
+}
+
+/// What `run` has done before it reports.
+pub(in crate::cli) enum Recorded {
+    /// It was only said what would be run.
+    Dry(Status),
+    /// There is a record.
+    Run(Done),
+}
+
+/// What is left of a run that has ended, beside its record.
+pub(in crate::cli) struct Done {
+    pub(in crate::cli) settings: Settings,
+    pub(in crate::cli) directory: PathBuf,
+    pub(in crate::cli) interrupted: bool,
+}
+
+/// Runs and records.
+pub(in crate::cli) fn record_run(
+    app: &App,
+    args: &RunArgs,
+    command: &str,
+) -> Result<Recorded, CliError> {
     let resumed = args
         .resume
         .as_deref()
@@ -108,7 +135,7 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
                 .map(|it| it.run.finished())
                 .unwrap_or_default(),
         };
-        return dry.show();
+        return dry.show().map(Recorded::Dry);
     }
     let prepared_run = RunParts {
         app,
@@ -130,7 +157,11 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
-    finish(app, &settings, &directory, interrupted)
+    Ok(Recorded::Run(Done {
+        settings,
+        directory,
+        interrupted,
+    }))
 }
 
 /// What a run is made of once everything is known but the models' own facts.
