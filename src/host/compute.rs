@@ -36,7 +36,10 @@ fn one_thread() -> Probed {
 
 /// Adds each row of the block, times a factor of its own, to one sum of a row's width.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled anew for each instruction set")]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled anew for each instruction set"
+)]
 fn products<const FUSED: bool>(block: &[f32]) -> f32 {
     let mut sums = [0.0_f32; WIDTH];
     for repeat in 0..REPEATS {
@@ -97,7 +100,11 @@ mod tests {
         let found = measure(2).unwrap();
         assert!(watch.elapsed_ms() < 1500.0, "{}", watch.elapsed_ms());
         // Shown with --nocapture. A thousand operations a second and thread would be no processor.
-        eprintln!("{:.1} GFLOP/s ± {:.0} %", found.rate / 1e9, found.spread_share * 100.0);
+        eprintln!(
+            "{:.1} GFLOP/s ± {:.0} %",
+            found.rate / 1e9,
+            found.spread_share * 100.0
+        );
         assert!((1e8..1e13).contains(&found.rate), "{found:?}");
     }
 

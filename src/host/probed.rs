@@ -76,6 +76,9 @@ mod tests {
         assert!((one.spread_share - 0.5).abs() < 1e-9);
         let all = Probed::of_threads(3, || one).unwrap();
         assert!((all.rate - 15_000.0).abs() < 1e-9 && (all.spread_share - 0.5).abs() < 1e-9);
-        assert_eq!(Probed::of_threads(1, || Probed::of_passes(1.0, Vec::new())), None);
+        assert_eq!(
+            Probed::of_threads(1, || Probed::of_passes(1.0, Vec::new())),
+            None
+        );
     }
 }

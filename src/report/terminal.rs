@@ -85,7 +85,12 @@ impl Terminal {
         text::wrap(text, usize::from(self.width), indent)
     }
 
-    pub(super) fn section(self, title: &str, items: &[String], out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn section(
+        self,
+        title: &str,
+        items: &[String],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         if items.is_empty() {
             return Ok(());
         }

@@ -112,10 +112,15 @@ pub fn answer(
     if bounds == 0 || asked.is_empty() {
         return None;
     }
-    let by_price = asked.iter().all(|cell| price(cell.place(), tiers).is_some());
+    let by_price = asked
+        .iter()
+        .all(|cell| price(cell.place(), tiers).is_some());
     asked.sort_by(|a, b| smaller(size(a, tiers), size(b, tiers), by_price));
     let level = (1.0 - CONFIDENCE) / (bounds * asked.len()) as f64;
-    let claims: Vec<Claim> = asked.iter().map(|cell| claim(cell, wishes, level)).collect();
+    let claims: Vec<Claim> = asked
+        .iter()
+        .map(|cell| claim(cell, wishes, level))
+        .collect();
     let holding = claims.iter().find(|claim| claim.verdict == Verdict::Holds);
     let predicted = smallest_predicted(&asked, predictions, tiers, wishes, level);
     let verdict = match holding {
@@ -244,7 +249,9 @@ fn of_success(
     let low = low.map_or_else(|| "nothing".to_owned(), percent);
     (
         Verdict::NotEnoughData,
-        Some(format!("success is shown to be at least {low} over {cases} cases")),
+        Some(format!(
+            "success is shown to be at least {low} over {cases} cases"
+        )),
         needed,
     )
 }
@@ -262,9 +269,18 @@ fn of_time(cell: &Cell, low: Option<f64>, high: Option<f64>, limit: f64, level: 
         return (Verdict::Misses, Some(reason), None);
     }
     let values: Vec<f64> = cell.work.times_ms.iter().flatten().copied().collect();
-    let timed = cell.work.times_ms.iter().filter(|of| !of.is_empty()).count();
+    let timed = cell
+        .work
+        .times_ms
+        .iter()
+        .filter(|of| !of.is_empty())
+        .count();
     if values.is_empty() {
-        return (Verdict::NotEnoughData, Some("no time was measured".to_owned()), None);
+        return (
+            Verdict::NotEnoughData,
+            Some("no time was measured".to_owned()),
+            None,
+        );
     }
     let within = values.iter().filter(|ms| **ms <= limit).count() as f64 / values.len() as f64;
     let least = least_cases_for_quantile(TAIL, level);
@@ -301,7 +317,10 @@ fn size(cell: &Cell, tiers: &[Tier]) -> Size {
 fn size_of_tier(tier: &Tier) -> Size {
     let bandwidth = tier.bandwidth_bytes_per_second.as_ref();
     Size {
-        price: tier.price.as_ref().map_or(f64::INFINITY, |price| price.per_hour),
+        price: tier
+            .price
+            .as_ref()
+            .map_or(f64::INFINITY, |price| price.per_hour),
         bandwidth: bandwidth.map_or(f64::INFINITY, |figure| figure.value),
         memory: tier.memory_gib,
     }
@@ -395,7 +414,11 @@ fn predicted_sentence(found: &Prediction, question: &str, wishes: &Wishes) -> St
             seconds(times.value),
             seconds(times.low).trim_end_matches(" s"),
             seconds(times.high),
-            if found.validated { "" } else { ", not validated" }
+            if found.validated {
+                ""
+            } else {
+                ", not validated"
+            }
         ),
         None => "it fits into its memory".to_owned(),
     };
@@ -406,12 +429,16 @@ fn predicted_sentence(found: &Prediction, question: &str, wishes: &Wishes) -> St
 }
 
 fn next(claims: &[Claim], verdict: Verdict, predicted: Option<&Prediction>) -> String {
-    let undecided = claims.iter().filter(|claim| claim.verdict == Verdict::NotEnoughData);
+    let undecided = claims
+        .iter()
+        .filter(|claim| claim.verdict == Verdict::NotEnoughData);
     let cheapest = undecided
         .filter_map(|claim| Some((claim.cases_needed?, claim)))
         .min_by_key(|(needed, _)| *needed);
     match (verdict, cheapest, predicted) {
-        (Verdict::Holds, ..) => "run the same on a smaller tier to see whether it does too".to_owned(),
+        (Verdict::Holds, ..) => {
+            "run the same on a smaller tier to see whether it does too".to_owned()
+        }
         (Verdict::NotEnoughData, Some((needed, claim)), _) => format!(
             "about {needed} cases would show it for {} on {} if all goes on as seen ({} so far): more suites, \
              or a larger `--sample`",
@@ -421,7 +448,9 @@ fn next(claims: &[Claim], verdict: Verdict, predicted: Option<&Prediction>) -> S
             "measure it there: `toolbench sizing {}` on {}",
             found.model, found.title
         ),
-        (_, None, None) => "ask for less, or try a larger model, another dialect or constraint".to_owned(),
+        (_, None, None) => {
+            "ask for less, or try a larger model, another dialect or constraint".to_owned()
+        }
         (Verdict::Misses, Some(_), None) => "try a larger model".to_owned(),
     }
 }

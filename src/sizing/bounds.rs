@@ -63,7 +63,11 @@ pub fn quantile_bounds(cases: &[Vec<f64>], share: f64, level: f64) -> QuantileBo
     let mut values: Vec<f64> = cases.iter().flatten().copied().collect();
     values.sort_by(f64::total_cmp);
     let all = values.len() as u64;
-    let at = |rank: u64| values.get(usize::try_from(rank).ok()?.checked_sub(1)?).copied();
+    let at = |rank: u64| {
+        values
+            .get(usize::try_from(rank).ok()?.checked_sub(1)?)
+            .copied()
+    };
     let low = lower_rank(units, share, level).map(|rank| (rank * all / units).max(1));
     let high = upper_rank(units, share, level).map(|rank| (rank * all).div_ceil(units));
     QuantileBounds {
@@ -157,7 +161,13 @@ mod tests {
             assert_eq!(lower_rank(n, 0.95, level), low, "{n}");
             assert_eq!(upper_rank(n, 0.95, level), high, "{n}");
         }
-        for (level, least) in [(0.05, 59), (0.025, 72), (0.0125, 86), (0.006_25, 99), (0.0025, 117)] {
+        for (level, least) in [
+            (0.05, 59),
+            (0.025, 72),
+            (0.0125, 86),
+            (0.006_25, 99),
+            (0.0025, 117),
+        ] {
             assert_eq!(least_cases_for_quantile(0.95, level), least);
             assert!(upper_rank(least, 0.95, level).is_some());
             assert!(upper_rank(least - 1, 0.95, level).is_none());

@@ -101,6 +101,8 @@ pub struct Cell {
     pub machine_cost_per_success: Option<f64>,
     /// Currency of it.
     pub machine_currency: Option<String>,
+    /// What a success takes where the device runs at the limit of its power, in watt-hours.
+    pub watt_hours_per_success: Option<f64>,
     /// What predictions are made of.
     #[serde(skip)]
     pub work: Work,
@@ -287,8 +289,14 @@ fn cell(
     let predicted = predicted_memory(header, model, context_tokens, known, &work);
     let peak = row.peak_memory_bytes.max(model.facts.peak_memory_bytes);
     let on_card = matches!(place.device, Some(Device::Nvidia | Device::Amd));
-    let needs = if on_card { predicted } else { peak.or(predicted) };
-    let tier = tiers.iter().find(|tier| Some(&tier.name) == place.tier.as_ref());
+    let needs = if on_card {
+        predicted
+    } else {
+        peak.or(predicted)
+    };
+    let tier = tiers
+        .iter()
+        .find(|tier| Some(&tier.name) == place.tier.as_ref());
     let successes_per_hour = (work.hours > 0.0).then(|| successes(&by_case) as f64 / work.hours);
     let price = tier.and_then(|tier| tier.price.as_ref());
     Cell {
@@ -336,6 +344,11 @@ fn cell(
             .filter(|(_, hourly)| *hourly > 0.0)
             .map(|(price, hourly)| price.per_hour / hourly),
         machine_currency: price.map(|price| price.currency.clone()),
+        watt_hours_per_success: tier
+            .and_then(|tier| tier.watts.as_ref())
+            .zip(successes_per_hour)
+            .filter(|(_, hourly)| *hourly > 0.0)
+            .map(|(watts, hourly)| watts.value / hourly),
         work,
     }
 }
@@ -350,7 +363,10 @@ fn context(header: &Header, row: &Row, model: &ModelHeader) -> u32 {
 }
 
 fn setting<'a>(header: &'a Header, name: &str) -> Option<&'a str> {
-    let found = header.settings.iter().find(|setting| setting.name == name)?;
+    let found = header
+        .settings
+        .iter()
+        .find(|setting| setting.name == name)?;
     Some(&found.value)
 }
 
@@ -447,7 +463,11 @@ fn work(
         .count();
     let (mut looked_back, mut generated) = (0.0, 0.0);
     // Speeds of a busy machine are not the machine's; where all are of one, there is nothing better.
-    let any_quiet = cases.iter().flatten().filter(timed).any(|trial| !trial.noisy);
+    let any_quiet = cases
+        .iter()
+        .flatten()
+        .filter(timed)
+        .any(|trial| !trial.noisy);
     let clean = |trial: &&&TrialRecord| timed(trial) && !(any_quiet && trial.noisy);
     for trial in cases.iter().flatten().filter(clean) {
         for attempt in &trial.attempts {
@@ -456,8 +476,7 @@ fn work(
             if steps > 0.0 && timing.decode_ms > timing.mask_ms {
                 found.decode.seconds += (timing.decode_ms - timing.mask_ms) / 1000.0;
                 found.decode.count += steps;
-                let depth =
-                    f64::from(usage.prompt_tokens) + f64::from(usage.output_tokens) / 2.0;
+                let depth = f64::from(usage.prompt_tokens) + f64::from(usage.output_tokens) / 2.0;
                 looked_back += depth * steps;
                 generated += steps;
             }
@@ -467,12 +486,17 @@ fn work(
             }
         }
     }
-    found.depth_tokens = if generated > 0.0 { looked_back / generated } else { 0.0 };
+    found.depth_tokens = if generated > 0.0 {
+        looked_back / generated
+    } else {
+        0.0
+    };
     found.trials = cases
         .iter()
         .map(|trials| {
             let own = trials.iter().filter(timed);
-            own.filter_map(|trial| trial_work(trial, objective)).collect()
+            own.filter_map(|trial| trial_work(trial, objective))
+                .collect()
         })
         .collect();
     found
@@ -538,9 +562,8 @@ fn trial_work(trial: &TrialRecord, objective: Objective) -> Option<TrialWork> {
 /// network and tool are misses. Where the objective is a valid call, a case that needs none has no
 /// time and is met by success.
 fn attainment(cases: &[Vec<&TrialRecord>], limit_ms: f64, objective: Objective) -> Rate {
-    let eligible = |trial: &&&TrialRecord| {
-        trial.outcome.counted() != Counted::Undecidable && !trial.replayed
-    };
+    let eligible =
+        |trial: &&&TrialRecord| trial.outcome.counted() != Counted::Undecidable && !trial.replayed;
     Rate::of_cases(cases.iter().map(|trials| {
         let own = trials.iter().filter(eligible);
         own.map(|trial| {
@@ -564,7 +587,11 @@ fn hours(cases: &[Vec<&TrialRecord>], at_once: usize) -> f64 {
         let span = spans
             .entry(&trial.cell_id)
             .or_insert((f64::INFINITY, f64::NEG_INFINITY, 0.0));
-        *span = (span.0.min(begin), span.1.max(end), span.2 + trial.time.total_ms);
+        *span = (
+            span.0.min(begin),
+            span.1.max(end),
+            span.2 + trial.time.total_ms,
+        );
     }
     let ms: f64 = spans
         .values()

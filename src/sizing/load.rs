@@ -69,7 +69,8 @@ pub fn rows(cells: &[Cell], wishes: &Wishes) -> Vec<LoadRow> {
         .collect();
     // By cell in the order of measuring, then by load.
     let place = |row: &LoadRow| {
-        let is_it = |cell: &Cell| (cell.label(), cell.place()) == (row.cell.clone(), row.tier.as_str());
+        let is_it =
+            |cell: &Cell| (cell.label(), cell.place()) == (row.cell.clone(), row.tier.as_str());
         cells.iter().position(is_it)
     };
     rows.sort_by_key(|row| (place(row), row.concurrency));

@@ -113,7 +113,10 @@ pub fn was_quiet(fingerprint: &Fingerprint) -> bool {
     fingerprint
         .load_average
         .is_none_or(|load| load <= f64::from(fingerprint.logical_cores))
-        && spreads.into_iter().flatten().all(|share| share <= MOST_SPREAD)
+        && spreads
+            .into_iter()
+            .flatten()
+            .all(|share| share <= MOST_SPREAD)
 }
 
 /// Memory that a model may take on the machine as it was found, not as its tier has it.

@@ -220,7 +220,13 @@ pub fn page(inputs: &Inputs<'_>) -> SizingPage {
         demands: load::demands(&cells, wishes),
         published: published::speeds(published, tiers, &fits),
         claims: published::claims(published, &cells),
-        mac_contexts: published::mac_contexts(published, tiers, &cells, weights, wishes.reserve_gib),
+        mac_contexts: published::mac_contexts(
+            published,
+            tiers,
+            &cells,
+            weights,
+            wishes.reserve_gib,
+        ),
         fits,
         predictions,
         cells,
@@ -258,7 +264,9 @@ pub fn machine_row(
         Some(cell) => cell.tier.clone(),
         None => bare.tier.clone(),
     };
-    let title = tiers.iter().find(|known| Some(&known.name) == tier.as_ref());
+    let title = tiers
+        .iter()
+        .find(|known| Some(&known.name) == tier.as_ref());
     MachineRow {
         label: found.tier.clone(),
         title: title.map(|tier| tier.title.clone()),
@@ -283,7 +291,8 @@ fn contexts(cells: &[Cell], weights: &KnownWeights, wishes: &Wishes) -> Vec<Cont
         values.dedup();
         values.len() > 1
     };
-    if wishes.contexts.is_empty() && !varied(&|cell| cell.context_tokens.to_string()) {
+    let several = varied(&|cell| cell.context_tokens.to_string()) || several_quants(cells);
+    if wishes.contexts.is_empty() && !several {
         return Vec::new();
     }
     let mut rows: Vec<ContextRow> = Vec::new();
@@ -325,7 +334,10 @@ fn contexts(cells: &[Cell], weights: &KnownWeights, wishes: &Wishes) -> Vec<Cont
                 success_high: None,
                 peak_memory_bytes: None,
                 predicted_memory_bytes: predicted,
-                headroom_bytes: cell.usable_bytes.zip(predicted).map(|(all, needs)| all - needs),
+                headroom_bytes: cell
+                    .usable_bytes
+                    .zip(predicted)
+                    .map(|(all, needs)| all - needs),
             });
         }
     }
@@ -341,6 +353,21 @@ fn contexts(cells: &[Cell], weights: &KnownWeights, wishes: &Wishes) -> Vec<Cont
         (place, row.context_tokens, row.cell.clone())
     });
     rows
+}
+
+/// One model, by its architecture and size, in several quantisations.
+fn several_quants(cells: &[Cell]) -> bool {
+    let model = |cell: &Cell| {
+        (
+            cell.architecture.clone(),
+            cell.work.parameters.map(f64::to_bits),
+        )
+    };
+    cells.iter().any(|one| {
+        let is_other =
+            |other: &&Cell| model(one) == model(other) && one.quantisation != other.quantisation;
+        one.work.parameters.is_some() && cells.iter().any(|other| is_other(&other))
+    })
 }
 
 /// Probes that are shown and not used.
@@ -405,7 +432,8 @@ fn remarks(cells: &[Cell], fits: &[Fit], wishes: &Wishes) -> Vec<String> {
     }
     if cells.iter().any(|cell| cell.peak_is_without_card) {
         notes.push(
-            "memory on a card is not part of the measured peak; headroom is by the prediction".to_owned(),
+            "memory on a card is not part of the measured peak; headroom is by the prediction"
+                .to_owned(),
         );
     }
     let noisy: usize = cells.iter().map(|cell| cell.noisy_trials).sum();

@@ -63,8 +63,16 @@ pub struct Prediction {
 }
 
 /// Every measured speed, and the published ones that calibrate.
-pub fn points(cells: &[Cell], weights: &KnownWeights, tiers: &[Tier], published: &Published) -> Vec<Point> {
-    let mut found: Vec<Point> = cells.iter().flat_map(|cell| measured(cell, weights)).collect();
+pub fn points(
+    cells: &[Cell],
+    weights: &KnownWeights,
+    tiers: &[Tier],
+    published: &Published,
+) -> Vec<Point> {
+    let mut found: Vec<Point> = cells
+        .iter()
+        .flat_map(|cell| measured(cell, weights))
+        .collect();
     for speed in published.speeds.iter().filter(|speed| speed.calibrates) {
         let tier = tiers.iter().find(|tier| tier.name == speed.tier);
         let model = published.models.iter().find(|it| it.name == speed.model);
@@ -122,7 +130,12 @@ fn measured(cell: &Cell, weights: &KnownWeights) -> Vec<Point> {
         }
     };
     if let (Some(bytes), Some(bandwidth)) = (bytes_a_token(cell, weights), work.bandwidth) {
-        add(Phase::Decode, read_seconds(bytes, bandwidth), bytes, work.decode);
+        add(
+            Phase::Decode,
+            read_seconds(bytes, bandwidth),
+            bytes,
+            work.decode,
+        );
     }
     if let (Some(parameters), Some(compute)) = (work.parameters, work.compute) {
         let at_peak = compute_seconds(parameters, compute);
@@ -150,16 +163,28 @@ fn shape(context_tokens: u32, kv_cache_type: KvCacheType) -> ContextShape {
 }
 
 /// The fits behind all predictions.
-pub fn all_fits(cells: &[Cell], weights: &KnownWeights, tiers: &[Tier], published: &Published) -> Vec<Fit> {
+pub fn all_fits(
+    cells: &[Cell],
+    weights: &KnownWeights,
+    tiers: &[Tier],
+    published: &Published,
+) -> Vec<Fit> {
     fits(&points(cells, weights, tiers, published))
 }
 
 /// Cells worth carrying to other machines: of equal ones on several machines the one with most cases.
 pub fn carriers(cells: &[Cell]) -> Vec<&Cell> {
     let mut found: Vec<&Cell> = Vec::new();
-    let can = |cell: &&Cell| cell.concurrency == 1 && cell.weights_sha256.is_some() && cell.decidable;
+    let can =
+        |cell: &&Cell| cell.concurrency == 1 && cell.weights_sha256.is_some() && cell.decidable;
     for cell in cells.iter().filter(can) {
-        let key = |cell: &Cell| (super::evidence::without_context(cell), cell.context_tokens, cell.variant.clone());
+        let key = |cell: &Cell| {
+            (
+                super::evidence::without_context(cell),
+                cell.context_tokens,
+                cell.variant.clone(),
+            )
+        };
         match found.iter_mut().find(|known| key(known) == key(cell)) {
             Some(known) if known.cases < cell.cases => *known = cell,
             Some(_) => {}
@@ -224,7 +249,11 @@ pub fn predict(
 }
 
 /// Memory of a cell at a context: by the weights' header, else what was predicted or measured at its own.
-pub fn memory_bytes(cell: &Cell, known: Option<&WeightsHeader>, context_tokens: u32) -> Option<f64> {
+pub fn memory_bytes(
+    cell: &Cell,
+    known: Option<&WeightsHeader>,
+    context_tokens: u32,
+) -> Option<f64> {
     if let (Some(header), Some(kind)) = (known, cell.work.kv_cache_type) {
         return Some(estimate(header, shape(context_tokens, kind)).total_bytes() as f64);
     }
@@ -234,7 +263,11 @@ pub fn memory_bytes(cell: &Cell, known: Option<&WeightsHeader>, context_tokens: 
 }
 
 /// The largest power of two that fits, up to what the model was trained for.
-pub fn largest_context(header: &WeightsHeader, kind: KvCacheType, usable_bytes: f64) -> Option<u32> {
+pub fn largest_context(
+    header: &WeightsHeader,
+    kind: KvCacheType,
+    usable_bytes: f64,
+) -> Option<u32> {
     let trained = header.context_length_tokens.unwrap_or(u32::MAX);
     let mut largest = None;
     let mut tokens = LEAST_CONTEXT;
@@ -243,7 +276,9 @@ pub fn largest_context(header: &WeightsHeader, kind: KvCacheType, usable_bytes: 
             break;
         }
         largest = Some(tokens);
-        let Some(next) = tokens.checked_mul(2) else { break };
+        let Some(next) = tokens.checked_mul(2) else {
+            break;
+        };
         tokens = next;
     }
     largest
@@ -299,18 +334,27 @@ impl<'a> Speed<'a> {
 }
 
 fn fit<'a>(fits: &'a [Fit], tier: &Tier, phase: Phase) -> Result<&'a Fit, String> {
-    let found = fits.iter().find(|fit| fit.device == tier.device && fit.phase == phase);
+    let found = fits
+        .iter()
+        .find(|fit| fit.device == tier.device && fit.phase == phase);
     found.ok_or_else(|| {
         let what = match phase {
             Phase::Decode => "generating",
             Phase::Prefill => "reading prompts",
         };
-        format!("no speed of {what} on a machine of its kind ({}) is known", tier.device.as_str())
+        format!(
+            "no speed of {what} on a machine of its kind ({}) is known",
+            tier.device.as_str()
+        )
     })
 }
 
 fn peak(tier: &Tier, figure: Option<&Figure>, what: &str) -> Result<f64, String> {
-    let share = if tier.device == Device::Cpu { PROBE_SHARE_OF_PEAK } else { 1.0 };
+    let share = if tier.device == Device::Cpu {
+        PROBE_SHARE_OF_PEAK
+    } else {
+        1.0
+    };
     let figure = figure.ok_or_else(|| format!("the tier does not say its {what}"))?;
     Ok(figure.value * share)
 }

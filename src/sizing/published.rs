@@ -73,7 +73,11 @@ pub fn speeds(published: &Published, tiers: &[Tier], fits: &[Fit]) -> Vec<Publis
             let (low, high) = speed.decode?;
             let tier = tiers.iter().find(|tier| tier.name == speed.tier)?;
             let model = published.models.iter().find(|it| it.name == speed.model)?;
-            let share = if tier.device == Device::Cpu { PROBE_SHARE_OF_PEAK } else { 1.0 };
+            let share = if tier.device == Device::Cpu {
+                PROBE_SHARE_OF_PEAK
+            } else {
+                1.0
+            };
             let peak = tier.bandwidth_bytes_per_second.as_ref();
             let at_peak = peak.map(|peak| read_seconds(model.bytes, peak.value * share));
             let fit = fits
@@ -143,7 +147,10 @@ pub fn mac_contexts(
 ) -> Vec<MacContext> {
     let mut classes: Vec<&Tier> = Vec::new();
     for tier in tiers.iter().filter(|tier| tier.device == Device::Apple) {
-        if classes.iter().all(|known| (known.memory_gib - tier.memory_gib).abs() > 0.1) {
+        if classes
+            .iter()
+            .all(|known| (known.memory_gib - tier.memory_gib).abs() > 0.1)
+        {
             classes.push(tier);
         }
     }
@@ -173,7 +180,8 @@ pub fn mac_contexts(
                 usable_gib,
                 advised_tokens: advised.map(|context| context.context_tokens),
                 largest,
-                source: advised.map_or_else(String::new, |it| format!("{}, {}", it.document, it.date)),
+                source: advised
+                    .map_or_else(String::new, |it| format!("{}, {}", it.document, it.date)),
             }
         })
         .collect()

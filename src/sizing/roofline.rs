@@ -188,7 +188,10 @@ fn fit(device: Device, phase: Phase, points: &[&Point]) -> Option<Fit> {
         slope: line.slope,
         overhead_ms: line.overhead * 1000.0,
         points: points.len(),
-        least_size: points.iter().map(|it| it.size).fold(f64::INFINITY, f64::min),
+        least_size: points
+            .iter()
+            .map(|it| it.size)
+            .fold(f64::INFINITY, f64::min),
         most_size: points.iter().map(|it| it.size).fold(0.0, f64::max),
         error_factor: if validated {
             worst
@@ -359,7 +362,7 @@ mod tests {
     #[test]
     fn one_load_tells_no_overhead() {
         let found = &fits(&[point("a", Device::Cpu, 0.01, 0.02)])[0];
-        assert!(found.overhead_assumed && found.overhead_ms == 0.0);
+        assert!(found.overhead_assumed && found.overhead_ms.abs() < 1e-12);
         assert!((found.slope - 2.0).abs() < 1e-9);
     }
 

@@ -22,7 +22,10 @@ fn fixture(name: &str) -> (Fingerprint, Option<String>) {
     let text = std::fs::read_to_string(&path).unwrap();
     let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
     let expects = parsed["expects"].as_str().map(str::to_owned);
-    (serde_json::from_value(parsed["fingerprint"].clone()).unwrap(), expects)
+    (
+        serde_json::from_value(parsed["fingerprint"].clone()).unwrap(),
+        expects,
+    )
 }
 
 /// A run of one model on a fixture's machine: so many cases of a letter each (see `metrics::testing`),
@@ -129,7 +132,12 @@ fn fingerprints_are_of_the_tiers_that_they_should_be_of() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/hardware/fingerprints");
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
+        let name = entry
+            .path()
+            .file_stem()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         let (fingerprint, expects) = fixture(&name);
         let facts = ModelFacts {
             gpu_layers: Some(99),
@@ -152,14 +160,28 @@ fn what_computed_is_told_and_never_guessed() {
         remote,
         ..ModelFacts::default()
     };
-    assert_eq!(device_of(&card, &facts(Some(33), false)), Some(Device::Nvidia));
+    assert_eq!(
+        device_of(&card, &facts(Some(33), false)),
+        Some(Device::Nvidia)
+    );
     // A build without a backend for the card runs on the processor beside it.
     assert_eq!(device_of(&card, &facts(Some(0), false)), Some(Device::Cpu));
-    assert_eq!(device_of(&card, &facts(None, false)), None, "a server may use either");
+    assert_eq!(
+        device_of(&card, &facts(None, false)),
+        None,
+        "a server may use either"
+    );
     assert_eq!(device_of(&bare, &facts(None, false)), Some(Device::Cpu));
-    assert_eq!(device_of(&bare, &facts(None, true)), None, "another machine's");
+    assert_eq!(
+        device_of(&bare, &facts(None, true)),
+        None,
+        "another machine's"
+    );
     let (mac, _) = fixture("mac-m2-max-32g");
-    assert_eq!(device_of(&mac, &facts(Some(33), false)), Some(Device::Apple));
+    assert_eq!(
+        device_of(&mac, &facts(Some(33), false)),
+        Some(Device::Apple)
+    );
 }
 
 #[test]
@@ -175,23 +197,36 @@ fn a_busy_machines_probe_is_not_used() {
     busy.header.fingerprint.load_average = Some(9.0);
     let page = page_of(&[busy], &Wishes::default());
     assert!(page.fits.iter().all(|fit| fit.device != Device::Cpu));
-    assert!(page.notes.iter().any(|note| note.contains("was busy")), "{:?}", page.notes);
+    assert!(
+        page.notes.iter().any(|note| note.contains("was busy")),
+        "{:?}",
+        page.notes
+    );
 }
 
 #[test]
 fn a_cell_shows_what_was_measured() {
     let page = page_of(&[Made::default().run()], &wants(0.8, 4.0));
     let cell = &page.cells[0];
-    assert_eq!((cell.tier.as_deref(), cell.device), (Some("cpu-small"), Some(Device::Cpu)));
+    assert_eq!(
+        (cell.tier.as_deref(), cell.device),
+        (Some("cpu-small"), Some(Device::Cpu))
+    );
     assert!((cell.decode_tokens_per_second.unwrap() - 1000.0 / 30.0).abs() < 1e-9);
     assert!((cell.prefill_tokens_per_second.unwrap() - 500.0).abs() < 1e-9);
     // 200 + 600 + 10 ms, a hundred times.
-    assert_eq!((cell.task_ms.p50, cell.task_ms.p95), (Some(810.0), Some(810.0)));
+    assert_eq!(
+        (cell.task_ms.p50, cell.task_ms.p95),
+        (Some(810.0), Some(810.0))
+    );
     assert!((cell.goodput_per_hour.unwrap() - 3600.0 / 0.81).abs() < 1.0);
     assert_eq!(cell.attainment.as_ref().unwrap().hits, 100);
     // 15.6 GiB less the tier's one, less 300 MiB.
     let headroom = cell.headroom_bytes.unwrap() / crate::types::tier::GIB;
-    assert!((headroom - (15.6 - 1.0 - 300.0 / 1024.0)).abs() < 0.01, "{headroom}");
+    assert!(
+        (headroom - (15.6 - 1.0 - 300.0 / 1024.0)).abs() < 0.01,
+        "{headroom}"
+    );
     assert_eq!(cell.predicted_memory_bytes, Some(700_000_000));
     assert_eq!(cell.tokens_per_success, Some(321.0));
     let reserved = Wishes {
@@ -213,19 +248,30 @@ fn of_equal_cells_the_newest_counts() {
     let page = page_of(&[Made::default().run(), old.run()], &Wishes::default());
     assert_eq!(page.cells.len(), 1);
     assert_eq!(page.cells[0].cases, 100);
-    assert!(page.notes.iter().any(|note| note.contains("is in several runs")));
+    assert!(
+        page.notes
+            .iter()
+            .any(|note| note.contains("is in several runs"))
+    );
 }
 
 #[test]
 fn a_cell_holds_when_both_bounds_do() {
     let page = page_of(&[Made::default().run()], &wants(0.8, 4.0));
     let answer = page.answer.unwrap();
-    assert_eq!((answer.verdict, answer.tier.as_deref()), (Verdict::Holds, Some("cpu-small")));
+    assert_eq!(
+        (answer.verdict, answer.tier.as_deref()),
+        (Verdict::Holds, Some("cpu-small"))
+    );
     // One cell, two bounds: 2.5 % each; scipy.stats.beta.ppf(0.025, 100, 1).
     assert!((answer.level - 0.025).abs() < 1e-12);
     assert!((answer.claims[0].success_at_least.unwrap() - 0.963_783_1).abs() < 1e-6);
     assert_eq!(answer.claims[0].p95_at_most_ms, Some(810.0));
-    assert!(answer.sentence.contains("smallest measured tier"), "{}", answer.sentence);
+    assert!(
+        answer.sentence.contains("smallest measured tier"),
+        "{}",
+        answer.sentence
+    );
 }
 
 #[test]
@@ -256,7 +302,11 @@ fn what_is_too_slow_or_too_poor_misses() {
     assert_eq!(answer.verdict, Verdict::Misses);
     // Success is the weights': no machine helps.
     assert_eq!(answer.predicted_tier, None);
-    assert!(answer.sentence.contains("no tier is predicted to"), "{}", answer.sentence);
+    assert!(
+        answer.sentence.contains("no tier is predicted to"),
+        "{}",
+        answer.sentence
+    );
 }
 
 /// Missing trials leave nothing to be said, whatever the others show.
@@ -288,7 +338,11 @@ fn the_smallest_of_several_that_hold_is_named_and_bounds_are_shared() {
     // 0.81 s on the processor, 0.22 s on the Mac, 0.09 s on the card.
     let answer = page_of(&runs, &wants(0.8, 0.5)).answer.unwrap();
     assert_eq!(answer.tier.as_deref(), Some("m2-max-32g"));
-    let order: Vec<&str> = answer.claims.iter().map(|claim| claim.tier.as_str()).collect();
+    let order: Vec<&str> = answer
+        .claims
+        .iter()
+        .map(|claim| claim.tier.as_str())
+        .collect();
     assert_eq!(order, ["cpu-small", "m2-max-32g", "rtx-4090"]);
     // Three cells with two bounds each.
     assert!((answer.level - 0.05 / 6.0).abs() < 1e-12);
@@ -297,9 +351,24 @@ fn the_smallest_of_several_that_hold_is_named_and_bounds_are_shared() {
     let tiers = parse_tiers(own, Path::new("own")).unwrap();
     let page = page_with(&runs, &tiers, &KnownWeights::new(), &wants(0.8, 0.5));
     assert_eq!(page.answer.unwrap().tier.as_deref(), Some("rtx-4090"));
-    let card = page.cells.iter().find(|cell| cell.tier.as_deref() == Some("rtx-4090")).unwrap();
+    let card = page
+        .cells
+        .iter()
+        .find(|cell| cell.tier.as_deref() == Some("rtx-4090"))
+        .unwrap();
     // 0.1 an hour over 3,600,000 / 90 successes an hour.
     assert!((card.machine_cost_per_success.unwrap() - 0.1 / 40_000.0).abs() < 1e-9);
+    assert_eq!(
+        card.watt_hours_per_success, None,
+        "this file does not say its power"
+    );
+    let page = page_of(&runs, &Wishes::default());
+    let card = page
+        .cells
+        .iter()
+        .find(|cell| cell.tier.as_deref() == Some("rtx-4090"))
+        .unwrap();
+    assert!((card.watt_hours_per_success.unwrap() - 450.0 / 40_000.0).abs() < 1e-9);
 }
 
 #[test]
@@ -320,11 +389,19 @@ fn a_card_that_was_not_used_says_nothing_of_the_card() {
 #[test]
 fn a_tier_is_predicted_from_the_tokens_of_the_trials() {
     let page = page_of(&[Made::default().run()], &wants(0.8, 4.0));
-    let fit = page.fits.iter().find(|fit| fit.device == Device::Cpu).unwrap();
+    let fit = page
+        .fits
+        .iter()
+        .find(|fit| fit.device == Device::Cpu)
+        .unwrap();
     assert!(!fit.validated && fit.overhead_assumed);
     let at_peak = 0.6 / 31.0;
     assert!((fit.slope - 0.030 / at_peak).abs() < 1e-6, "{fit:?}");
-    let large = page.predictions.iter().find(|found| found.tier == "cpu-large").unwrap();
+    let large = page
+        .predictions
+        .iter()
+        .find(|found| found.tier == "cpu-large")
+        .unwrap();
     let step_ms = 30.0 * 31.0 / (460.8 * 0.8);
     let decode = large.decode_tokens_per_second.unwrap();
     assert!((decode.value - 1000.0 / step_ms).abs() < 1e-6, "{decode:?}");
@@ -335,20 +412,38 @@ fn a_tier_is_predicted_from_the_tokens_of_the_trials() {
     assert!(!large.validated && large.fits == Some(true));
     assert_eq!(large.success.rate, Some(1.0));
     // What was measured there is not predicted.
-    assert!(page.predictions.iter().all(|found| found.tier != "cpu-small"));
+    assert!(
+        page.predictions
+            .iter()
+            .all(|found| found.tier != "cpu-small")
+    );
     // Nobody has published enough of AMD's cards.
-    let amd = page.predictions.iter().find(|found| found.tier == "mi300x").unwrap();
+    let amd = page
+        .predictions
+        .iter()
+        .find(|found| found.tier == "mi300x")
+        .unwrap();
     assert_eq!((amd.p95_ms, amd.fits), (None, Some(true)));
     assert!(amd.no_time.as_ref().unwrap().contains("AMD"));
 }
 
 #[test]
 fn where_no_measured_tier_does_the_smallest_predicted_one_is_named_as_such() {
-    let answer = page_of(&[Made::default().run()], &wants(0.8, 0.4)).answer.unwrap();
+    let answer = page_of(&[Made::default().run()], &wants(0.8, 0.4))
+        .answer
+        .unwrap();
     assert_eq!((answer.verdict, answer.tier), (Verdict::Misses, None));
     let named = answer.predicted_tier.unwrap();
-    assert!(answer.sentence.contains("no measured tier does"), "{}", answer.sentence);
-    assert!(answer.sentence.contains("predicted: "), "{}", answer.sentence);
+    assert!(
+        answer.sentence.contains("no measured tier does"),
+        "{}",
+        answer.sentence
+    );
+    assert!(
+        answer.sentence.contains("predicted: "),
+        "{}",
+        answer.sentence
+    );
     // The upper end of its range lies within the limit, and no smaller one's does.
     let page = page_of(&[Made::default().run()], &wants(0.8, 0.4));
     let high = |name: &str| {
@@ -357,7 +452,11 @@ fn where_no_measured_tier_does_the_smallest_predicted_one_is_named_as_such() {
     };
     assert!(high(&named).unwrap() <= 400.0);
     for found in page.predictions.iter().take_while(|it| it.tier != named) {
-        assert!(found.p95_ms.is_none_or(|times| times.high > 400.0), "{}", found.tier);
+        assert!(
+            found.p95_ms.is_none_or(|times| times.high > 400.0),
+            "{}",
+            found.tier
+        );
     }
 }
 
@@ -375,7 +474,11 @@ fn success_is_carried_for_equal_weights_only() {
     for found in &page.predictions {
         let rate = if found.model == "smollm2" { 1.0 } else { 0.0 };
         assert_eq!(found.success.rate, Some(rate), "{found:?}");
-        let on = if found.model == "smollm2" { "cpu-small" } else { "m2-max-32g" };
+        let on = if found.model == "smollm2" {
+            "cpu-small"
+        } else {
+            "m2-max-32g"
+        };
         assert_eq!(found.success_measured_on, on);
     }
     // Weights that nobody knows by hash are carried nowhere.
@@ -430,15 +533,27 @@ fn load_shows_goodput_and_machines() {
     let shown: Vec<_> = page
         .load
         .iter()
-        .map(|row| (row.concurrency, row.p95_ms, row.goodput_per_hour.map(f64::round)))
+        .map(|row| {
+            (
+                row.concurrency,
+                row.p95_ms,
+                row.goodput_per_hour.map(f64::round),
+            )
+        })
         .collect();
     assert_eq!(
         shown,
-        [(1, Some(810.0), Some(4444.0)), (2, Some(1620.0), Some(4444.0))]
+        [
+            (1, Some(810.0), Some(4444.0)),
+            (2, Some(1620.0), Some(4444.0))
+        ]
     );
     // 10,000 / 4,444; at the lower limit of 100 of 100 (Wilson: 96.3 %) 4,280 an hour.
     assert_eq!(page.demands.len(), 1);
-    assert_eq!((page.demands[0].machines, page.demands[0].machines_at_low), (3, Some(3)));
+    assert_eq!(
+        (page.demands[0].machines, page.demands[0].machines_at_low),
+        (3, Some(3))
+    );
     // Loads other than one at a time make no claim and no prediction.
     assert_eq!(page.answer.unwrap().claims.len(), 1);
     // What is too slow serves nobody.
@@ -479,7 +594,10 @@ fn contexts_that_were_not_run_are_predicted_where_the_weights_are_known() {
         .iter()
         .map(|row| (row.context_tokens, row.cases, row.success.is_some()))
         .collect();
-    assert_eq!(shown, [(2048, 0, false), (4096, 100, true), (8192, 0, false)]);
+    assert_eq!(
+        shown,
+        [(2048, 0, false), (4096, 100, true), (8192, 0, false)]
+    );
     let predicted: Vec<f64> = page
         .contexts
         .iter()
@@ -498,14 +616,50 @@ fn contexts_that_were_not_run_are_predicted_where_the_weights_are_known() {
 }
 
 #[test]
+fn quantisations_of_one_model_stand_together() {
+    let small = Made {
+        model: "m:q4",
+        ..Made::default()
+    };
+    let mut large = Made {
+        model: "m:q8",
+        ..Made::default()
+    }
+    .run();
+    let one = page_of(&[small.run()], &Wishes::default());
+    assert_eq!(one.contexts, []);
+    large.header.models[0].facts.quantisation = Some("Q8_0".to_owned());
+    let both = page_of(&[small.run(), large], &Wishes::default());
+    let shown: Vec<_> = both
+        .contexts
+        .iter()
+        .map(|row| row.quantisation.clone())
+        .collect();
+    assert_eq!(shown, [Some("Q4_K_M".to_owned()), Some("Q8_0".to_owned())]);
+}
+
+#[test]
 fn published_figures_stand_beside_the_prediction_with_its_error() {
     let page = page_of(&[Made::default().run()], &Wishes::default());
     let shown: Vec<_> = page
         .published
         .iter()
-        .map(|row| (row.low_tokens_per_second, row.high_tokens_per_second, row.verified))
+        .map(|row| {
+            (
+                row.low_tokens_per_second,
+                row.high_tokens_per_second,
+                row.verified,
+            )
+        })
         .collect();
-    assert_eq!(shown, [(25.0, 30.0, false), (120.0, 150.0, false), (200.0, 250.0, false)]);
+    assert_eq!(
+        shown,
+        [
+            (25.0, 30.0, false),
+            (120.0, 150.0, false),
+            (200.0, 250.0, false)
+        ]
+    );
     for row in &page.published {
         let middle = f64::midpoint(row.low_tokens_per_second, row.high_tokens_per_second);
         let error = row.predicted.unwrap().value / middle - 1.0;
@@ -522,7 +676,10 @@ fn published_figures_stand_beside_the_prediction_with_its_error() {
 
 #[test]
 fn nothing_wanted_is_no_answer_and_no_run_no_panic() {
-    assert_eq!(page_of(&[Made::default().run()], &Wishes::default()).answer, None);
+    assert_eq!(
+        page_of(&[Made::default().run()], &Wishes::default()).answer,
+        None
+    );
     let empty = page_of(&[], &wants(0.8, 1.0));
     assert_eq!((empty.answer, empty.cells.len()), (None, 0));
 }
@@ -546,8 +703,16 @@ pub(crate) fn sample_page() -> SizingPage {
         other.run(),
         machine("mac-m2-max-32g", 99, 8.0, 0.5).run(),
         machine("gpu-rtx-4090-24g", 99, 3.0, 0.2).run(),
-        Made { concurrency: 4, ..Made::default() }.run(),
-        Made { context_tokens: 8192, ..Made::default() }.run(),
+        Made {
+            concurrency: 4,
+            ..Made::default()
+        }
+        .run(),
+        Made {
+            context_tokens: 8192,
+            ..Made::default()
+        }
+        .run(),
     ];
     let wishes = Wishes {
         demand_per_hour: Some(9000.0),

@@ -146,9 +146,9 @@ pub fn parse_tiers(text: &str, file: &Path) -> Result<Vec<Tier>, TierError> {
     let documents = Documents(parsed.documents);
     let mut tiers: Vec<Tier> = Vec::new();
     for row in parsed.tiers {
-        for tier in expanded(&row, &documents).map_err(|reason| {
-            wrong(format!("tier `{}`: {reason}", row.name))
-        })? {
+        for tier in expanded(&row, &documents)
+            .map_err(|reason| wrong(format!("tier `{}`: {reason}", row.name)))?
+        {
             if tiers.iter().any(|other| other.name == tier.name) {
                 return Err(wrong(format!("tier `{}` is there twice", tier.name)));
             }
@@ -270,7 +270,8 @@ fn price(row: Option<&PriceRow>, documents: &Documents) -> Result<Option<TierPri
         ),
         _ => {
             return Err(
-                "a price is `per-hour`, or `amount` and `lifetime-years`, and `currency`".to_owned(),
+                "a price is `per-hour`, or `amount` and `lifetime-years`, and `currency`"
+                    .to_owned(),
             );
         }
     };
@@ -402,7 +403,16 @@ mod tests {
     #[test]
     fn the_shipped_files_read_and_every_figure_has_its_document() {
         let tiers = tiers_with_user_file(Path::new("/nowhere/tiers.yaml")).unwrap();
-        for name in ["l4", "a10", "a100-80g", "h100", "h200", "rtx-4090", "m2-max-32g", "laptop-16g"] {
+        for name in [
+            "l4",
+            "a10",
+            "a100-80g",
+            "h100",
+            "h200",
+            "rtx-4090",
+            "m2-max-32g",
+            "laptop-16g",
+        ] {
             assert!(tiers.iter().any(|tier| tier.name == name), "{name}");
         }
         for tier in &tiers {
@@ -411,15 +421,27 @@ mod tests {
                 &tier.compute_operations_per_second,
             ];
             for figure in figures.into_iter().chain([&tier.watts]).flatten() {
-                assert!(!figure.document.is_empty() && figure.date.len() == 10, "{}", tier.name);
+                assert!(
+                    !figure.document.is_empty() && figure.date.len() == 10,
+                    "{}",
+                    tier.name
+                );
             }
-            assert!(figures.iter().all(|figure| figure.is_some()), "{}", tier.name);
+            assert!(
+                figures.iter().all(|figure| figure.is_some()),
+                "{}",
+                tier.name
+            );
             assert!(tier.compute_precision.is_some(), "{}", tier.name);
             assert!(tier.price.is_none(), "prices cannot be checked here");
         }
         let published = published().unwrap();
         for speed in &published.speeds {
-            assert!(tiers.iter().any(|tier| tier.name == speed.tier), "{}", speed.tier);
+            assert!(
+                tiers.iter().any(|tier| tier.name == speed.tier),
+                "{}",
+                speed.tier
+            );
         }
         // What was asked for stands there, as given.
         let phi: Vec<_> = published
@@ -441,10 +463,17 @@ mod tests {
 
     #[test]
     fn several_sizes_are_several_tiers_and_macs_keep_some_memory() {
-        let tiers = parse("  - {name: m9, title: M9, device: apple, memory-gib: [16, 64]}").unwrap();
+        let tiers =
+            parse("  - {name: m9, title: M9, device: apple, memory-gib: [16, 64]}").unwrap();
         let shown: Vec<_> = tiers
             .iter()
-            .map(|tier| (tier.name.as_str(), tier.title.as_str(), tier.working_set_gib))
+            .map(|tier| {
+                (
+                    tier.name.as_str(),
+                    tier.title.as_str(),
+                    tier.working_set_gib,
+                )
+            })
             .collect();
         assert_eq!(shown[1], ("m9-64g", "M9, 64 GB", Some(48.0)));
         assert!((shown[0].2.unwrap() - 10.667).abs() < 1e-3);
@@ -467,11 +496,26 @@ mod tests {
         for (row, word) in [
             ("  - {name: a, device: cpu, memory-gib: 0}", "above 0"),
             ("  - {name: a, device: tpu, memory-gib: 1}", "tpu"),
-            ("  - {name: a, device: cpu, memory-gib: 1, watts: {value: 1, source: x}}", "names no document"),
-            ("  - {name: a, device: cpu, memory-gib: 1, watts: {value: -1}}", "is no figure"),
-            ("  - {name: a, device: cpu, memory-gib: 1, price: {amount: 1, currency: USD}}", "lifetime-years"),
-            ("  - {name: a, device: cpu, memory-gib: 1, memry: 2}", "memry"),
-            ("  - {name: a, device: cpu, memory-gib: 1}\n  - {name: a, device: cpu, memory-gib: 1}", "there twice"),
+            (
+                "  - {name: a, device: cpu, memory-gib: 1, watts: {value: 1, source: x}}",
+                "names no document",
+            ),
+            (
+                "  - {name: a, device: cpu, memory-gib: 1, watts: {value: -1}}",
+                "is no figure",
+            ),
+            (
+                "  - {name: a, device: cpu, memory-gib: 1, price: {amount: 1, currency: USD}}",
+                "lifetime-years",
+            ),
+            (
+                "  - {name: a, device: cpu, memory-gib: 1, memry: 2}",
+                "memry",
+            ),
+            (
+                "  - {name: a, device: cpu, memory-gib: 1}\n  - {name: a, device: cpu, memory-gib: 1}",
+                "there twice",
+            ),
         ] {
             let error = parse(row).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -12,7 +12,14 @@ fn root() -> &'static Path {
 
 /// A stored run of one scripted cell, put on a fixture's machine: its cases are repeated to `cases`, each of
 /// 50 + 100 ms times `slowness`.
-fn stored(context: &Context, name: &str, machine: &str, gpu_layers: u32, cases: usize, slowness: f64) {
+fn stored(
+    context: &Context,
+    name: &str,
+    machine: &str,
+    gpu_layers: u32,
+    cases: usize,
+    slowness: f64,
+) {
     let sample = root().join("fixtures/records/sample");
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
     let mut header: Value = serde_json::from_str(&read(&sample.join("header.json"))).unwrap();
@@ -75,7 +82,11 @@ fn the_smallest_of_several_machines_is_named() {
     let wanted = ["--success", "80", "--p95", "1"];
     let page = json_of(&context, 3, &[&runs[..], &wanted].concat());
     // Six bounds of 0.83 % each need 94 cases.
-    assert_eq!(page["answer"]["verdict"], "not_enough_data", "{}", page["answer"]);
+    assert_eq!(
+        page["answer"]["verdict"], "not_enough_data",
+        "{}",
+        page["answer"]
+    );
     assert_eq!(page["answer"]["claims"][1]["cases_needed"], 94);
     for (name, machine, layers, slowness) in [
         ("server", "cpu-4c-16g-avx2", 0, 20.0),
@@ -94,9 +105,18 @@ fn the_smallest_of_several_machines_is_named() {
         .collect();
     assert_eq!(verdicts, ["misses", "holds", "holds"]);
     let text = context.expect(0, &[&["sizing"], &runs[..], &wanted].concat());
-    assert!(text.contains("m2-max-32g is the smallest measured tier"), "{text}");
-    assert!(text.contains("Predicted for tiers nobody has run"), "{text}");
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(
+        text.contains("m2-max-32g is the smallest measured tier"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Predicted for tiers nobody has run"),
+        "{text}"
+    );
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 100),
+        "{text}"
+    );
 }
 
 #[test]
@@ -135,9 +155,15 @@ fn a_users_tiers_are_read_and_their_price_counts() {
     // One EUR an hour, 151 ms a success.
     let cost = cell["machine_cost_per_success"].as_f64().unwrap();
     assert!((cost - 0.151 / 3600.0).abs() < 1e-6, "{cost}");
-    context.write("own/tiers.yaml", "version: 1\ntiers: [{name: a, device: tpu, memory-gib: 1}]\n");
+    context.write(
+        "own/tiers.yaml",
+        "version: 1\ntiers: [{name: a, device: tpu, memory-gib: 1}]\n",
+    );
     let error = context.expect_error(2, &["sizing", "server", "--data", "own"]);
-    assert!(error.contains("tiers.yaml") && error.contains("tpu"), "{error}");
+    assert!(
+        error.contains("tiers.yaml") && error.contains("tpu"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -185,18 +211,39 @@ fn models_are_measured_at_each_load_and_are_on_record() {
 fn mistakes_say_what_to_do() {
     let context = Context::new();
     let error = context.expect_error(5, &["sizing"]);
-    assert!(error.contains("no run of a model on this machine is stored in reports"), "{error}");
+    assert!(
+        error.contains("no run of a model on this machine is stored in reports"),
+        "{error}"
+    );
     assert!(error.contains("toolbench sizing smollm2"), "{error}");
     stored(&context, "server", "cpu-4c-16g-avx2", 0, 10, 1.0);
     for (arguments, words) in [
-        (&["server", "--tier", "l44"][..], &["unknown tier `l44`", "did you mean `l4`"][..]),
-        (&["server", "--tier", "zzz"], &["unknown tier `zzz`", "the tiers are"]),
-        (&["server", "--demand", "many"], &["`--demand many` is no demand", "500/h, 20/min, 2/s"]),
-        (&["server", "--success", "120"], &["`--success 120` is no rate", "80%"]),
+        (
+            &["server", "--tier", "l44"][..],
+            &["unknown tier `l44`", "did you mean `l4`"][..],
+        ),
+        (
+            &["server", "--tier", "zzz"],
+            &["unknown tier `zzz`", "the tiers are"],
+        ),
+        (
+            &["server", "--demand", "many"],
+            &["`--demand many` is no demand", "500/h, 20/min, 2/s"],
+        ),
+        (
+            &["server", "--success", "120"],
+            &["`--success 120` is no rate", "80%"],
+        ),
         (&["server", "--p95", "-1"], &["-1"]),
-        (&["server", "--load", "1,2"], &["`--load` is about models", "toolbench sizing smollm2"]),
+        (
+            &["server", "--load", "1,2"],
+            &["`--load` is about models", "toolbench sizing smollm2"],
+        ),
         (&["server", "--context", "0"], &["`0` is no context"]),
-        (&["server", "--format", "jsonl"], &["no format `jsonl`", "terminal, json"]),
+        (
+            &["server", "--format", "jsonl"],
+            &["no format `jsonl`", "terminal, json"],
+        ),
         (&["server", "--objective", "calls"], &["valid-call"]),
         (&["servr"], &["servr", "no run is stored"]),
     ] {

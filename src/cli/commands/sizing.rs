@@ -38,10 +38,10 @@ pub(super) fn sizing(app: &App, args: &SizingArgs) -> Result<Status, CliError> {
     }
     if models.is_empty() && (!args.load.is_empty() || args.dry_run) {
         let flag = if args.dry_run { "--dry-run" } else { "--load" };
-        return Err(
-            CliError::usage(format!("`{flag}` is about models to measure, and none is named"))
-                .hint("for example `toolbench sizing smollm2 --load 1,2,4`"),
-        );
+        return Err(CliError::usage(format!(
+            "`{flag}` is about models to measure, and none is named"
+        ))
+        .hint("for example `toolbench sizing smollm2 --load 1,2,4`"));
     }
     let mut interrupted = false;
     if !models.is_empty() {
@@ -73,9 +73,10 @@ pub(super) fn sizing(app: &App, args: &SizingArgs) -> Result<Status, CliError> {
         weights: &weights,
         wishes: &wishes,
     });
-    print_with(|out| write_sizing(&page, &format, out))?;
+    print_with(|out| write_sizing(&page, format, out))?;
     if interrupted {
-        app.ui.say("interrupted; go on with: toolbench run --resume latest");
+        app.ui
+            .say("interrupted; go on with: toolbench run --resume latest");
         return Ok(Status::Interrupted);
     }
     Ok(match page.answer.map(|answer| answer.verdict) {
@@ -126,17 +127,27 @@ fn check_tiers(wanted: &[String], tiers: &[Tier]) -> Result<(), CliError> {
     Err(CliError::usage(format!("unknown tier `{name}`"))
         .kind("config", Status::Usage)
         .hint(near.unwrap_or_else(|| {
-            format!("the tiers are {}; a tiers.yaml of your own adds to them", list())
+            format!(
+                "the tiers are {}; a tiers.yaml of your own adds to them",
+                list()
+            )
         })))
 }
 
 fn wishes(args: &SizingArgs) -> Result<Wishes, CliError> {
     for (name, value) in [("--p95", args.p95), ("--reserve", args.reserve)] {
         if let Some(value) = value.filter(|value| !value.is_finite() || *value < 0.0) {
-            return Err(CliError::usage(format!("`{name} {value}`: a number from 0 is wanted")));
+            return Err(CliError::usage(format!(
+                "`{name} {value}`: a number from 0 is wanted"
+            )));
         }
     }
-    if let Some(zero) = args.context.iter().chain(&args.load).find(|value| **value == 0) {
+    if let Some(zero) = args
+        .context
+        .iter()
+        .chain(&args.load)
+        .find(|value| **value == 0)
+    {
         return Err(CliError::usage(format!(
             "`{zero}` is no context and no number of trials at once: both are from 1"
         )));
@@ -216,7 +227,10 @@ fn of_this_machine(out: &Path) -> Vec<PathBuf> {
             let header = &run.header;
             header.fingerprint.tier == tier
                 && header.rescored_from.is_none()
-                && header.models.iter().any(|model| model.facts.provider != "scripted")
+                && header
+                    .models
+                    .iter()
+                    .any(|model| model.facts.provider != "scripted")
         })
     };
     list_runs(out).into_iter().filter(is_own).collect()
@@ -264,8 +278,9 @@ fn measure(app: &App, args: &SizingArgs, models: &[String]) -> Result<Measured, 
         if several > 1 {
             let context = context.map_or_else(String::new, |it| format!(" · context {it}"));
             let number = index + 1;
-            app.ui
-                .say(&format!("measuring {number} of {several}{context} · {load} at once"));
+            app.ui.say(&format!(
+                "measuring {number} of {several}{context} · {load} at once"
+            ));
         }
         let run = RunArgs {
             models: models.to_vec(),
@@ -350,7 +365,12 @@ mod tests {
 
     #[test]
     fn demands_are_read_by_their_unit() {
-        for (text, hourly) in [("500/h", 500.0), ("20/min", 1200.0), ("2/s", 7200.0), ("7", 7.0)] {
+        for (text, hourly) in [
+            ("500/h", 500.0),
+            ("20/min", 1200.0),
+            ("2/s", 7200.0),
+            ("7", 7.0),
+        ] {
             assert!((per_hour(text).unwrap() - hourly).abs() < 1e-9, "{text}");
         }
         for text in ["", "x/h", "5/week", "0/h", "-1", "inf"] {

@@ -86,7 +86,11 @@ mod tests {
                 ("AMD 0x74a1", 206_141_652_992, "6.8.5"),
             ]
         );
-        assert!(found.iter().all(|gpu| gpu.source == Some(GpuSource::Amdgpu)));
+        assert!(
+            found
+                .iter()
+                .all(|gpu| gpu.source == Some(GpuSource::Amdgpu))
+        );
     }
 
     #[test]

@@ -54,7 +54,10 @@ pub(super) fn list() -> Vec<Gpu> {
 }
 
 /// The device that the answers tell of; none on a Mac with another maker's processor.
-#[cfg_attr(not(any(test, target_os = "macos")), expect(dead_code, reason = "asked on macOS"))]
+#[cfg_attr(
+    not(any(test, target_os = "macos")),
+    expect(dead_code, reason = "asked on macOS")
+)]
 pub(super) fn device(answers: &Answers) -> Option<Gpu> {
     let name = answers.brand.trim();
     let memory_bytes: u64 = answers.memory.trim().parse().ok()?;
@@ -121,7 +124,10 @@ mod tests {
         assert_eq!(found.name, "Apple M2 Max");
         assert_eq!(found.memory_bytes, 32 * GIB);
         assert_eq!(found.working_set_bytes.unwrap() >> 20, 21_845);
-        assert_eq!((found.cores, found.driver.as_str()), (Some(38), "macOS 14.5"));
+        assert_eq!(
+            (found.cores, found.driver.as_str()),
+            (Some(38), "macOS 14.5")
+        );
         // Its owner has set the limit.
         let found = device(&answers("m4-64g-raised")).unwrap();
         assert_eq!(found.working_set_bytes, Some(57_344 << 20));

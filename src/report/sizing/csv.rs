@@ -48,13 +48,13 @@ const FIELDS: [&str; 35] = [
 struct Line(Vec<(&'static str, String)>);
 
 impl Line {
-    fn set(&mut self, name: &'static str, value: impl ToString) {
+    fn set(&mut self, name: &'static str, value: &dyn ToString) {
         self.0.push((name, value.to_string()));
     }
 
     fn some<T: ToString>(&mut self, name: &'static str, value: Option<T>) {
         if let Some(value) = value {
-            self.set(name, value);
+            self.set(name, &value);
         }
     }
 }
@@ -62,7 +62,10 @@ impl Line {
 pub(super) fn write(page: &SizingPage, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(FIELDS)?;
-    let lines = measured(page).into_iter().chain(predicted(page)).chain(published(page));
+    let lines = measured(page)
+        .into_iter()
+        .chain(predicted(page))
+        .chain(published(page));
     for line in lines {
         writer.write_record(FIELDS.map(|field| {
             let found = line.0.iter().find(|(name, _)| *name == field);
@@ -75,19 +78,19 @@ pub(super) fn write(page: &SizingPage, out: &mut dyn Write) -> io::Result<()> {
 fn measured(page: &SizingPage) -> Vec<Line> {
     let of_cell = |cell: &crate::sizing::evidence::Cell| {
         let mut line = Line::default();
-        line.set("kind", "measured");
+        line.set("kind", &"measured");
         line.set("model", &cell.model);
-        line.set("cell", cell.label());
+        line.set("cell", &cell.label());
         line.set("machine", &cell.machine);
         line.some("tier", cell.tier.as_ref());
-        line.set("context_tokens", cell.context_tokens);
-        line.set("concurrency", cell.concurrency);
+        line.set("context_tokens", &cell.context_tokens);
+        line.set("concurrency", &cell.concurrency);
         line.some("quantisation", cell.quantisation.as_ref());
-        line.set("cases", cell.cases);
+        line.set("cases", &cell.cases);
         line.some("success", cell.success.rate);
         line.some("success_low", cell.success.low);
         line.some("success_high", cell.success.high);
-        line.set("success_measured_on", cell.place());
+        line.set("success_measured_on", &cell.place());
         line.some("valid_call_p50_ms", cell.valid_call_ms.p50);
         line.some("valid_call_p95_ms", cell.valid_call_ms.p95);
         line.some("task_p50_ms", cell.task_ms.p50);
@@ -110,17 +113,17 @@ fn predicted(page: &SizingPage) -> Vec<Line> {
     let value = |found: Option<Predicted>| found.map(|it| it.value);
     let of_tier = |found: &crate::sizing::predict::Prediction| {
         let mut line = Line::default();
-        line.set("kind", "predicted");
+        line.set("kind", &"predicted");
         line.set("model", &found.model);
         line.set("cell", &found.cell);
         line.set("tier", &found.tier);
-        line.set("context_tokens", found.context_tokens);
-        line.set("concurrency", 1);
+        line.set("context_tokens", &found.context_tokens);
+        line.set("concurrency", &1);
         line.some("success", found.success.rate);
         line.some("success_low", found.success.low);
         line.some("success_high", found.success.high);
         line.set("success_measured_on", &found.success_measured_on);
-        line.set("objective", page.objective.in_words());
+        line.set("objective", &page.objective.in_words());
         line.some("time_p50_ms", value(found.p50_ms));
         line.some("time_p95_ms", value(found.p95_ms));
         line.some("time_p95_low_ms", found.p95_ms.map(|it| it.low));
@@ -139,7 +142,7 @@ fn predicted(page: &SizingPage) -> Vec<Line> {
             found.memory_bytes.map(|needs| found.usable_bytes - needs),
         );
         line.some("fits", found.fits);
-        line.set("validated", found.validated);
+        line.set("validated", &found.validated);
         line
     };
     page.predictions.iter().map(of_tier).collect()
@@ -148,19 +151,13 @@ fn predicted(page: &SizingPage) -> Vec<Line> {
 fn published(page: &SizingPage) -> Vec<Line> {
     let of_row = |row: &crate::sizing::published::PublishedRow| {
         let mut line = Line::default();
-        line.set("kind", "published");
+        line.set("kind", &"published");
         line.set("model", &row.model);
         line.set("tier", &row.tier);
-        line.set("decode_low_tokens_per_second", row.low_tokens_per_second);
-        line.set("decode_high_tokens_per_second", row.high_tokens_per_second);
-        line.set(
-            "source",
-            if row.verified {
-                row.source.clone()
-            } else {
-                format!("{} (unverified)", row.source)
-            },
-        );
+        line.set("decode_low_tokens_per_second", &row.low_tokens_per_second);
+        line.set("decode_high_tokens_per_second", &row.high_tokens_per_second);
+        let doubt = if row.verified { "" } else { " (unverified)" };
+        line.set("source", &format!("{}{doubt}", row.source));
         line
     };
     page.published.iter().map(of_row).collect()

@@ -28,9 +28,13 @@ pub enum SizingFormat {
 }
 
 /// Writes the page. Errors are the writer's.
-pub fn write_sizing(page: &SizingPage, format: &SizingFormat, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_sizing(
+    page: &SizingPage,
+    format: SizingFormat,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     match format {
-        SizingFormat::Terminal(terminal) => write_terminal(page, *terminal, out),
+        SizingFormat::Terminal(terminal) => write_terminal(page, terminal, out),
         SizingFormat::Markdown => write_markdown(page, out),
         SizingFormat::Csv => csv::write(page, out),
         SizingFormat::Json => {
@@ -52,7 +56,11 @@ fn write_terminal(page: &SizingPage, terminal: Terminal, out: &mut dyn Write) ->
             writeln!(out, "{}", terminal.wrapped(line, "  "))?;
         }
     }
-    terminal.section("Published, beside what was measured", &words::claims(page), out)?;
+    terminal.section(
+        "Published, beside what was measured",
+        &words::claims(page),
+        out,
+    )?;
     terminal.section("Machines for the demand", &words::demands(page), out)?;
     terminal.section("Notes", &words::notes(page), out)
 }
@@ -68,7 +76,11 @@ fn write_markdown(page: &SizingPage, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "\n{}", escaped(line))?;
         }
     }
-    section("Published, beside what was measured", &words::claims(page), out)?;
+    section(
+        "Published, beside what was measured",
+        &words::claims(page),
+        out,
+    )?;
     section("Machines for the demand", &words::demands(page), out)?;
     section("Notes", &words::notes(page), out)
 }

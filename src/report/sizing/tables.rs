@@ -16,6 +16,9 @@ pub(super) struct Part {
     pub(super) under: Option<String>,
 }
 
+/// A column and its text for a cell.
+type Value<'a> = (Column, Box<dyn Fn(&Cell) -> String + 'a>);
+
 /// All tables that have something to say; with `detailed`, predictions of every cell.
 pub(super) fn all(page: &SizingPage, detailed: bool) -> Vec<Part> {
     let plain = |table: Option<Table>| table.map(|table| Part { table, under: None });
@@ -190,8 +193,8 @@ fn models(page: &SizingPage) -> Option<Table> {
 }
 
 /// Labels of a cell: machine and context only where they vary.
-fn labels(page: &SizingPage) -> Vec<(Column, Box<dyn Fn(&Cell) -> String>)> {
-    let mut found: Vec<(Column, Box<dyn Fn(&Cell) -> String>)> = vec![
+fn labels(page: &SizingPage) -> Vec<Value<'static>> {
+    let mut found: Vec<Value<'static>> = vec![
         (text("model", 0), Box::new(|cell| cell.model.clone())),
         (
             label("dialect", 2, false),
@@ -215,16 +218,17 @@ fn labels(page: &SizingPage) -> Vec<(Column, Box<dyn Fn(&Cell) -> String>)> {
     found
 }
 
-fn of_cells(
-    title: &'static str,
-    page: &SizingPage,
-    values: Vec<(Column, Box<dyn Fn(&Cell) -> String + '_>)>,
-) -> Option<Table> {
+fn of_cells(title: &'static str, page: &SizingPage, values: Vec<Value<'_>>) -> Option<Table> {
     let labels = labels(page);
-    let cells: Vec<&Cell> = page.cells.iter().filter(|cell| cell.concurrency == 1).collect();
+    let cells: Vec<&Cell> = page
+        .cells
+        .iter()
+        .filter(|cell| cell.concurrency == 1)
+        .collect();
     let rows = cells.iter().map(|cell| {
         let own = labels.iter().map(|(_, value)| value(cell));
-        own.chain(values.iter().map(|(_, value)| value(cell))).collect()
+        own.chain(values.iter().map(|(_, value)| value(cell)))
+            .collect()
     });
     let rows: Vec<Vec<String>> = rows.collect();
     (!rows.is_empty()).then(|| Table {
@@ -272,11 +276,15 @@ fn success(page: &SizingPage) -> Option<Table> {
 }
 
 fn value(page: &SizingPage) -> Option<Table> {
-    let mut values: Vec<(Column, Box<dyn Fn(&Cell) -> String>)> = Vec::new();
+    let mut values: Vec<Value<'_>> = Vec::new();
     if page.cells.iter().any(|cell| cell.attainment.is_some()) {
         values.push((
             number("within limit %\n[95 % interval]"),
-            Box::new(|cell| cell.attainment.as_ref().map_or_else(|| DASH.to_owned(), rate)),
+            Box::new(|cell| {
+                cell.attainment
+                    .as_ref()
+                    .map_or_else(|| DASH.to_owned(), rate)
+            }),
         ));
     }
     values.push((
@@ -300,7 +308,11 @@ fn value(page: &SizingPage) -> Option<Table> {
             }),
         ));
     }
-    if page.cells.iter().any(|cell| cell.machine_cost_per_success.is_some()) {
+    if page
+        .cells
+        .iter()
+        .any(|cell| cell.machine_cost_per_success.is_some())
+    {
         values.push((
             number("machine cost/\nsuccess"),
             Box::new(|cell| {
@@ -312,7 +324,24 @@ fn value(page: &SizingPage) -> Option<Table> {
             }),
         ));
     }
-    of_cells("What a machine delivers (measured; one at a time)", page, values)
+    if page
+        .cells
+        .iter()
+        .any(|cell| cell.watt_hours_per_success.is_some())
+    {
+        values.push((
+            number("Wh/success\nat the limit"),
+            Box::new(|cell| {
+                let found = cell.watt_hours_per_success;
+                found.map_or_else(|| DASH.to_owned(), |hours| format!("{hours:.4}"))
+            }),
+        ));
+    }
+    of_cells(
+        "What a machine delivers (measured; one at a time)",
+        page,
+        values,
+    )
 }
 
 fn contexts(page: &SizingPage) -> Option<Table> {
@@ -409,11 +438,17 @@ fn predictions(page: &SizingPage, detailed: bool) -> Vec<Part> {
     let others = cells.len().saturating_sub(1);
     if !detailed {
         let low = |key: &(&str, u32)| {
-            let own = page.predictions.iter().find(|it| (it.cell.as_str(), it.context_tokens) == *key);
+            let own = page
+                .predictions
+                .iter()
+                .find(|it| (it.cell.as_str(), it.context_tokens) == *key);
             own.and_then(|it| it.success.low).unwrap_or(0.0)
         };
         // The first of equals: later ones only win by more.
-        let best = cells.iter().copied().reduce(|a, b| if low(&b) > low(&a) { b } else { a });
+        let best = cells
+            .iter()
+            .copied()
+            .reduce(|a, b| if low(&b) > low(&a) { b } else { a });
         cells = best.into_iter().collect();
     }
     cells
@@ -424,7 +459,11 @@ fn predictions(page: &SizingPage, detailed: bool) -> Vec<Part> {
                 .iter()
                 .filter(|it| it.cell == cell && it.context_tokens == context);
             let own: Vec<&Prediction> = own.collect();
-            prediction(&own, page.objective.in_words(), if detailed { 0 } else { others })
+            prediction(
+                &own,
+                page.objective.in_words(),
+                if detailed { 0 } else { others },
+            )
         })
         .collect()
 }
@@ -484,7 +523,9 @@ fn prediction(own: &[&Prediction], time: &str, others: usize) -> Part {
 
 /// What is to be said of the ranges.
 fn doubts(own: &[&Prediction]) -> &'static str {
-    let timed = own.iter().filter(|it| it.decode_tokens_per_second.is_some());
+    let timed = own
+        .iter()
+        .filter(|it| it.decode_tokens_per_second.is_some());
     let (known, validated) = timed.fold((0, 0), |(known, validated), it| {
         (known + 1, validated + usize::from(it.validated))
     });
@@ -501,7 +542,10 @@ fn sizes_together<'a>(own: &[&'a Prediction]) -> Vec<&'a Prediction> {
     let family = |found: &Prediction| found.title.split(", ").next().map(str::to_owned);
     let mut shown: Vec<&Prediction> = Vec::new();
     for found in own {
-        match shown.iter_mut().find(|known| family(known) == family(found)) {
+        match shown
+            .iter_mut()
+            .find(|known| family(known) == family(found))
+        {
             Some(known) if known.fits != Some(true) => *known = found,
             Some(_) => {}
             None => shown.push(found),
@@ -566,7 +610,13 @@ fn mac_contexts(page: &SizingPage) -> Option<Part> {
     let models: Vec<String> = page
         .mac_contexts
         .first()
-        .map(|row| row.largest.iter().map(|(name, _)| name.clone()).take(4).collect())
+        .map(|row| {
+            row.largest
+                .iter()
+                .map(|(name, _)| name.clone())
+                .take(4)
+                .collect()
+        })
         .unwrap_or_default();
     let rows = page.mac_contexts.iter().map(|row| {
         let mut cells = vec![
@@ -588,8 +638,16 @@ fn mac_contexts(page: &SizingPage) -> Option<Part> {
         number("for models\nGiB"),
         number("published\nadvice"),
     ];
-    columns.extend(models.iter().map(|model| number(&format!("predicted:\n{model}"))));
-    let source = page.mac_contexts.iter().map(|row| row.source.clone()).find(|it| !it.is_empty());
+    columns.extend(
+        models
+            .iter()
+            .map(|model| number(&format!("predicted:\n{model}"))),
+    );
+    let source = page
+        .mac_contexts
+        .iter()
+        .map(|row| row.source.clone())
+        .find(|it| !it.is_empty());
     (!page.mac_contexts.is_empty()).then(|| Part {
         table: Table {
             title: "Context by memory of a Mac (published advice, and the largest that is predicted to fit)",

@@ -29,7 +29,14 @@ pub(super) fn answer(page: &SizingPage) -> Vec<String> {
         .iter()
         .filter(|claim| !claim.reasons.is_empty())
         .take(4)
-        .map(|claim| format!("{} on {}: {}", claim.cell, claim.tier, claim.reasons.join(", ")))
+        .map(|claim| {
+            format!(
+                "{} on {}: {}",
+                claim.cell,
+                claim.tier,
+                claim.reasons.join(", ")
+            )
+        })
         .collect();
     let mut lines = vec![format!("Answer: {}.", answer.sentence)];
     if answer.tier.is_none() && !reasons.is_empty() {
@@ -70,7 +77,11 @@ pub(super) fn demands(page: &SizingPage) -> Vec<String> {
                 }
                 _ => String::new(),
             };
-            let machines = if row.machines == 1 { "machine" } else { "machines" };
+            let machines = if row.machines == 1 {
+                "machine"
+            } else {
+                "machines"
+            };
             format!(
                 "{:.0} an hour with {}: {} {machines} like {} with {} at once{at_low}",
                 row.per_hour, row.cell, row.machines, row.tier, row.concurrency

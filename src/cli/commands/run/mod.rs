@@ -61,7 +61,7 @@ pub(in crate::cli) enum Recorded {
     /// It was only said what would be run.
     Dry(Status),
     /// There is a record.
-    Run(Done),
+    Run(Box<Done>),
 }
 
 /// What is left of a run that has ended, beside its record.
@@ -157,11 +157,11 @@ pub(in crate::cli) fn record_run(
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
     let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
-    Ok(Recorded::Run(Done {
+    Ok(Recorded::Run(Box::new(Done {
         settings,
         directory,
         interrupted,
-    }))
+    })))
 }
 
 /// What a run is made of once everything is known but the models' own facts.
