@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::matching::{Machine, machine};
+use super::matching::machine;
+use super::work::{Work, time_ms, work};
 use super::{Objective, SizingRun, Wishes};
-use crate::clock::epoch_ms;
 use crate::metrics::cost::Cost;
 use crate::metrics::latency::Quantiles;
 use crate::metrics::rates::Rate;
@@ -21,7 +21,7 @@ use crate::types::outcome::Counted;
 use crate::types::tier::{Device, Tier};
 use crate::types::{CellKey, Constraint, ContentHash, DialectName, TrialRecord};
 use crate::weights::gguf::Header as WeightsHeader;
-use crate::weights::memory::{ContextShape, KvCacheType, estimate};
+use crate::weights::memory::{ContextShape, estimate};
 
 /// Headers of weights that lie on this machine, by their SHA-256.
 pub type KnownWeights = BTreeMap<String, WeightsHeader>;
@@ -106,61 +106,6 @@ pub struct Cell {
     /// What predictions are made of.
     #[serde(skip)]
     pub work: Work,
-}
-
-/// What a cell's trials asked of the machine, and when.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Work {
-    /// Parameters of the model.
-    pub parameters: Option<f64>,
-    /// Bytes of the weights.
-    pub weights_bytes: Option<f64>,
-    /// Type of the key and value cache.
-    pub kv_cache_type: Option<KvCacheType>,
-    /// Bandwidth and compute of the machine.
-    pub bandwidth: Option<f64>,
-    /// See `bandwidth`.
-    pub compute: Option<f64>,
-    /// They may be used to predict others.
-    pub peaks_are_trusted: bool,
-    /// Successful / scored trials of each case.
-    pub success_shares: Vec<f64>,
-    /// Times of the objective by case; infinite where a call was due and none came.
-    pub times_ms: Vec<Vec<f64>>,
-    /// Token counts of each timed trial, by case.
-    pub trials: Vec<Vec<TrialWork>>,
-    /// Seconds and steps of decoding, masks left out.
-    pub decode: Ratio,
-    /// Seconds and tokens of computing prompts.
-    pub prefill: Ratio,
-    /// Mean number of tokens that a generated one looks back on.
-    pub depth_tokens: f64,
-    /// Successes within the limit, and the hours that running took.
-    pub good: usize,
-    /// See `good`.
-    pub hours: f64,
-}
-
-/// A ratio of sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Ratio {
-    /// Seconds.
-    pub seconds: f64,
-    /// What they were spent on.
-    pub count: f64,
-}
-
-/// What the machine did for a trial's objective.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct TrialWork {
-    /// Prompt tokens computed.
-    pub computed_tokens: f64,
-    /// Steps of decoding.
-    pub steps: f64,
-    /// Everything besides: grammars, tools, judging; taken as it was measured.
-    pub other_ms: f64,
-    /// The objective was never reached.
-    pub never: bool,
 }
 
 /// All cells of all runs; of equal ones the newest, and in words what was left out for it.
@@ -362,24 +307,12 @@ fn context(header: &Header, row: &Row, model: &ModelHeader) -> u32 {
     }
 }
 
-fn setting<'a>(header: &'a Header, name: &str) -> Option<&'a str> {
+pub(super) fn setting<'a>(header: &'a Header, name: &str) -> Option<&'a str> {
     let found = header
         .settings
         .iter()
         .find(|setting| setting.name == name)?;
     Some(&found.value)
-}
-
-fn concurrency(header: &Header) -> usize {
-    let told = setting(header, "concurrency").and_then(|value| value.parse().ok());
-    told.unwrap_or(1).max(1)
-}
-
-fn kv_cache_type(header: &Header) -> Option<KvCacheType> {
-    match setting(header, "kv-cache-type") {
-        None | Some("") => Some(KvCacheType::F16),
-        Some(name) => KvCacheType::from_name(name),
-    }
 }
 
 /// The engine's own estimate where it was made for this context, else one from the weights' header.
@@ -423,141 +356,6 @@ fn successes(cases: &[Vec<&TrialRecord>]) -> usize {
     trials.filter(|trial| trial.outcome.is_success()).count()
 }
 
-fn work(
-    header: &Header,
-    model: &ModelHeader,
-    place: &Machine,
-    cases: &[Vec<&TrialRecord>],
-    wishes: &Wishes,
-) -> Work {
-    let timed = |trial: &&&TrialRecord| trial.outcome.is_scored() && !trial.replayed;
-    let objective = wishes.objective;
-    let of_cases = |value: &dyn Fn(&TrialRecord) -> Option<f64>| -> Vec<Vec<f64>> {
-        let of_case = |trials: &Vec<&TrialRecord>| {
-            let own = trials.iter().filter(timed);
-            own.filter_map(|trial| value(trial)).collect()
-        };
-        cases.iter().map(of_case).collect()
-    };
-    let mut found = Work {
-        parameters: model.facts.parameters.map(|count| count as f64),
-        weights_bytes: model.facts.file_bytes.map(|bytes| bytes as f64),
-        kv_cache_type: kv_cache_type(header),
-        bandwidth: place.bandwidth_bytes_per_second,
-        compute: place.compute_operations_per_second,
-        peaks_are_trusted: place.peaks_are_trusted,
-        success_shares: success_shares(cases),
-        times_ms: of_cases(&|trial| time_ms(trial, objective)),
-        hours: hours(cases, concurrency(header)),
-        ..Work::default()
-    };
-    let limit = wishes.p95_ms.unwrap_or(f64::INFINITY);
-    found.good = cases
-        .iter()
-        .flatten()
-        .filter(timed)
-        .filter(|trial| {
-            let within = time_ms(trial, objective).is_none_or(|time| time <= limit);
-            trial.outcome.is_success() && within
-        })
-        .count();
-    let (mut looked_back, mut generated) = (0.0, 0.0);
-    // Speeds of a busy machine are not the machine's; where all are of one, there is nothing better.
-    let any_quiet = cases
-        .iter()
-        .flatten()
-        .filter(timed)
-        .any(|trial| !trial.noisy);
-    let clean = |trial: &&&TrialRecord| timed(trial) && !(any_quiet && trial.noisy);
-    for trial in cases.iter().flatten().filter(clean) {
-        for attempt in &trial.attempts {
-            let (usage, timing) = (&attempt.usage, &attempt.timing);
-            let steps = steps(attempt);
-            if steps > 0.0 && timing.decode_ms > timing.mask_ms {
-                found.decode.seconds += (timing.decode_ms - timing.mask_ms) / 1000.0;
-                found.decode.count += steps;
-                let depth = f64::from(usage.prompt_tokens) + f64::from(usage.output_tokens) / 2.0;
-                looked_back += depth * steps;
-                generated += steps;
-            }
-            if usage.computed_tokens > 0 && timing.prefill_ms > 0.0 {
-                found.prefill.seconds += timing.prefill_ms / 1000.0;
-                found.prefill.count += f64::from(usage.computed_tokens);
-            }
-        }
-    }
-    found.depth_tokens = if generated > 0.0 {
-        looked_back / generated
-    } else {
-        0.0
-    };
-    found.trials = cases
-        .iter()
-        .map(|trials| {
-            let own = trials.iter().filter(timed);
-            own.filter_map(|trial| trial_work(trial, objective))
-                .collect()
-        })
-        .collect();
-    found
-}
-
-/// Successful / scored trials of each case that has any.
-fn success_shares(cases: &[Vec<&TrialRecord>]) -> Vec<f64> {
-    cases
-        .iter()
-        .filter_map(|trials| {
-            let scored = trials.iter().filter(|trial| trial.outcome.is_scored());
-            let (all, good) = scored.fold((0_u32, 0_u32), |(all, good), trial| {
-                (all + 1, good + u32::from(trial.outcome.is_success()))
-            });
-            (all > 0).then(|| f64::from(good) / f64::from(all))
-        })
-        .collect()
-}
-
-/// The time that the objective speaks of. No valid call in a case that needs one lasts for ever; a
-/// case that needs none has no such time.
-fn time_ms(trial: &TrialRecord, objective: Objective) -> Option<f64> {
-    match objective {
-        Objective::Task => Some(trial.time.total_ms),
-        Objective::ValidCall if trial.abstention => None,
-        Objective::ValidCall => Some(trial.time.to_valid_call_ms.unwrap_or(f64::INFINITY)),
-    }
-}
-
-fn steps(attempt: &crate::types::AttemptRecord) -> f64 {
-    let usage = &attempt.usage;
-    match usage.decode_steps {
-        0 => f64::from(usage.output_tokens.saturating_sub(1)),
-        steps => f64::from(steps),
-    }
-}
-
-/// The work up to the objective, and all that was not reading or generating as it was measured.
-fn trial_work(trial: &TrialRecord, objective: Objective) -> Option<TrialWork> {
-    let time = time_ms(trial, objective)?;
-    let mut found = TrialWork {
-        never: time.is_infinite(),
-        ..TrialWork::default()
-    };
-    let mut accounted_ms = 0.0;
-    for attempt in &trial.attempts {
-        found.computed_tokens += f64::from(attempt.usage.computed_tokens);
-        found.steps += steps(attempt);
-        let masks = attempt.timing.mask_ms;
-        accounted_ms += attempt.timing.prefill_ms + (attempt.timing.decode_ms - masks).max(0.0);
-        let reached = objective == Objective::ValidCall && attempt.valid_calls > 0;
-        if reached && attempt.passed_over.is_none() {
-            break;
-        }
-    }
-    if !found.never {
-        found.other_ms = (time - accounted_ms).max(0.0);
-    }
-    Some(found)
-}
-
 /// Success within the limit, of all trials that a user would have waited for: errors of server,
 /// network and tool are misses. Where the objective is a valid call, a case that needs none has no
 /// time and is met by success.
@@ -572,32 +370,6 @@ fn attainment(cases: &[Vec<&TrialRecord>], limit_ms: f64, objective: Objective) 
         })
         .collect()
     }))
-}
-
-/// Hours that running the trials took: for each cell of the record from its first beginning to its last
-/// end. A pause between executions does not count: never more than the trials one after another took
-/// with a tenth on top, and never less than so many at once can take.
-fn hours(cases: &[Vec<&TrialRecord>], at_once: usize) -> f64 {
-    let mut spans: BTreeMap<&str, (f64, f64, f64)> = BTreeMap::new();
-    for trial in cases.iter().flatten().filter(|trial| !trial.replayed) {
-        let Some(begin) = epoch_ms(&trial.started_at) else {
-            continue;
-        };
-        let end = begin + trial.time.total_ms;
-        let span = spans
-            .entry(&trial.cell_id)
-            .or_insert((f64::INFINITY, f64::NEG_INFINITY, 0.0));
-        *span = (
-            span.0.min(begin),
-            span.1.max(end),
-            span.2 + trial.time.total_ms,
-        );
-    }
-    let ms: f64 = spans
-        .values()
-        .map(|(begin, end, busy)| (end - begin).clamp(busy / at_once as f64, 1.1 * busy))
-        .sum();
-    ms / 3_600_000.0
 }
 
 /// What of two contexts is the same cell otherwise: for tables by context.

@@ -18,6 +18,7 @@ pub mod matching;
 pub mod predict;
 pub mod published;
 pub mod roofline;
+pub mod work;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -485,6 +486,8 @@ pub fn sizing_schema() -> serde_json::Value {
         .to_value()
 }
 
+#[cfg(test)]
+mod predict_tests;
 #[cfg(test)]
 #[path = "sizing_tests.rs"]
 pub(crate) mod tests;

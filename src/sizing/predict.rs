@@ -8,10 +8,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Cell, KnownWeights, TrialWork};
+use super::evidence::{Cell, KnownWeights};
 use super::roofline::{
     Fit, PROBE_SHARE_OF_PEAK, Phase, Point, Predicted, compute_seconds, fits, read_seconds,
 };
+use super::work::{Ratio, TrialWork};
 use crate::metrics::latency::nearest_rank;
 use crate::metrics::rates::Rate;
 use crate::types::tier::{Device, Figure, Published, Tier};
@@ -117,7 +118,7 @@ fn measured(cell: &Cell, weights: &KnownWeights) -> Vec<Point> {
     let Some(device) = cell.device.filter(|_| usable) else {
         return found;
     };
-    let mut add = |phase, at_peak_seconds, size, ratio: super::evidence::Ratio| {
+    let mut add = |phase, at_peak_seconds, size, ratio: Ratio| {
         if ratio.count > 0.0 {
             found.push(Point {
                 machine: cell.machine.clone(),

@@ -5,6 +5,7 @@
 //! says so in its title; a missing number is a dash.
 
 mod csv;
+mod foreign;
 mod tables;
 mod words;
 

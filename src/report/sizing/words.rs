@@ -102,7 +102,7 @@ pub(super) fn notes(page: &SizingPage) -> Vec<String> {
     }
     notes.push(
         "intervals in brackets of measured rates are at 95 %; of predictions they are the range of the \
-         predictor's error"
+         predictor's error, without the chance of which cases were drawn"
             .to_owned(),
     );
     notes.extend(page.notes.iter().cloned());

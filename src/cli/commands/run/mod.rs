@@ -9,6 +9,7 @@ mod limits;
 mod looks;
 mod models;
 mod probe;
+mod recorded;
 mod replies;
 mod resume;
 mod served;
@@ -17,6 +18,7 @@ mod suites;
 
 pub(in crate::cli) use limits::compiled as private;
 pub(in crate::cli) use probe::probe;
+pub(in crate::cli) use recorded::{Done, Recorded, free_directory};
 pub(in crate::cli) use suites::mock;
 
 use std::collections::{BTreeMap, HashSet};
@@ -54,21 +56,6 @@ pub(in crate::cli) fn run(app: &App, args: &RunArgs, command: &str) -> Result<St
         Recorded::Dry(status) => Ok(status),
         Recorded::Run(done) => finish(app, &done.settings, &done.directory, done.interrupted),
     }
-}
-
-/// What `run` has done before it reports.
-pub(in crate::cli) enum Recorded {
-    /// It was only said what would be run.
-    Dry(Status),
-    /// There is a record.
-    Run(Box<Done>),
-}
-
-/// What is left of a run that has ended, beside its record.
-pub(in crate::cli) struct Done {
-    pub(in crate::cli) settings: Settings,
-    pub(in crate::cli) directory: PathBuf,
-    pub(in crate::cli) interrupted: bool,
 }
 
 /// Runs and records.
@@ -580,7 +567,6 @@ fn ports(
     }
 }
 
-/// What hybrids fall back to, by served index.
 fn hybrids(models: &[RunModel]) -> BTreeMap<usize, Hybrid> {
     let mut hybrids = BTreeMap::new();
     let mut served = 0;
@@ -604,7 +590,6 @@ fn hybrids(models: &[RunModel]) -> BTreeMap<usize, Hybrid> {
     hybrids
 }
 
-/// Ends every server and engine.
 async fn close(ports: &Ports) {
     for host in &ports.hosts {
         host.close().await;
@@ -612,15 +597,4 @@ async fn close(ports: &Ports) {
     for provider in ports.all_providers() {
         provider.close().await;
     }
-}
-
-/// The first of `name`, `name-2`, … that is not there yet.
-pub(in crate::cli) fn free_directory(folder: &Path, name: &str) -> PathBuf {
-    let mut directory = folder.join(name);
-    let mut number = 2;
-    while directory.exists() {
-        directory = folder.join(format!("{name}-{number}"));
-        number += 1;
-    }
-    directory
 }
