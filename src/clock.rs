@@ -43,3 +43,9 @@ pub fn seconds_since(stamp: &str) -> Option<f64> {
     let then: jiff::Timestamp = stamp.parse().ok()?;
     Some(jiff::Timestamp::now().duration_since(then).as_secs_f64())
 }
+
+/// Milliseconds since 1970 of a stamp; `None` where it is no RFC 3339 stamp.
+pub fn epoch_ms(stamp: &str) -> Option<f64> {
+    let then: jiff::Timestamp = stamp.parse().ok()?;
+    Some(then.as_millisecond() as f64)
+}

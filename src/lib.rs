@@ -29,6 +29,7 @@ pub mod score;
 pub mod selftest;
 pub mod serve;
 pub mod setup;
+pub mod sizing;
 pub mod store;
 pub mod suite;
 pub mod tools;

@@ -13,6 +13,7 @@ use super::safety_args::SafetyArgs;
 pub(super) use super::scale_args::{HistoryArgs, MergeArgs, QualifyArgs};
 use super::score_args::{ImportCommand, ScoreArgs};
 use super::setup_args::ExportSetupArgs;
+use super::sizing_args::SizingArgs;
 
 /// Measures how reliably language models call tools.
 #[derive(Debug, Parser)]
@@ -67,6 +68,12 @@ pub(super) enum Command {
         after_help = "`run` and `compare` do the same before the first trial of a served model.\n\nExamples:\n  toolbench probe llama-server:qwen@http://127.0.0.1:8080\n  toolbench probe ollama:llama3.2 --dialect native --constraint off --format json"
     )]
     Probe(RunArgs),
+    /// What hardware: speeds, memory and success of stored runs or of models measured now, and what
+    /// tiers that nobody has run would do
+    #[command(
+        after_help = "Without names: the stored runs of this machine. A name is a run where one is stored under it, else a model that is measured.\n\nExamples:\n  toolbench sizing smollm2 qwen2.5-coder:0.5b --suite weather,pipelines --success 80 --p95 4\n  toolbench sizing latest --p95 2 --objective valid-call --reserve 8\n  toolbench sizing mac-run server-run --tier l4,a10 --format markdown\n  toolbench sizing qwen2.5-coder:0.5b --context 2048,4096,8192\n  toolbench sizing vllm:Qwen/Qwen2.5-7B-Instruct --load 1,2,4,8 --p95 4 --demand 500/h"
+    )]
+    Sizing(Box<SizingArgs>),
     /// Print the tables of a stored run again, in any format
     #[command(
         after_help = "Examples:\n  toolbench report latest --by category\n  toolbench report latest --write report.md,results.xml,trials.csv\n  toolbench report latest --format jsonl --retain calls --redact 'sk-[A-Za-z0-9]+'"
@@ -156,7 +163,7 @@ pub(super) enum Command {
     /// Print the published JSON Schemas
     #[command(hide = true)]
     Schema {
-        /// suite, summary, gate or qualify
+        /// suite, summary, gate, qualify or sizing
         name: String,
     },
 }

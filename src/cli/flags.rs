@@ -17,8 +17,8 @@ pub(super) struct SettingFlags {
 #[derive(Clone, Debug, Default)]
 pub(super) struct GateFlags(pub(super) SettingFlags);
 
-fn augment(command: Command, keys: &'static [Key]) -> Command {
-    keys.iter().fold(command, |command, key| {
+fn augment(command: Command, keys: impl Iterator<Item = &'static Key>) -> Command {
+    keys.fold(command, |command, key| {
         let mut help = key.help.to_owned();
         if let Some(default) = key.default {
             help.push_str(&format!(" [default: {default}]"));
@@ -36,8 +36,25 @@ fn augment(command: Command, keys: &'static [Key]) -> Command {
     })
 }
 
+/// The settings but those named.
+fn all_but(left_out: &[&str]) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(|key| !left_out.contains(&key.name))
+}
+
 impl SettingFlags {
-    fn read(&mut self, matches: &ArgMatches, keys: &[Key]) {
+    /// Flags of all settings but those named, which the command has in a form of its own or none.
+    pub(super) fn augment_but(command: Command, left_out: &[&str]) -> Command {
+        augment(command, all_but(left_out))
+    }
+
+    /// What was given of them.
+    pub(super) fn read_but(matches: &ArgMatches, left_out: &[&str]) -> Self {
+        let mut flags = Self::default();
+        flags.read(matches, all_but(left_out));
+        flags
+    }
+
+    fn read(&mut self, matches: &ArgMatches, keys: impl Iterator<Item = &'static Key>) {
         for key in keys {
             if matches.value_source(key.name) != Some(clap::parser::ValueSource::CommandLine) {
                 continue;
@@ -59,7 +76,7 @@ impl SettingFlags {
 
 impl Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
-        augment(command, KEYS)
+        augment(command, KEYS.iter())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -75,14 +92,14 @@ impl FromArgMatches for SettingFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.read(matches, KEYS);
+        self.read(matches, KEYS.iter());
         Ok(())
     }
 }
 
 impl Args for GateFlags {
     fn augment_args(command: Command) -> Command {
-        augment(command, GATE_KEYS)
+        augment(command, GATE_KEYS.iter())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -98,7 +115,7 @@ impl FromArgMatches for GateFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0.read(matches, GATE_KEYS);
+        self.0.read(matches, GATE_KEYS.iter());
         Ok(())
     }
 }

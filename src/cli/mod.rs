@@ -24,6 +24,7 @@ mod servers;
 mod setup_args;
 mod scale_args;
 mod shard;
+mod sizing_args;
 mod store_access;
 mod ui;
 

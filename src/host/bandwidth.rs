@@ -1,6 +1,7 @@
 //! A short probe of memory bandwidth: what decides decoding speed on a CPU.
 //!
-//! Data in: threads, free memory. Data out: bytes per second read, all threads together.
+//! Data in: threads, free memory. Data out: bytes per second read, all threads together, and how far
+//! the passes lay apart.
 //! Method: each thread fills its own share of the buffer (so that it lies in memory near it) for at
 //! most 80 ms, all wait for each other, then read it again and again until 40 ms have passed; the
 //! rate is the sum over threads of a pass's bytes over its median time, since a pass during which
@@ -11,16 +12,18 @@
 
 use std::sync::Barrier;
 
+use super::probed::Probed;
 use crate::clock::Stopwatch;
 
 const MIN_BUFFER_BYTES: u64 = 64 << 20;
 const MAX_BUFFER_BYTES: u64 = 256 << 20;
 const FILL_MS: f64 = 80.0;
 const READ_MS: f64 = 40.0;
+const LEAST_PASSES: usize = 5;
 const FILL_STEP_WORDS: usize = 1 << 17;
 
 /// Measures; `None` when too little memory is free.
-pub fn measure(threads: u32, available_bytes: u64) -> Option<f64> {
+pub fn measure(threads: u32, available_bytes: u64) -> Option<Probed> {
     let wanted = (4 * last_level_cache_bytes().unwrap_or(MAX_BUFFER_BYTES))
         .clamp(MIN_BUFFER_BYTES, MAX_BUFFER_BYTES);
     let buffer_bytes = wanted.min(available_bytes / 4);
@@ -30,37 +33,20 @@ pub fn measure(threads: u32, available_bytes: u64) -> Option<f64> {
         return None;
     }
     let barrier = Barrier::new(threads);
-    let rates: Vec<f64> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| read_share(words, &barrier)))
-            .collect();
-        workers
-            .into_iter()
-            .filter_map(|worker| worker.join().ok())
-            .collect()
-    });
-    let rate: f64 = rates.iter().sum();
-    (rate.is_finite() && rate > 0.0).then_some(rate)
+    Probed::of_threads(threads, || read_share(words, &barrier))
 }
 
 /// One thread's rate in bytes per second.
-fn read_share(words: usize, barrier: &Barrier) -> f64 {
+fn read_share(words: usize, barrier: &Barrier) -> Probed {
     let buffer = fill(words);
     let bytes = buffer.len() as f64 * 8.0;
     barrier.wait();
-    let watch = Stopwatch::start();
-    let mut passes_ms = Vec::new();
-    while watch.elapsed_ms() < READ_MS {
-        let pass = Stopwatch::start();
+    Probed::of_repeated(bytes, READ_MS, LEAST_PASSES, || {
         let sum = std::hint::black_box(&buffer)
             .iter()
             .fold(0_u64, |sum, word| sum.wrapping_add(*word));
         std::hint::black_box(sum);
-        passes_ms.push(pass.elapsed_ms());
-    }
-    passes_ms.sort_by(f64::total_cmp);
-    let median_ms = passes_ms.get(passes_ms.len() / 2).copied().unwrap_or(0.0);
-    bytes / (median_ms / 1000.0)
+    })
 }
 
 /// As many words as can be written in time, but at least half: less might fit the cache. Not zero:

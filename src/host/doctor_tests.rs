@@ -55,6 +55,7 @@ async fn a_bare_machine_gets_a_command_for_everything_that_is_missing() {
         name: "H200".to_owned(),
         memory_bytes: 140 << 30,
         driver: "1".to_owned(),
+        ..Gpu::default()
     }];
     let engine = EngineInfo::default();
     let checks = run(&bare, Some(&engine), folder.path()).await;

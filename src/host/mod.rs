@@ -1,16 +1,18 @@
 //! The machine: what it is, how busy it is, and what is missing on it.
 //!
-//! Data in: the machine, through `/proc`, sysinfo and NVML; paths and addresses passed in. Data
+//! Data in: the machine, through `/proc`, `/sys`, sysinfo, NVML and words of macOS; paths and addresses passed in. Data
 //! out: a [`Fingerprint`], a verdict on noise per trial, a list of checks. Invariants: what cannot
 //! be read is absent and never guessed; nothing but loopback addresses is contacted; nothing here
 //! prints.
 
 pub mod bandwidth;
+pub mod compute;
 pub mod cpu;
 pub mod doctor;
 pub mod gpu;
 pub mod memory;
 pub mod noise;
+pub mod probed;
 pub mod servers;
 pub mod tier;
 
@@ -18,13 +20,14 @@ use sysinfo::System;
 
 use crate::types::fingerprint::Fingerprint;
 
-/// Measures the machine; takes 60 to 150 ms, most of it the bandwidth probe.
+/// Measures the machine; takes 100 to 200 ms, most of it the two probes.
 pub fn fingerprint() -> Fingerprint {
     let before = noise::Ticks::now();
     let cpu = cpu::Cpu::read();
     let memory = memory::Memory::read();
     let gpus = gpu::list();
     let bandwidth = bandwidth::measure(cpu.logical_cores, memory.available_bytes);
+    let compute = compute::measure(cpu.logical_cores);
     Fingerprint {
         tier: tier::label(&cpu, memory.total_bytes, &gpus),
         cpu: cpu.name,
@@ -34,7 +37,10 @@ pub fn fingerprint() -> Fingerprint {
         logical_cores: cpu.logical_cores,
         memory_bytes: memory.total_bytes,
         available_memory_bytes: memory.available_bytes,
-        memory_bandwidth_bytes_per_second: bandwidth,
+        memory_bandwidth_bytes_per_second: bandwidth.map(|found| found.rate),
+        memory_bandwidth_spread_share: bandwidth.map(|found| found.spread_share),
+        compute_flops_per_second: compute.map(|found| found.rate),
+        compute_spread_share: compute.map(|found| found.spread_share),
         gpus,
         os: os(),
         load_average: load_average(),

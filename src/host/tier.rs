@@ -3,10 +3,11 @@
 //! Rule. Without a GPU: `cpu-<cores>c-<memory>g-<instructions>`, e.g. `cpu-2c-24g-avx512`: physical
 //! cores this process may use; memory rounded up to a size that is sold, since the kernel keeps a
 //! little for itself; the widest instruction set. With GPUs: `gpu-[<n>x-]<name>-<memory>g`, e.g.
-//! `gpu-h200-140g`: the first device's name without maker and series, the memory it reports rounded to GiB.
+//! `gpu-h200-140g`: the first device's name without maker and series, the memory it reports rounded to
+//! GiB. Macs with Apple's own processor: `mac-<processor>-<memory>g`, e.g. `mac-m2-max-32g`.
 
 use crate::host::cpu::Cpu;
-use crate::types::fingerprint::Gpu;
+use crate::types::fingerprint::{Gpu, GpuSource};
 
 const GIB: u64 = 1 << 30;
 /// Sizes that are sold, in GiB; beyond them multiples of 64.
@@ -14,8 +15,8 @@ const SIZES: [u64; 18] = [
     1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 48,
 ];
 /// Words of a device's name that say nothing of its class.
-const EMPTY_WORDS: [&str; 8] = [
-    "nvidia", "geforce", "tesla", "quadro", "graphics", "device", "gpu", "laptop",
+const EMPTY_WORDS: [&str; 10] = [
+    "nvidia", "geforce", "tesla", "quadro", "graphics", "device", "gpu", "laptop", "apple", "amd",
 ];
 
 /// The label.
@@ -24,6 +25,10 @@ pub fn label(cpu: &Cpu, memory_bytes: u64, gpus: &[Gpu]) -> String {
         let memory = memory_size(memory_bytes);
         return format!("cpu-{}c-{memory}g-{}", cpu.physical_cores, cpu.widest());
     };
+    if first.source == Some(GpuSource::Metal) {
+        let memory = memory_size(first.memory_bytes);
+        return format!("mac-{}-{memory}g", gpu_name(&first.name));
+    }
     let count = if gpus.len() > 1 {
         format!("{}x-", gpus.len())
     } else {
@@ -77,7 +82,7 @@ mod tests {
         Gpu {
             name: name.to_owned(),
             memory_bytes,
-            driver: String::new(),
+            ..Gpu::default()
         }
     }
 
@@ -110,6 +115,11 @@ mod tests {
         ] {
             assert_eq!(label(&wide, GIB, &[gpu(name, gib)]), expected);
         }
+        let mac = Gpu {
+            source: Some(GpuSource::Metal),
+            ..gpu("Apple M2 Max", 32.0)
+        };
+        assert_eq!(label(&wide, GIB, &[mac]), "mac-m2-max-32g");
         assert_eq!(
             label(&wide, GIB, &[gpu("L4", 22.5), gpu("L4", 22.5)]),
             "gpu-2x-l4-23g"

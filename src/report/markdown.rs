@@ -43,7 +43,7 @@ impl Reporter for Markdown {
     }
 }
 
-fn write_table(table: &Table, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_table(table: &Table, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n## {}\n", table.title)?;
     let headings: Vec<String> = table
         .columns
@@ -64,7 +64,7 @@ fn write_table(table: &Table, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn section(title: &str, items: &[String], out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn section(title: &str, items: &[String], out: &mut dyn Write) -> io::Result<()> {
     if items.is_empty() {
         return Ok(());
     }
@@ -76,7 +76,7 @@ fn section(title: &str, items: &[String], out: &mut dyn Write) -> io::Result<()>
 }
 
 /// Names may hold what Markdown reads as markup; back-ticks are ours and stay.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -23,6 +23,7 @@ mod markdown;
 mod merged;
 mod notes;
 mod pareto;
+mod sizing;
 mod tables;
 mod terminal;
 mod text;
@@ -35,6 +36,7 @@ pub use hosts::server_lines;
 pub use html::{Shown, write_html};
 pub use json::Json;
 pub use markdown::Markdown;
+pub use sizing::{SizingFormat, write_sizing};
 pub use terminal::Terminal;
 pub use text::{percent_with_interval, wrap};
 

@@ -28,7 +28,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
-fn label(heading: &str, gap: u16, wraps: bool) -> Column {
+pub(super) fn label(heading: &str, gap: u16, wraps: bool) -> Column {
     Column {
         heading: heading.to_owned(),
         right: false,

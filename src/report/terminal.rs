@@ -79,7 +79,7 @@ impl Reporter for Terminal {
 }
 
 impl Terminal {
-    fn strong(self, text: &str) -> String {
+    pub(super) fn strong(self, text: &str) -> String {
         if self.color {
             format!("\u{1b}[1m{text}\u{1b}[0m")
         } else {
@@ -87,11 +87,16 @@ impl Terminal {
         }
     }
 
-    fn wrapped(self, text: &str, indent: &str) -> String {
+    pub(super) fn wrapped(self, text: &str, indent: &str) -> String {
         text::wrap(text, usize::from(self.width), indent)
     }
 
-    fn section(self, title: &str, items: &[String], out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn section(
+        self,
+        title: &str,
+        items: &[String],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         if items.is_empty() {
             return Ok(());
         }
@@ -99,14 +104,14 @@ impl Terminal {
         self.items(items, out)
     }
 
-    fn items(self, items: &[String], out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn items(self, items: &[String], out: &mut dyn Write) -> io::Result<()> {
         for item in items {
             writeln!(out, "{}", self.wrapped(&format!("- {item}"), "  "))?;
         }
         Ok(())
     }
 
-    fn table(self, table: &Table, out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn table(self, table: &Table, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}", self.strong(table.title))?;
         writeln!(out, "{}", self.drawn(table))
     }

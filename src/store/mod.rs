@@ -21,6 +21,7 @@ pub mod prices;
 pub mod pull;
 pub mod resolve;
 mod sources;
+pub mod tiers;
 
 #[cfg(test)]
 pub(crate) mod test_server;

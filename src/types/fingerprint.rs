@@ -25,6 +25,15 @@ pub struct Fingerprint {
     /// Sequential read bandwidth of memory, measured by a short probe over all cores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bandwidth_bytes_per_second: Option<f64>,
+    /// Noise of that probe: half the range of the middle half of its passes / their median.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bandwidth_spread_share: Option<f64>,
+    /// Multiply-adds of 32-bit floats, two operations each, measured by a short probe over all cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_flops_per_second: Option<f64>,
+    /// Noise of that probe, as of the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_spread_share: Option<f64>,
     /// Graphics processors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gpus: Vec<Gpu>,
@@ -47,4 +56,29 @@ pub struct Gpu {
     pub memory_bytes: u64,
     /// Driver version.
     pub driver: String,
+    /// Who told of it; absent in records from before there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<GpuSource>,
+    /// Bandwidth of its memory by the driver's clock and bus width: a peak, not a measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bandwidth_bytes_per_second: Option<f64>,
+    /// How much of the memory programs may keep at work, where that is less than all of it: Metal's
+    /// working-set limit on memory that processor and device share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_set_bytes: Option<u64>,
+    /// Cores, where the system says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+}
+
+/// Where what is known of a graphics processor comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GpuSource {
+    /// NVIDIA's driver.
+    Nvml,
+    /// macOS, for the processor's own.
+    Metal,
+    /// The kernel's amdgpu driver.
+    Amdgpu,
 }

@@ -33,6 +33,7 @@ pub mod server;
 pub mod settings;
 pub mod shard;
 pub mod suite;
+pub mod tier;
 pub mod tool;
 pub mod tool_server;
 pub mod trial;

@@ -67,5 +67,6 @@ mod score_inputs;
 mod scoring_page;
 mod selftest;
 mod sequential;
+mod sizing;
 mod suites;
 mod tidy;

@@ -34,7 +34,11 @@ const LADDER: &[(&str, &[&str])] = &[
     ("serve", &["types", "tools"]),
     ("record", &["types", "event"]),
     ("metrics", &["types", "record", "validate"]),
-    ("report", &["types", "metrics", "record"]),
+    (
+        "sizing",
+        &["types", "clock", "record", "metrics", "weights"],
+    ),
+    ("report", &["types", "metrics", "record", "sizing"]),
     (
         "setup",
         &[
@@ -182,6 +186,7 @@ fn pure_modules_do_no_input_or_output_and_are_not_async() {
             "types",
             "authoring",
             "gate",
+            "sizing",
         ]
         .contains(&module.as_str())
         {
@@ -243,7 +248,7 @@ fn every_module_says_what_it_is_for() {
 
 #[test]
 fn published_schemas_are_current() {
-    for name in ["suite", "summary", "gate", "qualify"] {
+    for name in ["suite", "summary", "gate", "qualify", "sizing"] {
         let context = crate::support::Context::new();
         let current = context.expect(0, &["schema", name]);
         let path = root().join(format!("schemas/{name}.schema.json"));

@@ -19,6 +19,7 @@ mod rescore;
 mod run;
 mod runs;
 mod score;
+mod sizing;
 mod suite;
 
 pub(super) use run::mock;
@@ -36,6 +37,7 @@ pub(super) fn dispatch(app: &App, command: Command) -> Result<Status, CliError> 
         Command::Gate(args) => gate::gate(app, *args),
         Command::Baseline(command) => baseline::baseline(app, &command),
         Command::Probe(args) => run::probe(app, &args),
+        Command::Sizing(args) => sizing::sizing(app, &args),
         Command::Report(args) => report::report(app, &args),
         Command::Runs(command) => runs::runs(app, &command),
         Command::ExportSetup(args) => export_setup::export_setup(app, &args),
@@ -111,9 +113,10 @@ fn schema(name: &str) -> Result<Status, CliError> {
         "summary" => crate::metrics::summary_schema(),
         "gate" => crate::gate::gate_schema(),
         "qualify" => crate::qualify::qualify_schema(),
+        "sizing" => crate::sizing::sizing_schema(),
         other => {
             return Err(CliError::usage(format!("unknown schema `{other}`"))
-                .hint("the schemas are suite, summary, gate and qualify"));
+                .hint("the schemas are suite, summary, gate, qualify and sizing"));
         }
     };
     print_json(&value)?;

@@ -1,6 +1,6 @@
 //! The end of a run: its record, read back and printed as `report` would.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::report::{ReportOptions, print_run, status_of};
 use super::super::{App, CliError, Status};
@@ -49,4 +49,15 @@ impl Done {
         }
         Ok(status_of(&run.header, &summary))
     }
+}
+
+/// The first of `name`, `name-2`, … that is not there yet.
+pub(in crate::cli) fn free_directory(folder: &Path, name: &str) -> PathBuf {
+    let mut directory = folder.join(name);
+    let mut number = 2;
+    while directory.exists() {
+        directory = folder.join(format!("{name}-{number}"));
+        number += 1;
+    }
+    directory
 }

@@ -18,7 +18,7 @@ mod served;
 mod servers;
 mod suites;
 
-pub(in crate::cli) use done::{Done, Recorded};
+pub(in crate::cli) use done::{Done, Recorded, free_directory};
 pub(in crate::cli) use limits::compiled as private;
 pub(in crate::cli) use planned::Planned;
 pub(in crate::cli) use probe::probe;
@@ -391,15 +391,4 @@ async fn close(ports: &Ports) {
     for provider in ports.all_providers() {
         provider.close().await;
     }
-}
-
-/// The first of `name`, `name-2`, … that is not there yet.
-pub(in crate::cli) fn free_directory(folder: &Path, name: &str) -> PathBuf {
-    let mut directory = folder.join(name);
-    let mut number = 2;
-    while directory.exists() {
-        directory = folder.join(format!("{name}-{number}"));
-        number += 1;
-    }
-    directory
 }

@@ -1,0 +1,164 @@
+//! One line for each measured cell, each prediction and each published speed.
+
+use std::io::{self, Write};
+
+use crate::sizing::SizingPage;
+use crate::sizing::roofline::Predicted;
+
+const FIELDS: [&str; 35] = [
+    "kind",
+    "model",
+    "cell",
+    "machine",
+    "tier",
+    "context_tokens",
+    "concurrency",
+    "quantisation",
+    "cases",
+    "success",
+    "success_low",
+    "success_high",
+    "success_measured_on",
+    "valid_call_p50_ms",
+    "valid_call_p95_ms",
+    "task_p50_ms",
+    "task_p95_ms",
+    "objective",
+    "time_p50_ms",
+    "time_p95_ms",
+    "time_p95_low_ms",
+    "time_p95_high_ms",
+    "load_ms",
+    "prefill_tokens_per_second",
+    "decode_tokens_per_second",
+    "decode_low_tokens_per_second",
+    "decode_high_tokens_per_second",
+    "peak_memory_bytes",
+    "predicted_memory_bytes",
+    "headroom_bytes",
+    "fits",
+    "goodput_per_hour",
+    "tokens_per_success",
+    "validated",
+    "source",
+];
+
+/// A line by field names.
+#[derive(Default)]
+struct Line(Vec<(&'static str, String)>);
+
+impl Line {
+    fn set(&mut self, name: &'static str, value: &dyn ToString) {
+        self.0.push((name, value.to_string()));
+    }
+
+    fn some<T: ToString>(&mut self, name: &'static str, value: Option<T>) {
+        if let Some(value) = value {
+            self.set(name, &value);
+        }
+    }
+}
+
+pub(super) fn write(page: &SizingPage, out: &mut dyn Write) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(FIELDS)?;
+    let lines = measured(page)
+        .into_iter()
+        .chain(predicted(page))
+        .chain(published(page));
+    for line in lines {
+        writer.write_record(FIELDS.map(|field| {
+            let found = line.0.iter().find(|(name, _)| *name == field);
+            found.map_or("", |(_, value)| value.as_str())
+        }))?;
+    }
+    writer.flush()
+}
+
+fn measured(page: &SizingPage) -> Vec<Line> {
+    let of_cell = |cell: &crate::sizing::evidence::Cell| {
+        let mut line = Line::default();
+        line.set("kind", &"measured");
+        line.set("model", &cell.model);
+        line.set("cell", &cell.label());
+        line.set("machine", &cell.machine);
+        line.some("tier", cell.tier.as_ref());
+        line.set("context_tokens", &cell.context_tokens);
+        line.set("concurrency", &cell.concurrency);
+        line.some("quantisation", cell.quantisation.as_ref());
+        line.set("cases", &cell.cases);
+        line.some("success", cell.success.rate);
+        line.some("success_low", cell.success.low);
+        line.some("success_high", cell.success.high);
+        line.set("success_measured_on", &cell.place());
+        line.some("valid_call_p50_ms", cell.valid_call_ms.p50);
+        line.some("valid_call_p95_ms", cell.valid_call_ms.p95);
+        line.some("task_p50_ms", cell.task_ms.p50);
+        line.some("task_p95_ms", cell.task_ms.p95);
+        line.some("load_ms", cell.load_ms);
+        line.some("prefill_tokens_per_second", cell.prefill_tokens_per_second);
+        line.some("decode_tokens_per_second", cell.decode_tokens_per_second);
+        line.some("peak_memory_bytes", cell.peak_memory_bytes);
+        line.some("predicted_memory_bytes", cell.predicted_memory_bytes);
+        line.some("headroom_bytes", cell.headroom_bytes);
+        line.some("goodput_per_hour", cell.goodput_per_hour);
+        line.some("tokens_per_success", cell.tokens_per_success);
+        line.set("source", &cell.run);
+        line
+    };
+    page.cells.iter().map(of_cell).collect()
+}
+
+fn predicted(page: &SizingPage) -> Vec<Line> {
+    let value = |found: Option<Predicted>| found.map(|it| it.value);
+    let of_tier = |found: &crate::sizing::predict::Prediction| {
+        let mut line = Line::default();
+        line.set("kind", &"predicted");
+        line.set("model", &found.model);
+        line.set("cell", &found.cell);
+        line.set("tier", &found.tier);
+        line.set("context_tokens", &found.context_tokens);
+        line.set("concurrency", &1);
+        line.some("success", found.success.rate);
+        line.some("success_low", found.success.low);
+        line.some("success_high", found.success.high);
+        line.set("success_measured_on", &found.success_measured_on);
+        line.set("objective", &page.objective.in_words());
+        line.some("time_p50_ms", value(found.p50_ms));
+        line.some("time_p95_ms", value(found.p95_ms));
+        line.some("time_p95_low_ms", found.p95_ms.map(|it| it.low));
+        line.some("time_p95_high_ms", found.p95_ms.map(|it| it.high));
+        line.some(
+            "prefill_tokens_per_second",
+            value(found.prefill_tokens_per_second),
+        );
+        let decode = found.decode_tokens_per_second;
+        line.some("decode_tokens_per_second", value(decode));
+        line.some("decode_low_tokens_per_second", decode.map(|it| it.low));
+        line.some("decode_high_tokens_per_second", decode.map(|it| it.high));
+        line.some("predicted_memory_bytes", found.memory_bytes);
+        line.some(
+            "headroom_bytes",
+            found.memory_bytes.map(|needs| found.usable_bytes - needs),
+        );
+        line.some("fits", found.fits);
+        line.set("validated", &found.validated);
+        line
+    };
+    page.predictions.iter().map(of_tier).collect()
+}
+
+fn published(page: &SizingPage) -> Vec<Line> {
+    let of_row = |row: &crate::sizing::published::PublishedRow| {
+        let mut line = Line::default();
+        line.set("kind", &"published");
+        line.set("model", &row.model);
+        line.set("tier", &row.tier);
+        line.set("decode_low_tokens_per_second", &row.low_tokens_per_second);
+        line.set("decode_high_tokens_per_second", &row.high_tokens_per_second);
+        let doubt = if row.verified { "" } else { " (unverified)" };
+        line.set("source", &format!("{}{doubt}", row.source));
+        line
+    };
+    page.published.iter().map(of_row).collect()
+}

@@ -1,0 +1,252 @@
+//! Tables of what was not measured here: predicted, and published by others.
+
+use super::super::tables::{Table, number};
+use super::super::text::{DASH, short, whole};
+use super::tables::{Part, gib, rate, seconds, text};
+use crate::sizing::SizingPage;
+use crate::sizing::predict::Prediction;
+use crate::sizing::roofline::Predicted;
+
+fn range(found: Option<Predicted>, show: &dyn Fn(f64) -> String) -> String {
+    found.map_or_else(
+        || DASH.to_owned(),
+        |it| format!("{} [{}–{}]", show(it.value), show(it.low), show(it.high)),
+    )
+}
+
+fn speed(value: f64) -> String {
+    short(Some(value))
+}
+
+/// A table for each cell; without `detailed` for one cell only: the one that the answer names, else the one
+/// with the highest lower limit of success.
+pub(super) fn predictions(page: &SizingPage, detailed: bool) -> Vec<Part> {
+    let mut cells: Vec<(&str, u32)> = Vec::new();
+    for found in &page.predictions {
+        let key = (found.cell.as_str(), found.context_tokens);
+        if !cells.contains(&key) {
+            cells.push(key);
+        }
+    }
+    let others = cells.len().saturating_sub(1);
+    if !detailed {
+        let low = |key: &(&str, u32)| {
+            let own = page
+                .predictions
+                .iter()
+                .find(|it| (it.cell.as_str(), it.context_tokens) == *key);
+            own.and_then(|it| it.success.low).unwrap_or(0.0)
+        };
+        // The first of equals: later ones only win by more.
+        let best = cells
+            .iter()
+            .copied()
+            .reduce(|a, b| if low(&b) > low(&a) { b } else { a });
+        cells = best.into_iter().collect();
+    }
+    cells
+        .into_iter()
+        .map(|(cell, context)| {
+            let own = page
+                .predictions
+                .iter()
+                .filter(|it| it.cell == cell && it.context_tokens == context);
+            let own: Vec<&Prediction> = own.collect();
+            prediction(
+                &own,
+                page.objective.in_words(),
+                if detailed { 0 } else { others },
+            )
+        })
+        .collect()
+}
+
+fn prediction(own: &[&Prediction], time: &str, others: usize) -> Part {
+    let rows = sizes_together(own).into_iter().map(|found| {
+        let fits = match found.fits {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => DASH,
+        };
+        vec![
+            found.title.clone(),
+            fits.to_owned(),
+            gib(found.memory_bytes.map(|needs| found.usable_bytes - needs)),
+            found
+                .largest_context_tokens
+                .map_or_else(|| DASH.to_owned(), |tokens| tokens.to_string()),
+            range(found.prefill_tokens_per_second, &|value| whole(Some(value))),
+            range(found.decode_tokens_per_second, &speed),
+            range(found.p95_ms, &|ms| seconds(Some(ms))),
+        ]
+    });
+    let under = own.first().map(|first| {
+        let others = match others {
+            0 => String::new(),
+            1 => "; one further cell with -v, and in JSON and CSV".to_owned(),
+            many => format!("; {many} further cells with -v, and in JSON and CSV"),
+        };
+        format!(
+            "Cell: {} at context {}; success {} as measured on {}. Memory, speeds and times (of the \
+             {time}) are predicted{}{others}.",
+            first.cell,
+            first.context_tokens,
+            rate(&first.success),
+            first.success_measured_on,
+            doubts(own),
+        )
+    });
+    Part {
+        table: Table {
+            title: "Predicted for tiers nobody has run (smallest first)",
+            rows: rows.collect(),
+            columns: vec![
+                text("tier", 0),
+                text("fits", 1),
+                number("head-\nroom GiB"),
+                number("largest\ncontext"),
+                number("prefill tok/s\n[range]"),
+                number("decode tok/s\n[range]"),
+                number("p95 s\n[range]"),
+            ],
+        },
+        under,
+    }
+}
+
+/// What is to be said of the ranges.
+fn doubts(own: &[&Prediction]) -> &'static str {
+    let timed = own
+        .iter()
+        .filter(|it| it.decode_tokens_per_second.is_some());
+    let (known, validated) = timed.fold((0, 0), |(known, validated), it| {
+        (known + 1, validated + usize::from(it.validated))
+    });
+    match validated {
+        _ if known == 0 => "",
+        0 => "; the ranges are not validated for a model of this size (notes)",
+        some if some < known => "; the ranges of some kinds are not validated (notes)",
+        _ => "",
+    }
+}
+
+/// Sizes of memory of one machine differ in nothing but what fits: the smallest that fits stands for all.
+fn sizes_together<'a>(own: &[&'a Prediction]) -> Vec<&'a Prediction> {
+    let family = |found: &Prediction| found.title.split(", ").next().map(str::to_owned);
+    let mut shown: Vec<&Prediction> = Vec::new();
+    for found in own {
+        match shown
+            .iter_mut()
+            .find(|known| family(known) == family(found))
+        {
+            Some(known) if known.fits != Some(true) => *known = found,
+            Some(_) => {}
+            None => shown.push(found),
+        }
+    }
+    shown
+}
+
+pub(super) fn published(page: &SizingPage) -> Option<Part> {
+    let rows = page.published.iter().map(|row| {
+        vec![
+            row.model.clone(),
+            row.tier.clone(),
+            format!(
+                "{}–{}",
+                short(Some(row.low_tokens_per_second)),
+                short(Some(row.high_tokens_per_second))
+            ),
+            range(row.predicted, &speed),
+            row.error_share.map_or_else(
+                || DASH.to_owned(),
+                |error| format!("{:+.0} %", error * 100.0),
+            ),
+            row.share_of_peak_bandwidth.map_or_else(
+                || DASH.to_owned(),
+                |share| format!("{:.0} %", share * 100.0),
+            ),
+        ]
+    });
+    let sources: Vec<String> = page
+        .published
+        .iter()
+        .map(|row| {
+            let checked = if row.verified { "" } else { " (unverified)" };
+            format!("{}{checked}", row.source)
+        })
+        .collect();
+    let mut sources_once: Vec<String> = Vec::new();
+    for source in sources {
+        if !sources_once.contains(&source) {
+            sources_once.push(source);
+        }
+    }
+    (!page.published.is_empty()).then(|| Part {
+        table: Table {
+            title: "Published decode speeds beside the predictor (none of it measured here)",
+            rows: rows.collect(),
+            columns: vec![
+                text("model", 0),
+                text("machine", 2),
+                number("published\ntok/s"),
+                number("predicted tok/s\n[range]"),
+                number("predictor's\nerror"),
+                number("of peak\nbandwidth"),
+            ],
+        },
+        under: Some(format!("Published: {}.", sources_once.join("; "))),
+    })
+}
+
+pub(super) fn mac_contexts(page: &SizingPage) -> Option<Part> {
+    let models: Vec<String> = page
+        .mac_contexts
+        .first()
+        .map(|row| {
+            row.largest
+                .iter()
+                .map(|(name, _)| name.clone())
+                .take(4)
+                .collect()
+        })
+        .unwrap_or_default();
+    let rows = page.mac_contexts.iter().map(|row| {
+        let mut cells = vec![
+            format!("{} GB", row.memory_gib),
+            format!("{:.1}", row.usable_gib),
+            row.advised_tokens
+                .map_or_else(|| DASH.to_owned(), |tokens| tokens.to_string()),
+        ];
+        cells.extend(models.iter().map(|model| {
+            let found = row.largest.iter().find(|(name, _)| name == model);
+            found
+                .and_then(|(_, tokens)| *tokens)
+                .map_or_else(|| DASH.to_owned(), |tokens| tokens.to_string())
+        }));
+        cells
+    });
+    let mut columns = vec![
+        text("Mac with", 0),
+        number("for models\nGiB"),
+        number("published\nadvice"),
+    ];
+    columns.extend(
+        models
+            .iter()
+            .map(|model| number(&format!("predicted:\n{model}"))),
+    );
+    let source = page
+        .mac_contexts
+        .iter()
+        .map(|row| row.source.clone())
+        .find(|it| !it.is_empty());
+    (!page.mac_contexts.is_empty()).then(|| Part {
+        table: Table {
+            title: "Context by memory of a Mac (published advice, and the largest that is predicted to fit)",
+            rows: rows.collect(),
+            columns,
+        },
+        under: source.map(|source| format!("Published: {source}.")),
+    })
+}
