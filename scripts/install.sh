@@ -4,20 +4,20 @@
 #
 # usage: install.sh [--prefix FOLDER] [--version VERSION] [--uninstall]
 #
-# TOOLBENCH_PREFIX      where it goes: bin/toolbench, lib/toolbench, share/… (~/.local)
-# TOOLBENCH_VERSION     which release, such as 0.1.0 (the latest)
-# TOOLBENCH_ARCHIVES    a folder or address that holds the archives and SHA256SUMS, in place of the
-#                       repository's releases: for mirrors and for machines without a network
-# TOOLBENCH_REPOSITORY  OWNER/NAME of the repository whose releases are taken
+# TOOLBENCH_INSTALL_PREFIX      where it goes: bin/toolbench, lib/toolbench, share/… (~/.local)
+# TOOLBENCH_INSTALL_VERSION     which release, such as 0.1.0 (the latest)
+# TOOLBENCH_INSTALL_ARCHIVES    a folder or address that holds the archives and SHA256SUMS, in place of
+#                               the repository's releases: for mirrors, or without a network
+# TOOLBENCH_INSTALL_REPOSITORY  OWNER/NAME of the repository whose releases are taken
 #
 # exit codes: 0 installed, 1 not downloaded, not what SHA256SUMS says, or not written, 2 usage, or no
 # archive for this machine
 set -eu
 
 # The release workflow writes the repository's own name here.
-repository="${TOOLBENCH_REPOSITORY:-@REPOSITORY@}"
-prefix="${TOOLBENCH_PREFIX:-${HOME:+$HOME/.local}}"
-version="${TOOLBENCH_VERSION:-latest}"
+repository="${TOOLBENCH_INSTALL_REPOSITORY:-@REPOSITORY@}"
+prefix="${TOOLBENCH_INSTALL_PREFIX:-${HOME:+$HOME/.local}}"
+version="${TOOLBENCH_INSTALL_VERSION:-latest}"
 # What an archive holds, and what uninstalling removes.
 files="bin/toolbench lib/toolbench share/man/man1/toolbench.1 share/doc/toolbench
 share/bash-completion/completions/toolbench share/zsh/site-functions/_toolbench
@@ -66,10 +66,10 @@ fetch() {
       elif have wget; then
         wget --quiet --tries 3 --output-document "$2" "$archives/$1"
       else
-        fail 1 "neither curl nor wget is here" "install one, or download the archive and SHA256SUMS elsewhere and set TOOLBENCH_ARCHIVES to their folder"
+        fail 1 "neither curl nor wget is here" "install one, or download the archive and SHA256SUMS elsewhere and set TOOLBENCH_INSTALL_ARCHIVES to their folder"
       fi ;;
     *) cp "${archives#file://}/$1" "$2" ;;
-  esac || fail 1 "cannot get $1 from $archives" "check TOOLBENCH_VERSION and TOOLBENCH_ARCHIVES, and the network"
+  esac || fail 1 "cannot get $1 from $archives" "check TOOLBENCH_INSTALL_VERSION and TOOLBENCH_INSTALL_ARCHIVES, and the network"
 }
 
 sum_of() {
@@ -124,11 +124,11 @@ main() {
   case "$prefix" in /*) ;; "") fail 2 "HOME is not set" "say where with --prefix FOLDER" ;; *) prefix="$PWD/$prefix" ;; esac
   if [ "$remove" = yes ]; then uninstall; return 0; fi
   find_target
-  if [ -n "${TOOLBENCH_ARCHIVES:-}" ]; then
-    archives="${TOOLBENCH_ARCHIVES%/}"
+  if [ -n "${TOOLBENCH_INSTALL_ARCHIVES:-}" ]; then
+    archives="${TOOLBENCH_INSTALL_ARCHIVES%/}"
   else
     case "$repository" in
-      @*) fail 2 "this copy of the installer does not know its repository" "set TOOLBENCH_REPOSITORY=OWNER/NAME, or TOOLBENCH_ARCHIVES to a folder or address with the archives" ;;
+      @*) fail 2 "this copy of the installer does not know its repository" "set TOOLBENCH_INSTALL_REPOSITORY=OWNER/NAME, or TOOLBENCH_INSTALL_ARCHIVES to a folder or address with the archives" ;;
     esac
     if [ "$version" = latest ]; then archives="https://github.com/$repository/releases/latest/download"
     else archives="https://github.com/$repository/releases/download/v$version"; fi
