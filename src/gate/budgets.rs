@@ -202,11 +202,11 @@ fn slowdowns(
     else {
         return;
     };
-    let measures: [(Measure, fn(&TimeLine) -> Option<f64>); 2] = [
+    let both: [(Measure, fn(&TimeLine) -> Option<f64>); 2] = [
         (Measure::Task, |line| Some(line.task_ms)),
         (Measure::ValidCall, |line| line.valid_call_ms),
     ];
-    for (measure, value) in measures {
+    for (measure, value) in both {
         let mut check = empty(
             CheckKind::Slowdown,
             label,
