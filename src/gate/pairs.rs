@@ -177,21 +177,18 @@ fn p_value(cases: &[PairedTrials]) -> f64 {
         let up = all.iter().filter(|sign| **sign > 0).count() as u64;
         return mcnemar_exact(up, all.len() as u64 - up);
     }
-    match common_multiple(&counts) {
-        Some(units) => {
-            let weighted = cases.iter().flat_map(|case| {
-                let unit = i64::try_from(units / case.0.len()).unwrap_or(1);
-                signs(case).into_iter().map(move |sign| sign * unit)
-            });
-            sign_flip(&weighted.collect::<Vec<i64>>())
-        }
-        None => {
-            let weighted = cases.iter().flat_map(|case| {
-                let unit = 1.0 / case.0.len() as f64;
-                signs(case).into_iter().map(move |sign| sign as f64 * unit)
-            });
-            sign_flip_drawn(&weighted.collect::<Vec<f64>>())
-        }
+    if let Some(units) = common_multiple(&counts) {
+        let weighted = cases.iter().flat_map(|case| {
+            let unit = i64::try_from(units / case.0.len()).unwrap_or(1);
+            signs(case).into_iter().map(move |sign| sign * unit)
+        });
+        sign_flip(&weighted.collect::<Vec<i64>>())
+    } else {
+        let weighted = cases.iter().flat_map(|case| {
+            let unit = 1.0 / case.0.len() as f64;
+            signs(case).into_iter().map(move |sign| sign as f64 * unit)
+        });
+        sign_flip_drawn(&weighted.collect::<Vec<f64>>())
     }
 }
 
