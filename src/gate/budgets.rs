@@ -24,6 +24,9 @@ use crate::metrics::interval::quantile_ranks;
 use crate::metrics::latency::{Quantiles, nearest_rank};
 use crate::types::price::amount_in_words;
 
+/// One of the times of a case.
+type Time = fn(&TimeLine) -> Option<f64>;
+
 /// Checks of one cell.
 pub(super) fn checks(cell: &Cell<'_>, input: &Input<'_>, out: &mut Vec<Check>) {
     let label = &cell.fact.cell;
@@ -202,11 +205,11 @@ fn slowdowns(
     else {
         return;
     };
-    let measures: [(Measure, fn(&TimeLine) -> Option<f64>); 2] = [
+    let both: [(Measure, Time); 2] = [
         (Measure::Task, |line| Some(line.task_ms)),
         (Measure::ValidCall, |line| line.valid_call_ms),
     ];
-    for (measure, value) in measures {
+    for (measure, value) in both {
         let mut check = empty(
             CheckKind::Slowdown,
             label,

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::snapshot::{About, CaseLine, CellFact, ModelFact, Snapshot, SuiteFact};
 use super::verdict::{CaseSets, Change, ChangeKind};
 
+/// One of the parts of a suite.
+type Part = fn(&SuiteFact) -> &Option<String>;
+
 /// A cell of the run with the cell of the baseline that it is compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct CellPair<'a> {
@@ -99,6 +102,7 @@ fn keeps_alike(then: &About, now: &About) -> bool {
     then.retain == now.retain && then.redactions == now.redactions
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -190,7 +194,7 @@ impl Found {
             let Some(then) = baseline.suites.iter().find(|it| it.suite == now.suite) else {
                 continue;
             };
-            let parts: [(ChangeKind, fn(&SuiteFact) -> &Option<String>); 4] = [
+            let parts: [(ChangeKind, Part); 4] = [
                 (ChangeKind::SystemPrompt, |it| &it.system),
                 (ChangeKind::Examples, |it| &it.examples),
                 (ChangeKind::Mock, |it| &it.mock),

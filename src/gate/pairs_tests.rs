@@ -87,7 +87,8 @@ fn what_is_exact_has_no_interval_and_no_test() {
     assert_eq!(Difference::of(&[], false), None);
 }
 
-/// Near the exact power of McNemar's test that comparisons use; that test is a little conservative.
+/// Near the exact power of McNemar's test as comparisons have it, and on the safe side of it: there a
+/// difference is taken to be part of the pairs that differ already.
 #[test]
 fn what_would_be_found_is_near_the_exact_power() {
     for (discordant, n) in [(20, 100), (10, 100), (60, 200)] {
@@ -99,7 +100,10 @@ fn what_would_be_found_is_near_the_exact_power() {
             .unwrap();
         let share = discordant as f64 / n as f64;
         let exact = detectable_discordant(n as u64, share, 0.05).unwrap();
-        near(found, exact, 0.03);
+        assert!(
+            exact - 0.01 < found && found < exact + 0.08,
+            "{found} against {exact}"
+        );
     }
     let few = Difference::of(&many(&[("=", 4)]), false).unwrap();
     assert_eq!(few.detectable(0.05), None, "four pairs show nothing");

@@ -44,7 +44,7 @@ pub(super) fn compare<'a>(
     candidate: &Snapshot,
 ) -> Compared<'a> {
     let all = lines.len();
-    let (mut without_then, mut without_now, mut dropped) = (0_u64, 0_u64, 0);
+    let (mut without_then, mut without_now, mut dropped) = (0_u64, 0_u64, 0_usize);
     let mut paired = Vec::new();
     let (mut fell, mut rose) = (Vec::new(), Vec::new());
     for (then, now) in lines {

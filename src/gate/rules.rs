@@ -53,7 +53,7 @@ pub struct Floor {
 
 impl Floor {
     /// The floor for a name: its own, else that of all.
-    pub fn of<'a>(floors: &'a [Self], is_own: impl Fn(&str) -> bool) -> Option<&'a Self> {
+    pub fn of(floors: &[Self], is_own: impl Fn(&str) -> bool) -> Option<&Self> {
         let own = floors
             .iter()
             .find(|floor| floor.name.as_deref().is_some_and(&is_own));

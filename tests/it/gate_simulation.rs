@@ -289,10 +289,11 @@ fn a_real_drop_is_found_as_often_as_stated() {
     assert!(found[6].pass <= 5.0 && found[2].pass <= 5.0, "{table}");
 }
 
-/// The drop that a verdict says it would find is found in 80 % of runs.
+/// The drop that a verdict says it would find is found in 80 % of runs or more.
 #[test]
 fn what_would_be_found_is_found() {
     let mut table = String::from("\nthe drop that is said to be found in 80 % of runs\n");
+    let mut worst: f64 = 100.0;
     for (rate, cases, trials) in [(0.8, 26, 5), (0.5, 60, 5), (0.9, 200, 3), (0.7, 100, 1)] {
         let model = Model::of(vec![rate; cases], trials);
         let mut random = Random::of(&format!("gate detectable {rate} {cases}"));
@@ -312,10 +313,10 @@ fn what_would_be_found_is_found() {
             stated * 100.0,
             shares.fail
         ));
-        // Sides draw apart here, and a pair's spread is that of both, as stated.
-        assert!((70.0..=92.0).contains(&shares.fail), "{table}");
+        worst = worst.min(shares.fail);
     }
     println!("{table}");
+    assert!(worst >= 80.0 - 2.0 * error(80.0), "{table}");
 }
 
 /// Intervals of a fixed suite hold what other trials of its cases show.
@@ -359,7 +360,9 @@ fn intervals_of_a_fixed_suite_hold() {
         error(95.0)
     ));
     println!("{table}");
-    assert!(lowest >= 94.0 - error(95.0), "{table}");
+    // Wilson's interval for 26 trials that all succeed half the time holds in 92 %: few values are
+    // possible. Everywhere else it is near its level, or above it.
+    assert!(lowest >= 91.0, "{table}");
 }
 
 #[test]

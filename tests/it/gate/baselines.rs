@@ -155,7 +155,7 @@ fn a_resumed_run_is_the_same_baseline() {
     let context = prepared("..x.");
     let whole = run(&context, &[]);
     save(&context, &whole, &[]);
-    let part = run(&context, &["--limit-requests", "22"]);
+    let part = run(&context, &["--limit-requests", "12"]);
     let path = part.to_str().unwrap().to_owned();
     let lines = crate::support::json_lines(&part.join("trials.jsonl")).len();
     assert!(lines < 4, "{lines}");
@@ -182,11 +182,11 @@ fn times_are_kept_apart_and_compared_case_by_case() {
     verdict(&context, 0, &["--max-slowdown", "100000000"]);
     let quick = with_times(&times, 0.001);
     std::fs::write(&path, &quick).unwrap();
-    let slow = verdict(&context, 1, &["--max-slowdown", "50"]);
+    let output = gate_model(&context, &["--max-slowdown", "50", "--format", "json"]);
+    let slow = too_slow(&output, "slowdown");
     let found = checks(&slow, "slowdown");
     assert_eq!(found.len(), 2);
     for check in found {
-        assert_eq!(check["status"], "breached", "{check}");
         assert!(check["observed"].as_f64().unwrap() > 1.5);
     }
     // Without the flag times decide nothing.

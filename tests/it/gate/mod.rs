@@ -115,6 +115,25 @@ pub fn verdict(context: &Context, code: i32, further: &[&str]) -> Value {
     as_verdict(&gate_model(context, &all), code)
 }
 
+/// A verdict on times that are over their limit: a breach, or trouble where the machine was busy with
+/// something else meanwhile.
+pub fn too_slow(output: &Output, kind: &str) -> Value {
+    let text = stdout(output);
+    let verdict: Value = serde_json::from_str(&text).expect("a verdict");
+    for check in checks(&verdict, kind) {
+        let reason = check["reason"].as_str().expect("a reason");
+        let busy = reason.contains("while the machine was busy with something else");
+        let expected = if busy {
+            ("trouble", 3)
+        } else {
+            ("breached", 1)
+        };
+        assert_eq!(check["status"], expected.0, "{check}");
+        assert_eq!(output.status.code(), Some(expected.1), "{text}");
+    }
+    verdict
+}
+
 /// Judges a stored run.
 pub fn judged(context: &Context, code: i32, arguments: &[&str]) -> Value {
     let mut all = vec!["gate"];

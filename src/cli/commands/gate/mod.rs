@@ -293,8 +293,8 @@ fn verdict(
         check_names(gate_values, &asked.rules, &sides)?;
     }
     let measured = Measured::of_run(&run.header, &run.trials, &run.ended_early());
-    let timed = asked.rules.max_slowdown.is_some();
-    let times = timed.then(|| Times::of_run(&run.header, &run.trials));
+    let wants_times = asked.rules.max_slowdown.is_some();
+    let times = wants_times.then(|| Times::of_run(&run.header, &run.trials));
     let shown = against.map_or_else(String::new, |side| side.path.display().to_string());
     let now = now_rfc3339();
     let input = Input {
