@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::matching::machine;
-use super::work::{Work, time_ms, work};
+use super::work::{Work, concurrency, time_ms, work};
 use super::{Objective, SizingRun, Wishes};
 use crate::metrics::cost::Cost;
 use crate::metrics::latency::Quantiles;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{concurrency, setting};
+use super::evidence::setting;
 use super::matching::Machine;
 use super::{Objective, Wishes};
 use crate::clock::epoch_ms;
@@ -229,6 +229,12 @@ fn hours(cases: &[Vec<&TrialRecord>], at_once: usize) -> f64 {
         .map(|(begin, end, busy)| (end - begin).max(busy / at_once as f64).min(1.1 * busy))
         .sum();
     ms / 3_600_000.0
+}
+
+/// Trials at once.
+pub(super) fn concurrency(header: &Header) -> usize {
+    let told = setting(header, "concurrency").and_then(|value| value.parse().ok());
+    told.unwrap_or(1).max(1)
 }
 
 fn kv_cache_type(header: &Header) -> Option<KvCacheType> {
