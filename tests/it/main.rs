@@ -18,6 +18,7 @@ mod codes;
 mod commands;
 mod cost;
 mod coverage;
+mod day_one;
 mod endpoint_server;
 #[cfg(feature = "llama")]
 mod engine_live;
@@ -45,6 +46,7 @@ mod providers_cloud;
 mod providers_command;
 mod providers_context;
 mod providers_ollama;
+mod recipes;
 mod rescore;
 mod resume;
 mod runs;
