@@ -104,8 +104,11 @@ impl App {
             .map(crate::config::Key::variable)
             .chain(OWN_VARIABLES.iter().map(|(name, _)| (*name).to_owned()))
             .collect();
-        let ours =
-            |name: &&String| name.starts_with("TOOLBENCH_") && !name.starts_with("TOOLBENCH_TEST_");
+        // Tests and the installer have variables of their own.
+        let others = ["TOOLBENCH_TEST_", "TOOLBENCH_INSTALL_"];
+        let ours = |name: &&String| {
+            name.starts_with("TOOLBENCH_") && !others.iter().any(|start| name.starts_with(start))
+        };
         if let Some(name) = self
             .env
             .variables

@@ -60,7 +60,17 @@ pub(super) fn default_threads() -> u32 {
     u32::try_from(physical.min(usable).max(1)).unwrap_or(1)
 }
 
-/// The instruction sets that this build needs and this CPU lacks; empty when it can run.
+/// Says that this CPU cannot run this build.
+pub(super) fn refusal(lacking: &[&str]) -> String {
+    format!(
+        "this build needs {}, which this CPU does not have; the release archives run on every CPU of \
+         their kind",
+        lacking.join(", ")
+    )
+}
+
+/// The instruction sets that this build needs and this CPU lacks; empty when it can run. A build
+/// that chooses its backend when it starts needs none.
 ///
 /// `is_x86_feature_detected!` answers from the build's own target when that has the feature, so
 /// the CPU is asked directly.
@@ -73,6 +83,9 @@ pub(super) fn missing_instruction_sets() -> Vec<&'static str> {
     } else {
         0
     };
+    if cfg!(feature = "dispatch") {
+        return Vec::new();
+    }
     // ggml is built for AVX2 at least; the rest only where this build was told so.
     let needs = [
         ("AVX2", true, leaf_7_ebx & (1 << 5) != 0),

@@ -40,15 +40,6 @@ pub(super) fn plan(
     settings: EngineSettings,
     backend: &LlamaBackend,
 ) -> Result<Plan, ProviderError> {
-    let missing = host::missing_instruction_sets();
-    if !missing.is_empty() {
-        return Err(ProviderError::Load {
-            detail: format!(
-                "this build needs {}, which this CPU does not have; use a build for older CPUs",
-                missing.join(", ")
-            ),
-        });
-    }
     let kv_cache_type = cache_type(settings.kv_cache_type.as_deref())?;
     let header = read_header(Path::new(&settings.path)).map_err(|error| ProviderError::Load {
         detail: error.to_string(),

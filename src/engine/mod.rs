@@ -5,6 +5,7 @@
 //! thread owns the model; every request is answered exactly once; the process ends with its input;
 //! standard output carries the protocol and nothing else.
 
+mod backends;
 mod choose;
 mod constraint;
 mod decoder;
@@ -19,6 +20,7 @@ mod vocabulary;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -29,11 +31,25 @@ use crate::clock::Stopwatch;
 use crate::types::generate::{GenerateRequest, ProviderError};
 use crate::types::protocol::{EngineSettings, FromEngine, PROTOCOL_VERSION, ToEngine};
 
-/// Version of the linked llama.cpp, and the instruction sets and devices it was built for, in its
-/// own words.
-pub fn about() -> (String, String) {
-    (log::llama_version(), log::system_info())
+/// Version of the linked llama.cpp, in its own words.
+pub fn version() -> String {
+    log::llama_version()
 }
+
+/// The instruction sets and devices that llama.cpp uses on this machine, in its own words; or why it
+/// cannot run here. `program` is this binary's own path.
+pub fn system(program: &Path) -> Result<String, String> {
+    log::take_over(false);
+    let lacking = host::missing_instruction_sets();
+    if !lacking.is_empty() {
+        return Err(host::refusal(&lacking));
+    }
+    backends::load(program)?;
+    Ok(log::system_info())
+}
+
+/// It chooses its instruction sets when it starts, whatever it was built for.
+pub const DISPATCHES_AT_RUN_TIME: bool = cfg!(feature = "dispatch");
 
 /// What the reader hands to the worker.
 enum Job {
@@ -49,8 +65,8 @@ type Flags = Arc<Mutex<HashMap<u64, Arc<AtomicBool>>>>;
 
 /// Speaks the protocol on standard input and output until the input ends.
 ///
-/// `verbose` lets llama.cpp's log through to standard error.
-pub fn serve(verbose: bool) -> std::io::Result<()> {
+/// `program` is this binary's own path; `verbose` lets llama.cpp's log through to standard error.
+pub fn serve(program: &Path, verbose: bool) -> std::io::Result<()> {
     log::take_over(verbose);
     let flags = Flags::default();
     let (sender, jobs) = channel();
@@ -59,7 +75,7 @@ pub fn serve(verbose: bool) -> std::io::Result<()> {
     std::thread::spawn(move || {
         read_requests(BufReader::new(std::io::stdin()), &sender, &reader_flags);
     });
-    work(&jobs, &flags, &mut std::io::stdout())
+    work(program, &jobs, &flags, &mut std::io::stdout())
 }
 
 /// Turns lines into jobs until the input ends; then everything running is cancelled.
@@ -118,13 +134,23 @@ fn line_id(line: &str) -> u64 {
 }
 
 /// Waits for `Load`, then answers requests. Returns when the input has ended.
-fn work(jobs: &Receiver<Job>, flags: &Flags, output: &mut impl Write) -> std::io::Result<()> {
-    let backend = LlamaBackend::init()
-        .map_err(|error| std::io::Error::other(format!("llama.cpp did not start: {error}")))?;
+fn work(
+    program: &Path,
+    jobs: &Receiver<Job>,
+    flags: &Flags,
+    output: &mut impl Write,
+) -> std::io::Result<()> {
+    // Why llama.cpp cannot run here is the answer to `Load`: an engine that ends without a word
+    // would be taken for one that crashed.
+    let backend = backends::start(program).map_err(|detail| ProviderError::Load { detail });
     while let Ok(job) = jobs.recv() {
         match job {
             Job::Load(id, settings) => {
-                if let Err(error) = serve_model(id, settings, &backend, jobs, flags, output)? {
+                let served = match &backend {
+                    Ok(backend) => serve_model(id, settings, backend, jobs, flags, output)?,
+                    Err(error) => Err(error.clone()),
+                };
+                if let Err(error) = served {
                     answer(output, &FromEngine::Error { id, error })?;
                 }
             }

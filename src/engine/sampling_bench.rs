@@ -10,7 +10,6 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
@@ -18,7 +17,7 @@ use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 
 use super::generate::Generator;
-use super::{load, log};
+use super::{backends, load, log};
 use crate::clock::Stopwatch;
 use crate::types::generate::{
     ConstraintText, GenerateReply, GenerateRequest, Prompt, ProviderError, Sampling,
@@ -52,10 +51,16 @@ struct Sample {
     text: String,
 }
 
-/// Measures `rounds` rounds on the model at `path` and writes medians and ratios.
-pub fn run(path: &Path, rounds: u32, output: &mut dyn Write) -> std::io::Result<()> {
+/// Measures `rounds` rounds on the model at `path` and writes medians and ratios; `program` is this
+/// binary's own path.
+pub fn run(
+    program: &Path,
+    path: &Path,
+    rounds: u32,
+    output: &mut dyn Write,
+) -> std::io::Result<()> {
     log::take_over(false);
-    let backend = LlamaBackend::init().map_err(std::io::Error::other)?;
+    let backend = backends::start(program).map_err(std::io::Error::other)?;
     let settings = EngineSettings {
         path: path.display().to_string(),
         context_tokens: CONTEXT_TOKENS,

@@ -51,6 +51,8 @@ pub enum Status {
     Warn,
     /// Not there; what needs it cannot run.
     Missing,
+    /// Not there, and only needed for what its line names.
+    Optional,
 }
 
 /// One line of the doctor.
@@ -74,6 +76,8 @@ pub struct EngineInfo {
     pub build: String,
     /// Instruction sets and devices, in its own words.
     pub system: String,
+    /// Why it cannot run on this machine.
+    pub refused: Option<String>,
     /// It chooses instruction sets at run time, whatever it was built for.
     pub dispatches_at_run_time: bool,
     /// It was built with a GPU backend.
@@ -151,18 +155,38 @@ impl Check {
 
 fn engine(engine: Option<&EngineInfo>) -> Check {
     match engine {
+        Some(EngineInfo {
+            build,
+            refused: Some(reason),
+            ..
+        }) => check(
+            "engine",
+            Status::Missing,
+            format!("llama.cpp {build} cannot run here: {reason}"),
+        )
+        .fixed_by("install a release archive, or build on this machine: cargo build --release"),
         Some(engine) => check(
             "engine",
             Status::Ok,
-            format!("llama.cpp {} · {}", engine.build, engine.system),
+            format!("llama.cpp {} · {}", engine.build, in_short(&engine.system)),
         ),
         None => check(
             "engine",
             Status::Missing,
             "built without llama.cpp: scripted models and servers only",
         )
-        .fixed_by("cargo install toolbench"),
+        .fixed_by("install a release archive, or build with the engine: cargo build --release"),
     }
+}
+
+/// llama.cpp's `CPU : SSE3 = 1 | AVX = 1 | REPACK = 1 | ` without what is the same of each.
+fn in_short(system: &str) -> String {
+    let parts = system.split('|').map(str::trim);
+    let shown: Vec<&str> = parts
+        .filter(|part| !part.is_empty())
+        .map(|part| part.strip_suffix(" = 1").unwrap_or(part))
+        .collect();
+    shown.join(" ").replace(" : ", ": ")
 }
 
 fn instruction_sets(machine: &Fingerprint, engine: Option<&EngineInfo>) -> Check {
@@ -178,7 +202,9 @@ fn instruction_sets(machine: &Fingerprint, engine: Option<&EngineInfo>) -> Check
             "built for {}, which this processor lacks",
             lacking.join(", ")
         );
-        return check(NAME, Status::Missing, detail).fixed_by("cargo install toolbench");
+        return check(NAME, Status::Missing, detail).fixed_by(
+            "install a release archive, or build on this machine: cargo build --release",
+        );
     }
     let unused: Vec<&str> = machine
         .cpu_features
@@ -201,7 +227,7 @@ fn instruction_sets(machine: &Fingerprint, engine: Option<&EngineInfo>) -> Check
         Status::Warn,
         format!("does not use {}; prefill is slower", unused.join(", ")),
     )
-    .fixed_by("RUSTFLAGS=\"-C target-cpu=native\" cargo install toolbench --force")
+    .fixed_by("RUSTFLAGS=\"-C target-cpu=native\" cargo build --release")
 }
 
 fn cores(machine: &Fingerprint) -> Check {
@@ -260,7 +286,7 @@ fn gpus(machine: &Fingerprint, engine: Option<&EngineInfo>) -> Check {
             Status::Warn,
             format!("{detail}; this build does not use it"),
         )
-        .fixed_by("cargo install toolbench --features cuda --force");
+        .fixed_by("cargo build --release --features cuda (or vulkan), with its toolkit installed");
     }
     check("gpus", Status::Ok, detail)
 }
@@ -346,7 +372,7 @@ async fn ollama(inputs: &DoctorInputs<'_>) -> Check {
             };
             check(
                 "ollama",
-                Status::Missing,
+                Status::Optional,
                 format!("{how}; only needed to measure models it serves"),
             )
             .fixed_by(if inputs.tools.find("ollama").is_some() {
@@ -371,7 +397,7 @@ async fn openai_servers(inputs: &DoctorInputs<'_>) -> Check {
             "none on ports {}; only needed to measure them",
             ports.join(", ")
         );
-        return check(NAME, Status::Missing, detail)
+        return check(NAME, Status::Optional, detail)
             .fixed_by("llama-server -m MODEL.gguf --port 8080");
     }
     let shown: Vec<String> = found
@@ -382,21 +408,21 @@ async fn openai_servers(inputs: &DoctorInputs<'_>) -> Check {
 }
 
 async fn node(tools: &ToolSettings) -> Check {
-    let version = version_of(tools, "node", &["--version"]).await;
     let fix = "install Node.js 18 or later: https://nodejs.org/en/download";
-    match version {
-        Some(version) if first_number(&version) >= Some(OLDEST_NODE) => {
+    match asked(tools, "node", &["--version"]).await {
+        Asked::Version(version) if first_number(&version) >= Some(OLDEST_NODE) => {
             check("node", Status::Ok, version)
         }
-        Some(version) => check(
+        Asked::Version(version) => check(
             "node",
             Status::Warn,
             format!("{version}; MCP servers need 18 or later"),
         )
         .fixed_by(fix),
-        None => check(
+        Asked::Silent => silent("node"),
+        Asked::Missing => check(
             "node",
-            Status::Missing,
+            Status::Optional,
             "only needed for MCP servers written for it",
         )
         .fixed_by(fix),
@@ -404,11 +430,12 @@ async fn node(tools: &ToolSettings) -> Check {
 }
 
 async fn npm(tools: &ToolSettings) -> Check {
-    match version_of(tools, "npm", &["--version"]).await {
-        Some(version) => check("npm", Status::Ok, version),
-        None => check(
+    match asked(tools, "npm", &["--version"]).await {
+        Asked::Version(version) => check("npm", Status::Ok, version),
+        Asked::Silent => silent("npm"),
+        Asked::Missing => check(
             "npm",
-            Status::Missing,
+            Status::Optional,
             "needed to install MCP servers and to pull some models",
         )
         .fixed_by("install Node.js 18 or later: https://nodejs.org/en/download"),
@@ -417,18 +444,23 @@ async fn npm(tools: &ToolSettings) -> Check {
 
 async fn python(tools: &ToolSettings) -> Check {
     let fix = "install Python 3.9 or later: https://www.python.org/downloads/";
-    match version_of(tools, "python3", &["--version"]).await {
-        Some(version) if second_number(&version) >= Some(OLDEST_PYTHON) => {
+    match asked(tools, "python3", &["--version"]).await {
+        Asked::Version(version) if second_number(&version) >= Some(OLDEST_PYTHON) => {
             check("python", Status::Ok, version)
         }
-        Some(version) => check("python", Status::Warn, format!("{version} is old")).fixed_by(fix),
-        None => check("python", Status::Missing, "needed to pull some models").fixed_by(fix),
+        Asked::Version(version) => {
+            check("python", Status::Warn, format!("{version} is old")).fixed_by(fix)
+        }
+        Asked::Silent => silent("python"),
+        Asked::Missing => {
+            check("python", Status::Optional, "needed to pull some models").fixed_by(fix)
+        }
     }
 }
 
 async fn pip(tools: &ToolSettings) -> Check {
-    match version_of(tools, "python3", &["-m", "pip", "--version"]).await {
-        Some(version) => {
+    match asked(tools, "python3", &["-m", "pip", "--version"]).await {
+        Asked::Version(version) => {
             let short = version
                 .split(" from ")
                 .next()
@@ -436,25 +468,47 @@ async fn pip(tools: &ToolSettings) -> Check {
                 .to_owned();
             check("pip", Status::Ok, short)
         }
-        None => check("pip", Status::Missing, "needed to pull some models")
+        Asked::Silent => silent("pip"),
+        Asked::Missing => check("pip", Status::Optional, "needed to pull some models")
             .fixed_by("python3 -m ensurepip --user"),
     }
 }
 
-/// What a program says of its version; `None` when it is not there or does not answer in time.
-async fn version_of(tools: &ToolSettings, program: &str, arguments: &[&str]) -> Option<String> {
-    let mut command = tokio::process::Command::new(tools.find(program)?);
+/// What a program said of its version.
+enum Asked {
+    Version(String),
+    /// It is there and did not answer in time.
+    Silent,
+    Missing,
+}
+
+async fn asked(tools: &ToolSettings, program: &str, arguments: &[&str]) -> Asked {
+    let Some(path) = tools.find(program) else {
+        return Asked::Missing;
+    };
+    let mut command = tokio::process::Command::new(path);
     command
         .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(VERSION_LIMIT, command.output())
-        .await
-        .ok()?
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    (output.status.success() && !text.is_empty()).then_some(text)
+    match tokio::time::timeout(VERSION_LIMIT, command.output()).await {
+        Err(_) => Asked::Silent,
+        Ok(Ok(output)) if output.status.success() && !output.stdout.trim_ascii().is_empty() => {
+            Asked::Version(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(_) => Asked::Missing,
+    }
+}
+
+fn silent(name: &str) -> Check {
+    let seconds = VERSION_LIMIT.as_secs();
+    check(
+        name,
+        Status::Warn,
+        format!("is there, and did not say its version within {seconds} seconds"),
+    )
+    .fixed_by("stop other work on this machine, then: toolbench doctor")
 }
 
 /// 22 of `v22.1.0`.
@@ -478,7 +532,7 @@ fn mcp_servers(folder: Option<&Path>, install: &str) -> Check {
     let Some(folder) = folder.filter(|folder| folder.is_dir()) else {
         return check(
             NAME,
-            Status::Missing,
+            Status::Optional,
             "no folder with MCP servers; mock tools need none",
         )
         .fixed_by(install);
@@ -495,7 +549,7 @@ fn mcp_servers(folder: Option<&Path>, install: &str) -> Check {
     if found.is_empty() {
         return check(
             NAME,
-            Status::Missing,
+            Status::Optional,
             format!("none in {}", folder.display()),
         )
         .fixed_by(install);

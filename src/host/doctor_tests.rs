@@ -111,6 +111,42 @@ async fn a_build_for_another_processor_is_refused() {
     assert_eq!(by_name(&checks, "instruction sets").status, Status::Missing);
 }
 
+#[tokio::test]
+async fn an_engine_that_cannot_run_here_is_missing_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = EngineInfo {
+        refused: Some("no processor backend".to_owned()),
+        ..EngineInfo::default()
+    };
+    let checks = run(&machine(), Some(&engine), folder.path()).await;
+    let check = by_name(&checks, "engine");
+    assert_eq!(check.status, Status::Missing);
+    assert!(check.detail.contains("no processor backend"), "{check:?}");
+    assert!(check.fix.is_some());
+}
+
+#[tokio::test]
+async fn a_build_that_dispatches_is_not_told_to_be_built_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plain = machine();
+    plain.build_features = vec!["sse2".to_owned()];
+    plain.cpu_features.push("sse2".to_owned());
+    let engine = EngineInfo {
+        dispatches_at_run_time: true,
+        ..EngineInfo::default()
+    };
+    let checks = run(&plain, Some(&engine), folder.path()).await;
+    assert_eq!(by_name(&checks, "instruction sets").status, Status::Ok);
+}
+
+#[test]
+fn what_the_engine_says_of_itself_is_shown_in_short() {
+    assert_eq!(
+        in_short("CPU : SSE3 = 1 | AVX2 = 1 | SVE_CNT = 32 | "),
+        "CPU: SSE3 AVX2 SVE_CNT = 32"
+    );
+}
+
 #[test]
 fn versions_are_read() {
     assert_eq!(first_number("v22.1.0"), Some(22));

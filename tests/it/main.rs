@@ -18,6 +18,7 @@ mod codes;
 mod commands;
 mod cost;
 mod coverage;
+mod day_one;
 mod endpoint_server;
 mod endpoint_words;
 #[cfg(feature = "llama")]
@@ -57,6 +58,7 @@ mod providers_context;
 mod providers_ollama;
 mod qualify;
 mod qualify_files;
+mod recipes;
 mod rescore;
 mod resume;
 mod runs;

@@ -26,7 +26,7 @@ pub(super) fn doctor(app: &App, format: ListFormat) -> Result<Status, CliError> 
 pub(super) fn found(app: &App) -> Result<Vec<Check>, CliError> {
     let resolved = app.resolve(&SettingFlags::default())?;
     let store = Store::open(app, &resolved)?;
-    let engine = engine_info();
+    let engine = engine_info(app);
     let installed = servers::folder(app, &resolved);
     block_on(checks(&DoctorInputs {
         fingerprint: &crate::host::fingerprint(),
@@ -53,16 +53,34 @@ fn text(found: &[Check]) -> String {
             CheckStatus::Ok => "ok     ",
             CheckStatus::Warn => "warning",
             CheckStatus::Missing => "missing",
+            CheckStatus::Optional => "-      ",
         };
         out.push_str(&format!(
             "{mark}  {:width$}  {}\n",
             check.name, check.detail
         ));
         if let Some(fix) = &check.fix {
-            out.push_str(&format!("{:9}{:width$}  fix: {fix}\n", "", ""));
+            let word = if check.status == CheckStatus::Optional {
+                "to have it"
+            } else {
+                "fix"
+            };
+            out.push_str(&format!("{:9}{:width$}  {word}: {fix}\n", "", ""));
         }
     }
+    out.push_str(&next(found));
     out
+}
+
+/// What to do now: the fix of what no run can do without, else a run.
+fn next(found: &[Check]) -> String {
+    let missing = found
+        .iter()
+        .find(|check| check.status == CheckStatus::Missing);
+    match missing.and_then(|check| check.fix.as_deref()) {
+        Some(fix) => format!("\nnext: {fix}\n"),
+        None => "\nready; next: toolbench run MODEL, with a model of the list above\n".to_owned(),
+    }
 }
 
 #[cfg(feature = "llama")]
@@ -70,17 +88,21 @@ fn text(found: &[Check]) -> String {
     clippy::unnecessary_wraps,
     reason = "a build without the engine has none"
 )]
-fn engine_info() -> Option<EngineInfo> {
-    let (build, system) = crate::engine::about();
+fn engine_info(app: &App) -> Option<EngineInfo> {
+    let (system, refused) = match crate::engine::system(&app.env.executable) {
+        Ok(system) => (system, None),
+        Err(reason) => (String::new(), Some(reason)),
+    };
     Some(EngineInfo {
-        build,
+        build: crate::engine::version(),
         system,
-        dispatches_at_run_time: false,
+        refused,
+        dispatches_at_run_time: crate::engine::DISPATCHES_AT_RUN_TIME,
         has_gpu_backend: cfg!(any(feature = "cuda", feature = "metal", feature = "vulkan")),
     })
 }
 
 #[cfg(not(feature = "llama"))]
-fn engine_info() -> Option<EngineInfo> {
+fn engine_info(_app: &App) -> Option<EngineInfo> {
     None
 }

@@ -20,7 +20,8 @@ pub(super) fn init(app: &App, force: bool) -> Result<Status, CliError> {
             .kind("output", Status::NotWritten)
     })?;
     app.ui.say(&format!(
-        "wrote {PROJECT_FILE}; `toolbench config show` prints what is in force"
+        "wrote {PROJECT_FILE}; `toolbench config show` prints what is in force\n\
+         next: toolbench doctor, then toolbench suite new NAME --from-mcp --stdio \"COMMAND\" for a suite of your own"
     ));
     Ok(Status::Complete)
 }

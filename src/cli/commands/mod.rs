@@ -78,7 +78,7 @@ fn man() -> Result<Status, CliError> {
 #[cfg(feature = "llama")]
 fn engine(app: &App) -> Result<Status, CliError> {
     let verbose = app.ui.verbosity > super::ui::Verbosity::Normal;
-    crate::engine::serve(verbose)
+    crate::engine::serve(&app.env.executable, verbose)
         .map_err(|error| CliError::usage(format!("the engine's streams failed: {error}")))?;
     Ok(Status::Complete)
 }
@@ -91,7 +91,7 @@ fn engine(_app: &App) -> Result<Status, CliError> {
 /// Version of the linked llama.cpp; part of every plan.
 #[cfg(feature = "llama")]
 pub(super) fn engine_build() -> String {
-    crate::engine::about().0
+    crate::engine::version()
 }
 
 /// A build without the engine has no version of it.

@@ -108,7 +108,9 @@ fn bench(app: &App, model: &str, repeats: u32) -> Result<Status, CliError> {
     let resolved = app.resolve(&SettingFlags::default())?;
     let store = crate::cli::store_access::Store::open(app, &resolved)?;
     let path = super::model::local_path(&store, model)?;
-    super::print_with(|out| crate::engine::sampling_bench::run(&path, repeats, out))?;
+    super::print_with(|out| {
+        crate::engine::sampling_bench::run(&app.env.executable, &path, repeats, out)
+    })?;
     Ok(Status::Complete)
 }
 
