@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use super::format::{ContentLine, Header};
 use super::privacy::{PrivacyHeader, Private, readdress};
+use super::{Content, Run};
 use crate::types::TrialRecord;
 
 /// See [`Private::exported`].

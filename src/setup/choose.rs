@@ -109,8 +109,8 @@ fn unknown(header: &Header, asked: &str, labels: &[&str]) -> ChooseError {
     known.sort_unstable();
     known.dedup();
     let odd = labels.iter().find(|label| {
-        let knows = |cell: &CellHeader| has_label(cell, label);
-        !header.cells.iter().any(knows)
+        let mut cells = header.cells.iter();
+        !cells.any(|cell| has_label(cell, label))
     });
     let near = match odd {
         Some(odd) => {

@@ -205,12 +205,15 @@ fn tables_join_and_totals_follow_from_trials() {
     assert_eq!(alarm["offered_trials"], "3");
     assert_eq!(alarm["expected_trials"], "1");
     assert_eq!(alarm["expected_successful_trials"], "0");
-    assert_eq!((&*alarm["read_calls"], &*alarm["valid_calls"]), ("2", "1"));
+    assert_eq!((&*alarm["read_calls"], &*alarm["valid_calls"]), ("1", "0"));
     assert!(
         alarm["findings"].contains("type_mismatch /hour"),
         "{alarm:?}"
     );
-    assert!(alarm["findings"].contains("wrong_value /hour"), "{alarm:?}");
+    assert!(
+        alarm["findings"].contains("hallucinated_value /hour"),
+        "{alarm:?}"
+    );
 }
 
 #[test]
@@ -306,7 +309,7 @@ fn junit_of_a_run_holds_replies_and_reasons() {
         failure
             .attribute("message")
             .unwrap()
-            .starts_with("wrong_value at /hour of set_alarm")
+            .starts_with("hallucinated_value at /hour of set_alarm")
     );
     let case = failure.parent().unwrap();
     assert_eq!(case.attribute("name"), Some("t-alarm"));

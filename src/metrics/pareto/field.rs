@@ -337,7 +337,7 @@ type CaseTimes<'a> = BTreeMap<(&'a str, &'a str, &'a str), f64>;
 
 /// Scored trials count, failures too, because people wait for them; replayed ones were not measured.
 fn times<'a>(group: &Group<'a>) -> CaseTimes<'a> {
-    let mut times = CaseTimes::new();
+    let mut means = CaseTimes::new();
     for trials in &group.cases {
         let timed = trials
             .iter()
@@ -353,10 +353,10 @@ fn times<'a>(group: &Group<'a>) -> CaseTimes<'a> {
                 first.case.as_str(),
                 first.case_hash.0.as_str(),
             );
-            times.insert(key, mean);
+            means.insert(key, mean);
         }
     }
-    times
+    means
 }
 
 /// Second over first, sorted; `None` without a case that both have timed.

@@ -57,8 +57,8 @@ fn offered(export: &Export, trial: &TrialRecord) -> Option<BTreeSet<String>> {
         let Value::Array(tools) = export.content(&attempt.tools)? else {
             return None;
         };
-        let named = tools.iter().filter_map(|tool| tool["name"].as_str());
-        names.extend(named.map(str::to_owned));
+        let own = tools.iter().filter_map(|tool| tool["name"].as_str());
+        names.extend(own.map(str::to_owned));
     }
     Some(names)
 }
