@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::args::{ListFormat, RunArgs};
 use super::flags::{GateFlags, SettingFlags};
-use super::host_args::{HostArgs, SafetyArgs};
+use super::host_args::HostArgs;
+use super::safety_args::SafetyArgs;
 
 /// Shown after the help of `gate`.
 pub(super) const GATE_EXAMPLES: &str = "A run is named by directory, name, unique beginning or `latest`; anything else is a model, which is run first.\nFloors are in percent, times in seconds. Exit codes: 0 pass, 1 fail, 3 undecided, 2 usage, 5 nothing selected.\n\nExamples:\n  toolbench gate latest --min-success 80 --max-task-p95 20\n  toolbench gate latest --baseline main --min-effect 2\n  toolbench gate smollm2 --suite weather --baseline main --time-budget 10m\n  toolbench gate latest --format markdown > verdict.md";

@@ -3,7 +3,8 @@
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::flags::SettingFlags;
-use super::host_args::{HostArgs, SafetyArgs};
+use super::host_args::HostArgs;
+use super::safety_args::SafetyArgs;
 
 /// Settings that `sizing` has in a form of its own, or that mean nothing to it.
 const LEFT_OUT: &[&str] = &[

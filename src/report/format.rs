@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::csv::Table;
-use super::{
-    Export, Json, Markdown, Reporter as _, Shown, Terminal, csv, junit, write_html,
-};
+use super::{Export, Json, Markdown, Reporter as _, Shown, Terminal, csv, junit, write_html};
 use crate::metrics::canonical_summary;
 use crate::types::did_you_mean;
 

@@ -10,6 +10,7 @@ use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
 use crate::cli::args::MergeArgs;
 use crate::cli::flags::SettingFlags;
+use crate::cli::outputs::Outputs;
 use crate::clock::now_compact;
 use crate::record::format::ContentLine;
 use crate::record::{Run, State, find_run, list_runs, merge as put_together, state, write_whole};
@@ -19,6 +20,7 @@ use crate::types::ContentHash;
 pub(super) fn merge(app: &App, args: &MergeArgs) -> Result<Status, CliError> {
     let resolved = app.resolve(&flags(args))?;
     let settings = app.settings(&resolved)?;
+    let outputs = Outputs::of(&settings)?;
     let mut shards = Vec::new();
     for path in paths(&settings.out, &args.runs)? {
         if state(&path) == State::Running {
@@ -49,13 +51,7 @@ pub(super) fn merge(app: &App, args: &MergeArgs) -> Result<Status, CliError> {
         shards.len()
     ));
     let run = Run::open(&directory)?;
-    let summary = print_run(
-        &run,
-        &settings.format,
-        settings.by.as_deref(),
-        &ReportOptions::default(),
-        app,
-    )?;
+    let summary = print_run(&run, &outputs, &ReportOptions::of(&settings), app)?;
     Ok(status_of(&run.header, &summary))
 }
 

@@ -33,9 +33,8 @@ pub(super) fn report(app: &App, args: &ReportArgs) -> Result<Status, CliError> {
     }
     if outputs.format == Format::Html && args.runs.len() > 1 {
         return Err(
-            CliError::usage("a page shows one run, and several were named").hint(
-                "write each to a file of its own: `toolbench report RUN --write RUN.html`",
-            ),
+            CliError::usage("a page shows one run, and several were named")
+                .hint("write each to a file of its own: `toolbench report RUN --write RUN.html`"),
         );
     }
     let mut status = Status::Complete;

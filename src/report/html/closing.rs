@@ -6,8 +6,8 @@
 use serde::Serialize;
 
 use super::super::columns::COLUMNS;
-use super::super::notes;
 use super::super::text::{DASH, count, megabytes, percent, percent_with_interval};
+use super::super::{footnotes, hosts, notes};
 use super::Shown;
 use super::charts::{duration, speed};
 use super::tables::{Cell, Head, Plain, RowLabels};
@@ -200,9 +200,10 @@ pub(super) fn notes(summary: &Summary, shown: &Shown<'_>) -> Notes {
         ("Not run", not_run(summary)),
         ("Excluded trials", notes::excluded_trials(summary)),
         ("Ended early", notes::ended_early(summary)),
+        ("Tool servers", hosts::servers(summary)),
         ("Probes", notes::probes(summary)),
         ("Cost", notes::costs(summary)),
-        ("Notes", notes::footnotes(summary)),
+        ("Notes", footnotes::footnotes(summary)),
     ];
     lists.retain(|(_, lines)| !lines.is_empty());
     let version = match header.toolbench_revision.as_str() {

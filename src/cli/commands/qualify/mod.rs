@@ -493,7 +493,7 @@ impl Flow<'_> {
             depends,
             ..
         } = looked;
-        let done = execute_planned(self.app, &args, planned, "run")?;
+        let done = execute_planned(self.app, planned, "run")?;
         let run = Run::open(&done.directory)?;
         let judged = self.judged(index, &run);
         if done.interrupted {

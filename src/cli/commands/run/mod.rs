@@ -25,11 +25,10 @@ pub(in crate::cli) use probe::probe;
 pub(in crate::cli) use suites::{mock, selected};
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
-use crate::cli::outputs::Outputs;
 use crate::cli::ui::RunProgress;
 use crate::clock::{now_compact, now_rfc3339};
 use crate::config::{Probes, Settings};
@@ -68,13 +67,12 @@ pub(in crate::cli) fn recorded(
     if args.dry_run {
         return planned.dry_run(app).show().map(Recorded::Dry);
     }
-    execute_planned(app, args, planned, command).map(|done| Recorded::Run(Box::new(done)))
+    execute_planned(app, planned, command).map(|done| Recorded::Run(Box::new(done)))
 }
 
 /// Runs and records what was planned.
 pub(in crate::cli) fn execute_planned(
     app: &App,
-    args: &RunArgs,
     planned: Planned,
     command: &str,
 ) -> Result<Done, CliError> {
