@@ -8,7 +8,7 @@ fn placeholders() -> Placeholders {
         variables: variables
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        directory: "/work".to_owned(),
+        directory: "/project".to_owned(),
     }
 }
 
@@ -136,7 +136,7 @@ fn addresses_are_read_with_their_headers() {
     let folder = one(
         r#"{"servers": {"a": {"command": "x", "args": ["${workspaceFolder}/a", "${userHome}"]}}}"#,
     );
-    assert_eq!(program(&folder).1, ["/work/a", "/home/x"]);
+    assert_eq!(program(&folder).1, ["/project/a", "/home/x"]);
 }
 
 #[test]
