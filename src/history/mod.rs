@@ -148,8 +148,8 @@ fn line(run: &Outline) -> RunLine {
 
 fn cell(key: &CellKey, all: &[&CellKey], seen: &Seen<'_>) -> CellHistory {
     let of_cell = seen.of_cell(key);
-    let found = cases::cases(&of_cell);
-    let (series, points) = points::points(&of_cell);
+    let found = cases::cases(of_cell);
+    let (series, points) = points::points(of_cell);
     CellHistory {
         model: key.model.clone(),
         dialect: key.dialect.to_string(),

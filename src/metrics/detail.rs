@@ -141,10 +141,9 @@ fn times<'a>(trials: impl Iterator<Item = &'a TrialRecord>) -> Times {
 
 /// What first went wrong in a trial that was not right at once.
 pub fn first_fault(trial: &TrialRecord) -> Option<Code> {
-    let standing = trial.attempts.iter().filter(|it| it.passed_over.is_none());
+    let mut standing = trial.attempts.iter().filter(|it| it.passed_over.is_none());
     standing
-        .filter_map(|attempt| primary(&attempt.violations))
-        .next()
+        .find_map(|attempt| primary(&attempt.violations))
         .map(|found| found.code)
         .or_else(|| trial.outcome.code())
         .or_else(|| trial.calls.iter().find_map(|call| call.code))

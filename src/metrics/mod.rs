@@ -33,7 +33,6 @@ pub mod spending;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tool_use;
 pub mod tools;
 pub mod trigger;
 pub mod verdict;

@@ -2,7 +2,7 @@
 //! arguments, and which tool was called in place of which.
 //!
 //! Data in: header, the latest line of each trial, and what the record holds of offered tools. Data
-//! out: counts by row, suite and tool. Invariants: only scored trials count; calls are paired with
+//! out: counts by row or cell, suite and tool. Invariants: only scored trials count; calls are paired with
 //! what their case expects by the judge's own rules, and a trial whose pairs do not add up to the
 //! counts that the judge left on it is left out and counted, because what they rest on was not kept.
 
@@ -12,7 +12,7 @@ use crate::record::format::Header;
 use crate::types::suite::{Ends, Round, Suite};
 use crate::types::trial::CallCounts;
 use crate::types::{
-    Case, Code, ContentHash, Stage, ToolCall, ToolDefinition, ToolResult, TrialRecord,
+    Case, CellKey, Code, ContentHash, Stage, ToolCall, ToolDefinition, ToolResult, TrialRecord,
 };
 use crate::validate::{
     CallPair, ExecutedCall, JudgeInput, JudgedRound, ToolSchemas, counts_and_pairs,
@@ -28,7 +28,7 @@ pub struct ToolKey {
 }
 
 /// What became of a tool in one row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ToolCounts {
     /// Scored trials in which it was offered; 0 where the record does not hold what was offered.
     pub offered: usize,
@@ -40,6 +40,14 @@ pub struct ToolCounts {
     pub right_tool: usize,
     /// Of these, those with accepted arguments.
     pub right: usize,
+    /// Calls of it that went to the tool host, of every scored trial.
+    pub executed: usize,
+    /// Of these, calls whose result said that they failed, scripted errors aside.
+    pub failed: usize,
+    /// Time in the tool host of those that were timed: not replayed, not run by the model's server.
+    pub host_ms: f64,
+    /// Calls behind `host_ms`.
+    pub timed: usize,
 }
 
 /// What was wrong with an argument.
@@ -65,7 +73,7 @@ pub struct Confusion {
 }
 
 /// Tools of one row without split.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowTools {
     /// Counts of each tool.
     pub tools: BTreeMap<ToolKey, ToolCounts>,
@@ -78,6 +86,55 @@ pub struct RowTools {
     pub trials: usize,
     /// Scored trials that are left out, because what their verdict rests on is not in the record.
     pub left_out: usize,
+    /// Scored trials of which the record does not hold what was offered.
+    pub unknown_offers: usize,
+}
+
+impl RowTools {
+    /// What was wrong with the arguments of one tool: most frequent first.
+    pub fn faults_of(&self, key: &ToolKey) -> Vec<(&ArgumentFault, usize)> {
+        let own = self.faults.iter().filter(|(fault, _)| fault.key == *key);
+        let mut found: Vec<_> = own.map(|(fault, count)| (fault, *count)).collect();
+        found.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        found
+    }
+}
+
+/// Tools of one cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellTools {
+    /// The cell's id.
+    pub id: String,
+    /// The cell.
+    pub cell: CellKey,
+    /// Its tools.
+    pub tools: RowTools,
+}
+
+/// The tools of each cell, in the order in which `trials` meet them; `trials` are those that count.
+pub fn by_cell<'a>(
+    header: &'a Header,
+    trials: &[&'a TrialRecord],
+    offered: &'a OfferedTools<'a>,
+) -> Vec<CellTools> {
+    let mut cells: Vec<(&CellKey, &str, Vec<&TrialRecord>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for trial in trials.iter().filter(|trial| trial.outcome.is_scored()) {
+        let place = *places.entry(&trial.cell_id).or_insert_with(|| {
+            cells.push((&trial.cell, &trial.cell_id, Vec::new()));
+            cells.len() - 1
+        });
+        cells[place].2.push(trial);
+    }
+    let mut counter = ToolCounter::new(header, offered);
+    cells
+        .into_iter()
+        .map(|(cell, id, trials)| CellTools {
+            id: id.to_owned(),
+            cell: cell.clone(),
+            tools: counter.row(trials.into_iter()),
+        })
+        .collect()
 }
 
 /// What the record holds of a list of offered tools, by its address.
@@ -138,8 +195,18 @@ impl<'a> ToolCounter<'a> {
             .offers
             .entry(lists.clone())
             .or_insert_with(|| offer(&lists, offered));
+        row.unknown_offers += usize::from(offer.names.is_empty());
         for name in &offer.names {
             row.tools.entry(key(name)).or_default().offered += 1;
+        }
+        for call in &trial.calls {
+            let counts = row.tools.entry(key(&call.call.name)).or_default();
+            counts.executed += 1;
+            counts.failed += usize::from(call.is_error && !call.scripted_error);
+            if !call.by_server && !trial.replayed {
+                counts.host_ms += call.tool_ms;
+                counts.timed += 1;
+            }
         }
         for (violation, tool, pointer) in argument_findings(trial) {
             let fault = ArgumentFault {
@@ -338,6 +405,7 @@ mod tests {
             .1
     }
 
+    #[allow(clippy::unnecessary_wraps)] // The shape of `OfferedTools`.
     fn weather(_: &ContentHash) -> Option<Vec<ToolDefinition>> {
         let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
         let tool = |name: &str| json!({"name": name, "inputSchema": schema});

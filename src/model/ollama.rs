@@ -192,7 +192,7 @@ impl OllamaProvider {
         let (path, body) = body(
             &self.endpoint,
             request,
-            self.keep_alive(),
+            &self.keep_alive(),
             loaded.think.as_ref(),
         )?;
         let read = |answer| read(answer, request.stream);
@@ -231,7 +231,7 @@ impl OllamaProvider {
 fn body(
     endpoint: &Endpoint,
     request: &GenerateRequest,
-    keep_alive: Value,
+    keep_alive: &Value,
     think: Option<&Value>,
 ) -> Result<(&'static str, Value), ProviderError> {
     let mut body = json!({
@@ -300,7 +300,7 @@ pub(super) fn request_body(
     endpoint: &Endpoint,
     request: &GenerateRequest,
 ) -> Result<(&'static str, Value), ProviderError> {
-    body(endpoint, request, Value::from(KEEP_ALIVE), None)
+    body(endpoint, request, &Value::from(KEEP_ALIVE), None)
 }
 
 async fn whole(answer: Answer) -> Result<Value, ProviderError> {

@@ -342,10 +342,9 @@ fn excluded_line(trial: &TrialRecord) -> String {
 
 /// The raw text of the last reply, where it is on record.
 fn last_reply(export: &Export, trial: &TrialRecord) -> Option<String> {
-    let attempts = trial.attempts.iter().rev();
+    let mut attempts = trial.attempts.iter().rev();
     let text = attempts
-        .filter_map(|attempt| export.reply(attempt))
-        .next()
+        .find_map(|attempt| export.reply(attempt))
         .filter(|text| !text.is_empty())?;
     let shown: String = text.chars().take(MOST_REPLY).collect();
     let left = text.chars().count() - shown.chars().count();

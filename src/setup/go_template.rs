@@ -89,7 +89,9 @@ fn pieces(render: &Render<'_>, bos: &str, with_system: bool) -> Option<Pieces> {
         let bare = own.and_then(|bos| start.strip_prefix(bos)).unwrap_or(start);
         start[..start.len() - bare.len()].clone_into(&mut pieces.start);
         bare.clone_into(&mut pieces.system.0);
-        pieces.system.1 = after_system.strip_suffix(&before_user)?.to_owned();
+        after_system
+            .strip_suffix(&before_user)?
+            .clone_into(&mut pieces.system.1);
     } else {
         let (start, _) = ready.split_once(USER)?;
         start

@@ -389,9 +389,9 @@ fn nothing_wanted_is_no_answer_and_no_run_no_panic() {
 pub(crate) fn sample_page() -> SizingPage {
     let machine = |machine, gpu_layers, decode_ms, prefill_ms| Made {
         machine,
-        gpu_layers,
-        decode_ms,
         prefill_ms,
+        decode_ms,
+        gpu_layers,
         ..Made::default()
     };
     let other = Made {

@@ -43,7 +43,8 @@ struct TierFile {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    document: String,
+    #[serde(rename = "document")]
+    name: String,
     date: String,
     #[serde(default)]
     verified: bool,
@@ -183,7 +184,7 @@ impl Documents {
         let found = self.of(row.source.as_deref())?;
         Ok(Some(Figure {
             value: row.value * unit,
-            document: found.document,
+            document: found.name,
             date: found.date,
             verified: found.verified,
         }))
@@ -192,7 +193,7 @@ impl Documents {
     /// A figure of a user's own file need not name a document.
     fn of(&self, source: Option<&str>) -> Result<Document, String> {
         let own = || Document {
-            document: "the tiers.yaml it stands in".to_owned(),
+            name: "the tiers.yaml it stands in".to_owned(),
             date: "undated".to_owned(),
             verified: false,
         };
@@ -261,7 +262,7 @@ fn working_set(row: &TierRow, size: f64) -> Option<f64> {
 fn price(row: Option<&PriceRow>, documents: &Documents) -> Result<Option<TierPrice>, String> {
     let Some(row) = row else { return Ok(None) };
     let source = documents.of(row.source.as_deref())?;
-    let from = format!("{}, {}", source.document, source.date);
+    let from = format!("{}, {}", source.name, source.date);
     let (per_hour, basis) = match (row.per_hour, row.amount, row.lifetime_years) {
         (Some(hour), None, None) => (hour, format!("by the hour ({from})")),
         (None, Some(amount), Some(years)) if years > 0.0 => (
@@ -352,7 +353,7 @@ fn parse_published(text: &str, file: &Path) -> Result<Published, TierError> {
                     prefill: row.prefill.map(OneOrRange::range),
                     compute_operations_per_second: row.compute_tera_per_second.map(|t| t * 1e12),
                     calibrates: row.calibrates,
-                    document: source.document.clone(),
+                    document: source.name.clone(),
                     date: source.date.clone(),
                     verified: source.verified,
                 })
@@ -367,7 +368,7 @@ fn parse_published(text: &str, file: &Path) -> Result<Published, TierError> {
                     what: row.what.clone(),
                     figure: row.figure.clone(),
                     beside: row.beside.clone(),
-                    document: source.document.clone(),
+                    document: source.name.clone(),
                     date: source.date.clone(),
                     verified: source.verified,
                 })
@@ -381,7 +382,7 @@ fn parse_published(text: &str, file: &Path) -> Result<Published, TierError> {
                 Ok(PublishedContext {
                     from_gib: row.from_gib,
                     context_tokens: row.context_tokens,
-                    document: source.document.clone(),
+                    document: source.name.clone(),
                     date: source.date.clone(),
                     verified: source.verified,
                 })

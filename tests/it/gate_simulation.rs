@@ -65,7 +65,7 @@ impl Model {
     fn run(&self, cells: usize, random: &mut Random) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.about.scorer_version = 2;
-        snapshot.about.weighting = WEIGHTING.to_owned();
+        WEIGHTING.clone_into(&mut snapshot.about.weighting);
         for cell in 0..cells {
             let label = format!("model · json · {cell}");
             let lines = (0..self.rates.len()).map(|case| self.line(case, &label, random));
@@ -305,8 +305,8 @@ fn what_would_be_found_is_found() {
             })
             .sum::<f64>()
             / 50.0;
-        let worse = Model::of(vec![rate - stated; cases], trials);
-        let shares = shares(&format!("detectable {rate}"), &model, &worse, 1, 0.0);
+        let declined = Model::of(vec![rate - stated; cases], trials);
+        let shares = shares(&format!("detectable {rate}"), &model, &declined, 1, 0.0);
         table.push_str(&format!(
             "{cases} × {trials}, each {:.0} %: {:.1} points stated, found in {:.1} %\n",
             rate * 100.0,

@@ -1,19 +1,18 @@
 //! The table of tools.
 //!
-//! Data in: an [`Export`]. Data out: one line per cell and tool. Invariants: counts of scored trials only;
-//! what the record does not keep (offers, expectations) is empty.
+//! Data in: an [`Export`]. Data out: one line per cell and tool, with the counts of the HTML report.
+//! Invariants: counts of scored trials only; what the record does not keep (offers, expectations) is
+//! empty, never 0.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use serde_json::Value;
+use serde::Deserialize;
 
-use crate::metrics::tool_use::{ToolUse, tool_use};
+use crate::metrics::tools::{CellTools, ToolCounts, ToolKey, by_cell};
 use crate::report::Export;
-use crate::types::TrialRecord;
 
 /// The columns, in order.
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 21] = [
     "cell",
     "model",
     "dialect",
@@ -22,17 +21,16 @@ const COLUMNS: [&str; 22] = [
     "suite",
     "tier",
     "tool",
+    "paired_trials",
+    "unpaired_trials",
     "offered_trials",
-    "expected_trials",
-    "expected_called_trials",
-    "expected_successful_trials",
-    "called_trials",
-    "called_successful_trials",
-    "calls",
+    "expected_calls",
+    "called",
+    "right_tool",
+    "right",
+    "executed_calls",
     "failed_calls",
     "call_mean_ms",
-    "read_calls",
-    "valid_calls",
     "argument_findings",
     "most_frequent_finding",
     "findings",
@@ -42,68 +40,64 @@ const COLUMNS: [&str; 22] = [
 pub(in crate::report) fn tools(export: &Export, out: &mut dyn Write) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(COLUMNS)?;
-    let trials = export.latest();
-    let offered = |trial: &TrialRecord| offered(export, trial);
-    for found in tool_use(export.header(), &trials, &offered) {
-        writer.write_record(&fields(&trials, &found))?;
+    let offered = |hash: &_| Vec::deserialize(export.content(hash)?).ok();
+    for cell in by_cell(export.header(), &export.latest(), &offered) {
+        for (key, counts) in &cell.tools.tools {
+            writer.write_record(fields(&cell, key, counts))?;
+        }
     }
     writer.flush()
 }
 
-/// Names of the tools that a trial was offered in any attempt.
-fn offered(export: &Export, trial: &TrialRecord) -> Option<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for attempt in &trial.attempts {
-        let Value::Array(tools) = export.content(&attempt.tools)? else {
-            return None;
-        };
-        let own = tools.iter().filter_map(|tool| tool["name"].as_str());
-        names.extend(own.map(str::to_owned));
-    }
-    Some(names)
-}
-
-fn fields(trials: &[&TrialRecord], found: &ToolUse) -> [String; COLUMNS.len()] {
-    let cell = trials.iter().find(|trial| trial.cell_id == found.cell);
-    let label = |value: fn(&TrialRecord) -> String| cell.map_or_else(String::new, |it| value(it));
-    let findings: Vec<String> = found
-        .arguments
-        .iter()
-        .map(|one| format!("{} {} {}", one.code, one.pointer, one.count))
+fn fields(cell: &CellTools, key: &ToolKey, counts: &ToolCounts) -> [String; COLUMNS.len()] {
+    let row = &cell.tools;
+    let faults: Vec<(String, usize)> = row
+        .faults_of(key)
+        .into_iter()
+        .map(|(fault, count)| (format!("{} {}", fault.code.name(), fault.pointer), count))
         .collect();
-    let first = found.arguments.first();
+    let findings: Vec<String> = faults
+        .iter()
+        .map(|(what, count)| format!("{what} {count}"))
+        .collect();
+    let paired = |count: usize| known(row.trials > 0, count);
+    let mean_ms = (counts.timed > 0).then(|| counts.host_ms / counts.timed as f64);
     [
-        found.cell.clone(),
-        label(|trial| trial.cell.model.clone()),
-        label(|trial| trial.cell.dialect.to_string()),
-        label(|trial| trial.cell.constraint.to_string()),
-        label(|trial| trial.cell.variant.clone()),
-        label(|trial| trial.cell.suite.clone()),
-        label(|trial| trial.cell.tier.clone()),
-        found.tool.clone(),
-        number(found.offered_trials),
-        number(found.expected_trials),
-        number(found.expected_called_trials),
-        number(found.expected_successful_trials),
-        found.called_trials.to_string(),
-        found.called_successful_trials.to_string(),
-        found.calls.to_string(),
-        found.failed_calls.to_string(),
-        number(found.mean_ms),
-        found.read_calls.to_string(),
-        found.valid_calls.to_string(),
-        found
-            .arguments
+        cell.id.clone(),
+        cell.cell.model.clone(),
+        cell.cell.dialect.to_string(),
+        cell.cell.constraint.to_string(),
+        cell.cell.variant.clone(),
+        cell.cell.suite.clone(),
+        cell.cell.tier.clone(),
+        key.tool.clone(),
+        row.trials.to_string(),
+        row.left_out.to_string(),
+        known(row.unknown_offers == 0, counts.offered),
+        paired(counts.expected),
+        paired(counts.called),
+        paired(counts.right_tool),
+        paired(counts.right),
+        counts.executed.to_string(),
+        counts.failed.to_string(),
+        mean_ms.map_or_else(String::new, |ms| ms.to_string()),
+        faults
             .iter()
-            .map(|one| one.count)
+            .map(|(_, count)| count)
             .sum::<usize>()
             .to_string(),
-        first.map_or_else(String::new, |one| format!("{} {}", one.code, one.pointer)),
+        faults
+            .first()
+            .map_or_else(String::new, |(what, _)| what.clone()),
         findings.join("; "),
     ]
 }
 
-/// An empty field where there is no number.
-fn number<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(String::new, |value| value.to_string())
+/// Empty where the record does not tell.
+fn known(is_known: bool, count: usize) -> String {
+    if is_known {
+        count.to_string()
+    } else {
+        String::new()
+    }
 }

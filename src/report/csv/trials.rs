@@ -75,7 +75,7 @@ pub(in crate::report) fn trials(export: &Export, out: &mut dyn Write) -> io::Res
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(COLUMNS)?;
     for trial in export.latest() {
-        writer.write_record(&fields(&export.header().run, trial))?;
+        writer.write_record(fields(&export.header().run, trial))?;
     }
     writer.flush()
 }

@@ -140,9 +140,9 @@ pub(super) fn front(summary: &Summary, in_set: &dyn Fn(&Row) -> Option<bool>) ->
     Some(Front {
         left_out: rows.len() - points.len(),
         x_ticks: scale.ticks(),
-        y_ticks: (0..)
+        y_ticks: (0..=100)
             .map(|index| f64::from(index) * step)
-            .take_while(|rate| *rate < highest + 1e-9)
+            .filter(|rate| *rate < highest + 1e-9)
             .map(|rate| Tick {
                 at: up(rate),
                 text: format!("{:.0}", rate * 100.0),

@@ -41,18 +41,15 @@ impl Columns {
 
 /// Widens the last span where it is of the same text; says whether it was.
 fn widen(spans: &mut Vec<Span>, text: &str, may: bool) -> bool {
-    match spans.last_mut().filter(|last| may && last.text == text) {
-        Some(last) => {
-            last.span += 1;
-            true
-        }
-        None => {
-            spans.push(Span {
-                text: text.to_owned(),
-                span: 1,
-            });
-            false
-        }
+    if let Some(last) = spans.last_mut().filter(|last| may && last.text == text) {
+        last.span += 1;
+        true
+    } else {
+        spans.push(Span {
+            text: text.to_owned(),
+            span: 1,
+        });
+        false
     }
 }
 

@@ -140,7 +140,7 @@ fn a_changed_tool_and_prompt_are_the_change_under_test() {
         .replace("reply: \"noon\"", "reply: \"midnight\"");
     context.write("clock.yaml", &changed);
     let found = verdict(&context, 0, &[]);
-    let changes: Vec<String> = found["changes"]
+    let words: Vec<String> = found["changes"]
         .as_array()
         .unwrap()
         .iter()
@@ -153,7 +153,7 @@ fn a_changed_tool_and_prompt_are_the_change_under_test() {
         })
         .collect();
     assert_eq!(
-        changes,
+        words,
         [
             "system_prompt clock",
             "mock clock",

@@ -153,7 +153,6 @@ struct Flow<'a> {
 
 /// A stage before it is run.
 struct Looked {
-    args: RunArgs,
     planned: Planned,
     depends: BTreeMap<String, String>,
     bounds: Vec<String>,
@@ -359,7 +358,6 @@ impl Flow<'_> {
         }
         Ok(Looked {
             bounds: stage::bounds(stage, each),
-            args,
             planned,
             depends,
             reasons,
@@ -410,7 +408,7 @@ impl Flow<'_> {
         if why.len() > 1 {
             why.retain(|reason| *reason != of_plan);
         } else if let Some(reason) = why.iter_mut().find(|reason| **reason == of_plan) {
-            *reason = "something else of the plan changed (settings, order of cases)".to_owned();
+            "something else of the plan changed (settings, order of cases)".clone_into(reason);
         }
         if !why.is_empty() {
             return (why, None);
@@ -488,10 +486,7 @@ impl Flow<'_> {
             looked.reasons.join("; ")
         ));
         let Looked {
-            args,
-            planned,
-            depends,
-            ..
+            planned, depends, ..
         } = looked;
         let done = execute_planned(self.app, planned, "run")?;
         let run = Run::open(&done.directory)?;
