@@ -17,6 +17,7 @@ mod mcp_args;
 mod outputs;
 mod prices;
 mod recorder;
+mod report_args;
 mod runs_args;
 mod safety_args;
 mod scale_args;

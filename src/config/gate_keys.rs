@@ -181,3 +181,21 @@ pub const GATE_KEYS: &[Key] = &[
 pub fn short_name(key: &Key) -> &'static str {
     key.name.strip_prefix(GATE_PREFIX).unwrap_or(key.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::KEYS;
+
+    #[test]
+    fn names_are_unique() {
+        let all: Vec<&Key> = KEYS.iter().chain(GATE_KEYS).collect();
+        for (index, one) in all.iter().enumerate() {
+            assert!(
+                all[..index].iter().all(|other| other.name != one.name),
+                "{}",
+                one.name
+            );
+        }
+    }
+}

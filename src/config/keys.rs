@@ -589,20 +589,3 @@ pub const KEYS: &[Key] = &[
 pub fn key(name: &str) -> Option<&'static Key> {
     KEYS.iter().chain(GATE_KEYS).find(|key| key.name == name)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_defaults_parse() {
-        let all: Vec<&Key> = KEYS.iter().chain(GATE_KEYS).collect();
-        for (index, one) in all.iter().enumerate() {
-            assert!(
-                all[..index].iter().all(|other| other.name != one.name),
-                "{}",
-                one.name
-            );
-        }
-    }
-}

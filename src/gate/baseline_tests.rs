@@ -1,3 +1,5 @@
+//! Saved, read and written again, and what a wrong file is told.
+
 use super::*;
 use crate::metrics::testing::{Run, key, sample};
 use crate::types::Constraint;

@@ -1,3 +1,5 @@
+//! Which change between two sides is named, and which refuses.
+
 use super::*;
 
 fn cell(model: &str, dialect: &str, tier: &str) -> CellFact {

@@ -1,3 +1,5 @@
+//! Against counts by hand and exact tests.
+
 use super::*;
 use crate::metrics::power::detectable_discordant;
 

@@ -1,3 +1,5 @@
+//! What a snapshot keeps of a run.
+
 use super::*;
 use crate::metrics::testing::{Run, key};
 use crate::types::Constraint;

@@ -464,6 +464,9 @@ mod tests {
         bare.header.suites[0].cases.clear();
         let found = tools(&bare, &|_| None);
         assert_eq!((found.trials, found.left_out), (0, 6));
-        assert!(found.tools.is_empty() && found.confusions.is_empty());
+        let of = |counts: &ToolCounts| (counts.offered, counts.expected, counts.called);
+        assert!(found.tools.values().all(|counts| of(counts) == (0, 0, 0)));
+        assert!(found.confusions.is_empty());
+        assert_eq!(found.unknown_offers, 6);
     }
 }

@@ -104,14 +104,14 @@ pub fn cases_to_show_quantile(within: f64, share: f64, level: f64) -> Option<u64
     })
 }
 
-/// The first number for which something holds, to within a twentieth above 100.
+/// The first number for which something holds, to within a hundredth from 200 on.
 fn first(holds: impl Fn(u64) -> bool) -> Option<u64> {
     let mut cases = 1;
     while cases <= MOST_CASES {
         if holds(cases) {
             return Some(cases);
         }
-        cases += (cases / 20).max(1);
+        cases += (cases / 100).max(1);
     }
     None
 }

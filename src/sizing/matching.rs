@@ -197,10 +197,16 @@ fn holds(rule: &MatchRule, has: &[String], cores: u32, memory_bytes: u64) -> boo
             .is_none_or(|(least, most)| (least..=most).contains(&gib))
 }
 
-/// `NVIDIA GeForce RTX 4070 Ti` → nvidia, geforce, rtx, 4070, ti.
+/// `NVIDIA GeForce RTX 4070 Ti` → nvidia, geforce, rtx, 4070, ti. A count, as in `64-Core`, is no name.
 fn words(name: &str) -> Vec<String> {
+    let is_count = |part: &&str| {
+        part.strip_suffix("-core")
+            .is_some_and(|count| count.chars().all(|c| c.is_ascii_digit()))
+    };
     name.to_lowercase()
-        .split(|c: char| !c.is_ascii_alphanumeric())
+        .split_whitespace()
+        .filter(|part| !is_count(part))
+        .flat_map(|part| part.split(|c: char| !c.is_ascii_alphanumeric()))
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect()

@@ -1,6 +1,9 @@
 //! Near names, for "did you mean".
 
-/// Names near `wanted`, best first, at most three.
+/// How much further from what was wanted than the best name another may be.
+const MOST_BEHIND: f64 = 0.15;
+
+/// Names near `wanted`, best first, at most three; none that is much further than the best.
 pub fn similar_names<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut scored: Vec<(f64, &str)> = names
         .into_iter()
@@ -12,8 +15,10 @@ pub fn similar_names<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>)
         .filter(|(score, _)| *score >= 0.6)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
     scored
         .into_iter()
+        .filter(|(score, _)| *score >= best - MOST_BEHIND)
         .take(3)
         .map(|(_, name)| name.to_owned())
         .collect()

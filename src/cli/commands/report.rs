@@ -1,8 +1,8 @@
 //! `toolbench report`, and the end of every run: a stored run to tables.
 
 use super::{App, CliError, Status, print_with};
-use crate::cli::args::ReportArgs;
 use crate::cli::outputs::{Outputs, content_for, terminal, write_targets};
+use crate::cli::report_args::ReportArgs;
 use crate::config::Settings;
 use crate::metrics::{Summary, SummaryOptions};
 use crate::record::format::Header;

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::report::{ReportOptions, print_run, status_of};
 use super::{App, CliError, Status};
-use crate::cli::args::{RescoreArgs, add_list};
 use crate::cli::flags::SettingFlags;
 use crate::cli::outputs::Outputs;
+use crate::cli::report_args::{RescoreArgs, add_list};
 use crate::clock::{now_compact, now_rfc3339};
 use crate::config::{Layer, Settings, key};
 use crate::event::{Event, EventSink};
