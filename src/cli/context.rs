@@ -298,6 +298,11 @@ pub(super) fn print_with(
 
 /// Prints a value as indented JSON.
 pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
+    print(&json_text(value))
+}
+
+/// A value as indented JSON.
+pub(super) fn json_text<T: serde::Serialize>(value: &T) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    print(&format!("{text}\n"))
+    format!("{text}\n")
 }

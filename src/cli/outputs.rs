@@ -97,17 +97,27 @@ pub(super) fn write_targets(
     export: &Export,
     targets: &[Target],
 ) -> Result<(), CliError> {
+    let plain = Terminal {
+        color: false,
+        ..terminal(app)
+    };
+    write_each(app, &export.header().run, targets, |format, out| {
+        format.write(export, plain, out)
+    })
+}
+
+/// The same of whatever `write` makes in a format.
+pub(super) fn write_each(
+    app: &App,
+    run: &str,
+    targets: &[Target],
+    write: impl Fn(Format, &mut Vec<u8>) -> io::Result<()>,
+) -> Result<(), CliError> {
     let mut failed = None;
     for target in targets {
-        let plain = Terminal {
-            color: false,
-            ..terminal(app)
-        };
         let mut bytes = Vec::new();
-        let written = target
-            .format
-            .write(export, plain, &mut bytes)
-            .and_then(|()| write_file(&target.path, &bytes));
+        let written =
+            write(target.format, &mut bytes).and_then(|()| write_file(&target.path, &bytes));
         match written {
             Ok(()) => {
                 let (format, path) = (target.format.as_str(), target.path.display());
@@ -124,8 +134,7 @@ pub(super) fn write_targets(
         Some(message) => Err(CliError::usage(message)
             .kind("output", Status::NotWritten)
             .hint(format!(
-                "the record is complete: `toolbench report {} --write FILE` writes it again",
-                export.header().run
+                "the record is complete: `toolbench report {run} --write FILE` writes it again"
             ))),
     }
 }

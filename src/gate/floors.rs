@@ -13,11 +13,10 @@ use super::rules::{Floor, Rules};
 use super::snapshot::CaseLine;
 use super::verdict::{CaseNote, Check, CheckKind, CheckStatus, SuiteInterval, Unit};
 use super::words::{cases, count, percent, size};
+use crate::metrics::floor::{FloorStatus, SAME, floor_status};
 
 /// Cases named in a reason.
 const NAMED: usize = 10;
-/// Rates that are rounding away from a floor.
-const SAME: f64 = 1e-9;
 
 /// All floors of one cell.
 pub(super) fn checks(cell: &Cell<'_>, rules: &Rules, out: &mut Vec<Check>) {
@@ -113,15 +112,13 @@ impl Rated<'_> {
 }
 
 fn relation(rate: f64, low: f64, floor: f64, point_estimate: bool) -> (CheckStatus, &'static str) {
-    if rate < floor - SAME {
-        (CheckStatus::Breached, "is under FLOOR")
-    } else if point_estimate || low >= floor - SAME {
-        (CheckStatus::Passed, "meets FLOOR")
-    } else {
-        (
+    match floor_status(Some(rate), Some(low), floor, point_estimate) {
+        FloorStatus::Missed => (CheckStatus::Breached, "is under FLOOR"),
+        FloorStatus::Met => (CheckStatus::Passed, "meets FLOOR"),
+        FloorStatus::Undecided => (
             CheckStatus::NotEnoughData,
             "meets FLOOR, the lower limit of its interval does not",
-        )
+        ),
     }
 }
 

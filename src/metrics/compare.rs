@@ -53,7 +53,7 @@ pub struct Side {
 
 impl Side {
     /// Whether this is the side of a row without split.
-    pub(super) fn is_of(&self, row: &Row) -> bool {
+    pub fn is_of(&self, row: &Row) -> bool {
         row.model == self.model
             && row.dialect == self.dialect
             && row.constraint == self.constraint

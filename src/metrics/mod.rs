@@ -13,6 +13,7 @@ pub mod corrections;
 pub mod cost;
 pub mod detail;
 pub mod expected;
+pub mod floor;
 pub mod grammar;
 pub mod interval;
 pub mod latency;

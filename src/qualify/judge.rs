@@ -4,37 +4,13 @@ use serde::Serialize;
 
 use super::file::Stage;
 use crate::metrics::Summary;
+use crate::metrics::floor::{FloorStatus, SAME, floor_status};
 use crate::metrics::interval::wilson;
 use crate::metrics::rates::Rate;
 use crate::metrics::summary::Row;
 
-/// Rates that are rounding away from a floor reach it.
-const SAME: f64 = 1e-9;
 /// Most cases that a stage is told to have.
 const MOST_CASES: u32 = 100_000;
-
-/// How a rate stands to a floor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FloorStatus {
-    /// It reaches it.
-    Met,
-    /// It does not.
-    Missed,
-    /// The rate does and the lower limit of its interval does not, or there is no rate.
-    Undecided,
-}
-
-/// A rate under its floor misses it; one above it whose lower limit is not is not enough data, unless
-/// the rate alone is asked for. The rule of `toolbench gate`.
-pub fn floor_status(rate: &Rate, floor: f64, point_estimate: bool) -> FloorStatus {
-    match (rate.rate, rate.low) {
-        (Some(rate), _) if rate < floor - SAME => FloorStatus::Missed,
-        (Some(_), _) if point_estimate => FloorStatus::Met,
-        (Some(_), Some(low)) if low >= floor - SAME => FloorStatus::Met,
-        _ => FloorStatus::Undecided,
-    }
-}
 
 /// One row of a stage against its floor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -127,7 +103,12 @@ fn name(row: &Row) -> String {
 
 fn verdict(stage: &Stage, row: &Row) -> RowVerdict {
     let floor = stage.floor / 100.0;
-    let status = floor_status(&row.success, floor, stage.point_estimate);
+    let status = floor_status(
+        row.success.rate,
+        row.success.low,
+        floor,
+        stage.point_estimate,
+    );
     RowVerdict {
         name: name(row),
         success: row.success.clone(),
@@ -198,36 +179,6 @@ fn cases_needed(rate: f64, floor: f64) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::rates::IntervalMethod;
-
-    fn rate(rate: f64, low: f64) -> Rate {
-        Rate {
-            rate: Some(rate),
-            low: Some(low),
-            high: Some(1.0),
-            method: IntervalMethod::Wilson,
-            n: 10,
-            hits: 8,
-            of: 10,
-        }
-    }
-
-    #[test]
-    fn the_lower_limit_decides_unless_the_rate_alone_is_asked_for() {
-        let status = |found: (f64, f64), point| floor_status(&rate(found.0, found.1), 0.7, point);
-        assert_eq!(status((0.9, 0.72), false), FloorStatus::Met);
-        assert_eq!(status((0.9, 0.6), false), FloorStatus::Undecided);
-        assert_eq!(status((0.69, 0.5), false), FloorStatus::Missed);
-        assert_eq!(status((0.9, 0.6), true), FloorStatus::Met);
-        assert_eq!(status((0.69, 0.5), true), FloorStatus::Missed);
-        assert_eq!(status((0.7, 0.7), false), FloorStatus::Met);
-        let none = Rate {
-            rate: None,
-            low: None,
-            ..rate(0.0, 0.0)
-        };
-        assert_eq!(floor_status(&none, 0.7, true), FloorStatus::Undecided);
-    }
 
     /// 27 of 27 successes: Wilson's lower limit is 27 / (27 + 1.96²) = 0.8755; 36 of 36 give 0.9036,
     /// 35 of 35 0.9011 and 34 of 34 0.8985.

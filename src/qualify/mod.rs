@@ -16,7 +16,7 @@ pub use file::{
     Budget, FileError, FileProblem, Places, QualifyFile, Server, SettingValue, Stage, StageKind,
     Texts, parse,
 };
-pub use judge::{FloorStatus, Judged, RowVerdict, floor_status, judge};
+pub use judge::{Judged, RowVerdict, judge};
 pub use report::{QUALIFY_SCHEMA, Qualification, StageLine, StageStatus, terminal};
 
 /// JSON Schema of a stage file, as published in `schemas/`.

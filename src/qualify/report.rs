@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::judge::{FloorStatus, Judged, RowVerdict};
+use super::judge::{Judged, RowVerdict};
+use crate::metrics::floor::FloorStatus;
 use crate::report::{percent_with_interval, wrap};
 
 /// Name and version of the JSON.

@@ -301,11 +301,6 @@ impl Private {
         (hash, (self.retain == Retain::Full).then_some(value))
     }
 
-    /// A content value as it is kept; `None` where it is not.
-    pub fn kept(&self, kind: &str, value: &Value) -> Option<Value> {
-        self.content(kind, value.clone()).1
-    }
-
     /// A header as it is kept: redacted, and without the words of the suites where content is not
     /// kept.
     pub fn in_header(&self, header: &mut Header) {
@@ -418,13 +413,6 @@ fn strip_trial(trial: &mut TrialRecord, retain: Retain) {
             .violations
             .iter_mut()
             .for_each(|v| strip_violation(v, retain));
-    }
-    for note in &mut trial.host_notes {
-        // What was refused or written down is a call; the others may quote what was said.
-        let of_calls = matches!(note.kind, HostNoteKind::Refused | HostNoteKind::DryRun);
-        if retain == Retain::None || !of_calls {
-            note.detail.clear();
-        }
     }
     if retain == Retain::None {
         for call in &mut trial.calls {

@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::super::pareto;
 use super::super::text::{count, megabytes, percent_with_interval};
 use super::answer::{order_by_success, row_name};
 use super::charts::{LogScale, Tick, pixel, with_limits};
@@ -24,6 +25,7 @@ pub(super) struct Front {
     constraints: bool,
     memory: bool,
     decided: bool,
+    recommendation: Vec<String>,
     left_out: usize,
 }
 
@@ -63,9 +65,17 @@ const PLOT: (f64, f64, f64, f64) = (52.0, 24.0, 820.0, 308.0);
 /// Colours for models; more than these share the last, and keep their numbers.
 const COLOURS: usize = 8;
 
-/// The plot; `None` where no row has both a rate and a time. `in_set` says whether a row is in the
-/// Pareto set, where that was decided.
-pub(super) fn front(summary: &Summary, in_set: &dyn Fn(&Row) -> Option<bool>) -> Option<Front> {
+/// Whether a row is in a Pareto set, where that was decided.
+fn in_set(summary: &Summary, row: &Row) -> Option<bool> {
+    if summary.by.is_some() {
+        return None;
+    }
+    let mut rows = summary.pareto.iter().flat_map(|set| &set.rows);
+    rows.find(|it| it.side.is_of(row)).map(|it| it.in_set)
+}
+
+/// The plot; `None` where no row has both a rate and a time.
+pub(super) fn front(summary: &Summary) -> Option<Front> {
     let rows = &summary.totals;
     let placed = |row: &Row| Some((row.success.rate?, row.latency.task_ms.p50?));
     let times = rows.iter().flat_map(|row| {
@@ -120,7 +130,7 @@ pub(super) fn front(summary: &Summary, in_set: &dyn Fn(&Row) -> Option<bool>) ->
                 link: link_of_row(row),
                 class: class(&row.model),
                 held: row.constraint == Constraint::Grammar,
-                in_set: in_set(row) == Some(true),
+                in_set: in_set(summary, row) == Some(true),
                 low: up(row.success.low.unwrap_or(rate)),
                 high: up(row.success.high.unwrap_or(rate)),
                 left: scale.at(task.p50_low.unwrap_or(time)),
@@ -164,7 +174,8 @@ pub(super) fn front(summary: &Summary, in_set: &dyn Fn(&Row) -> Option<bool>) ->
             .collect(),
         constraints: rows.iter().any(|row| row.constraint == Constraint::Grammar),
         memory: most.is_some(),
-        decided: rows.iter().any(|row| in_set(row).is_some()),
+        decided: rows.iter().any(|row| in_set(summary, row).is_some()),
+        recommendation: pareto::lines(summary),
         points,
     })
     .filter(|front| !front.points.is_empty())

@@ -84,7 +84,7 @@ pub fn write_html<'a>(
         head: answer::head(summary),
         ranking: answer::ranking(summary),
         differences: answer::differences(summary),
-        front: front::front(summary, &|_| None),
+        front: front::front(summary),
         heat: heat::heat(summary, &detail),
         failures: heat::failures(summary),
         flow: charts::flow(&detail),

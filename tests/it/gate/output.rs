@@ -92,6 +92,35 @@ fn the_verdict_for_pull_requests() {
 }
 
 #[test]
+fn files_hold_the_verdict_or_the_report_of_its_run() {
+    let context = eventful();
+    let further = [
+        &ASKED[..],
+        &["--write", "gate.md,gate.json,ci/results.xml,page.html"],
+    ]
+    .concat();
+    let output = gate_model(&context, &further);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let read = |name: &str| std::fs::read_to_string(context.path(name)).unwrap();
+    assert!(read("gate.md").contains("fail: "), "{}", read("gate.md"));
+    let found: Value = serde_json::from_str(&read("gate.json")).unwrap();
+    assert_eq!(found["schema"], "toolbench.gate/1");
+    let results = read("ci/results.xml");
+    assert!(
+        results.contains("<testsuites") && results.contains("c-01"),
+        "{results}"
+    );
+    assert!(read("page.html").contains("</html>"));
+    // Of a stored run too; and a format that a verdict has not is said before anything runs.
+    let output =
+        context.run(&[&["gate", "latest"][..], &ASKED, &["--write", "stored.csv"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(read("stored.csv").starts_with("cell,"));
+    let text = context.expect_error(2, &["gate", "latest", "--format", "junit"]);
+    assert!(text.contains("`--write FILE`"), "{text}");
+}
+
+#[test]
 fn annotations_in_actions_or_when_asked() {
     let context = eventful();
     let mut arguments = vec![

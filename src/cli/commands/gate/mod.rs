@@ -5,32 +5,31 @@
 //! the settings is said before a model is asked; a word that means a run and a model is a mistake.
 
 mod budget;
+mod publish;
 mod rules;
 mod sides;
 
 pub(in crate::cli) use rules::rules;
 pub(in crate::cli) use sides::{file, folder, latency_file, names, of_file, read};
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::run::{Recorded, recorded};
-use super::{App, CliError, Status, print, print_json};
+use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::gate_args::GateArgs;
 use crate::cli::store_access::Store;
 use crate::clock::now_rfc3339;
 use crate::config::{Resolved, Settings};
-use crate::gate::annotations::annotations;
 use crate::gate::baseline::Times;
 use crate::gate::known::{self, KnownFailure};
-use crate::gate::{Input, Measured, Refusal, Snapshot, Verdict, judge, text};
+use crate::gate::{Input, Measured, Refusal, Snapshot, Verdict, judge};
 use crate::record::{ReadError, Run, find_run};
 use rules::{GateSettings, check_names};
 use sides::Side;
 
 /// Settings that shape no run and may stand beside a stored one.
-const OF_REPORTS: [&str; 3] = ["out", "format", "cache"];
+const OF_REPORTS: [&str; 4] = ["out", "format", "write", "cache"];
 
 /// Judges a run, making it first where models are named.
 pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError> {
@@ -41,7 +40,7 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
     let asked = rules(&gate_values)?;
     let resolved = app.resolve(&args.settings)?;
     let settings = app.settings(&resolved)?;
-    let format = Format::of(&settings.format)?;
+    let outputs = publish::outputs(&settings)?;
     let known = known_failures(&asked)?;
     let target = Target::of(app, &args, &resolved, &settings)?;
     let against = sides::find(&settings.out, asked.baseline.as_deref())?;
@@ -81,15 +80,17 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
             directory
         }
     };
+    let run = Run::open(&directory)?;
     let verdict = verdict(
         &directory,
+        &run,
         &gate_values,
         &asked,
         against.as_ref(),
         &known,
         app,
     )?;
-    publish(app, &verdict, format, asked.annotations)
+    publish::publish(app, &verdict, &run, &outputs, asked.annotations)
 }
 
 /// Makes the run; nothing where it was interrupted.
@@ -109,29 +110,6 @@ fn made(app: &App, args: &RunArgs) -> Result<Option<PathBuf>, CliError> {
 
 fn is_flag(origin: &str) -> bool {
     origin.starts_with("flag")
-}
-
-/// How the verdict is written.
-#[derive(Clone, Copy)]
-enum Format {
-    Terminal,
-    Json,
-    Markdown,
-}
-
-impl Format {
-    fn of(name: &str) -> Result<Self, CliError> {
-        match name {
-            "terminal" => Ok(Self::Terminal),
-            "json" => Ok(Self::Json),
-            "markdown" => Ok(Self::Markdown),
-            other => Err(
-                CliError::usage(format!("a verdict cannot be written as `{other}`")).hint(
-                    "`gate` writes terminal, json or markdown; `toolbench report` the others",
-                ),
-            ),
-        }
-    }
 }
 
 /// What is judged.
@@ -267,6 +245,7 @@ fn known_failures(asked: &GateSettings) -> Result<Vec<KnownFailure>, CliError> {
 
 fn verdict(
     directory: &Path,
+    run: &Run,
     gate_values: &Resolved,
     asked: &GateSettings,
     against: Option<&Side>,
@@ -281,7 +260,6 @@ fn verdict(
         return Err(CliError::usage("the run would be compared with itself")
             .hint("name another `--baseline`, or another run"));
     }
-    let run = Run::open(directory)?;
     if run.truncated {
         app.ui
             .say("note: the record ends in a half line, which is left out");
@@ -322,44 +300,5 @@ fn verdict(
         CliError::usage(refusal.to_string())
             .kind("not_comparable", Status::Usage)
             .hint(hint)
-    })
-}
-
-/// Writes the verdict everywhere it is wanted; the exit code last.
-fn publish(
-    app: &App,
-    verdict: &Verdict,
-    format: Format,
-    wants_annotations: Option<bool>,
-) -> Result<Status, CliError> {
-    match format {
-        Format::Terminal => print(&text::terminal(verdict))?,
-        Format::Json => print_json(verdict)?,
-        Format::Markdown => print(&text::markdown(verdict))?,
-    }
-    let in_actions = app.env.variable("GITHUB_ACTIONS") == Some("true");
-    if wants_annotations.unwrap_or(in_actions) {
-        for line in annotations(verdict) {
-            app.ui.command(&line);
-        }
-    }
-    if let Some(path) = app.env.variable("GITHUB_STEP_SUMMARY") {
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path);
-        let markdown = text::markdown(verdict);
-        file.and_then(|mut file| file.write_all(format!("{markdown}\n").as_bytes()))
-            .map_err(|error| {
-                CliError::usage(format!(
-                    "cannot write the summary of the job to {path}: {error}"
-                ))
-                .kind("output", Status::NotWritten)
-            })?;
-    }
-    Ok(match verdict.exit_code {
-        0 => Status::Complete,
-        1 => Status::Breached,
-        _ => Status::Undecidable,
     })
 }

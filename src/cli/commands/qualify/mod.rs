@@ -17,11 +17,12 @@ use crate::cli::args::{ListFormat, QualifyArgs, RunArgs};
 use crate::cli::flags::SettingFlags;
 use crate::cli::ui::Ui;
 use crate::clock::now_rfc3339;
+use crate::metrics::floor::FloorStatus;
 use crate::metrics::{SummaryOptions, summarise_run};
 use crate::qualify::state::{Known, Outcome, State, reasons};
 use crate::qualify::{
-    FileError, FloorStatus, Judged, Places, QualifyFile, StageKind, StageLine, StageStatus, judge,
-    parse, starter, terminal,
+    FileError, Judged, Places, QualifyFile, StageKind, StageLine, StageStatus, judge, parse,
+    starter, terminal,
 };
 use crate::record::{Run, find_run};
 use crate::types::did_you_mean;

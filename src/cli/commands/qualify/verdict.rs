@@ -6,9 +6,8 @@ use std::path::Path;
 use super::super::Status;
 use super::stage::setting_flags;
 use crate::cli::args::QualifyArgs;
-use crate::qualify::{
-    FloorStatus, Judged, QUALIFY_SCHEMA, Qualification, QualifyFile, StageLine, StageStatus,
-};
+use crate::metrics::floor::FloorStatus;
+use crate::qualify::{Judged, QUALIFY_SCHEMA, Qualification, QualifyFile, StageLine, StageStatus};
 use crate::record::Run;
 use crate::types::{Code, TrialRecord};
 
