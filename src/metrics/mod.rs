@@ -129,6 +129,21 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
     }
 }
 
+/// Puts what `trials` say into the place of what a summary of the same trials quotes: of a record that
+/// is filtered, every count stays and every word is of what is left.
+pub fn quote_messages(summary: &mut Summary, header: &Header, trials: &[TrialRecord]) {
+    let latest = latest(trials);
+    let by = summary.by;
+    for (rows, by) in [
+        (&mut summary.cells, Some(SplitBy::Suite)),
+        (&mut summary.totals, by),
+    ] {
+        for (row, group) in rows.iter_mut().zip(groups(header, &latest, by)) {
+            row.excluded.codes = rows::excluded_codes(&group.cases);
+        }
+    }
+}
+
 /// Rows without a split, in plan order, and what the run cost: what needs no comparison of rows.
 pub fn rows_of_run(header: &Header, trials: &[TrialRecord]) -> (Vec<Row>, Option<RunCost>) {
     let groups = groups(header, &latest(trials), None);

@@ -47,4 +47,6 @@ pub trait Reporter {
 }
 
 #[cfg(test)]
+mod privacy_tests;
+#[cfg(test)]
 mod tests;
