@@ -174,9 +174,17 @@ fn run_header(
     sequential: Option<Sequential>,
 ) -> RunHeader {
     let (major, minor) = header.record_version;
+    let several_tiers = rows.iter().any(|row| row.tier != rows[0].tier);
     let undecidable = rows.iter().filter(|row| !row.decidable).map(|row| {
         let why = row.undecidable.join("; ");
-        format!("{} ({}, {}): {why}", row.model, row.dialect, row.constraint)
+        let mut labels = format!("{}, {}", row.dialect, row.constraint);
+        if row.variant != "default" {
+            labels.push_str(&format!(", {}", row.variant));
+        }
+        if several_tiers {
+            labels.push_str(&format!(", {}", row.tier));
+        }
+        format!("{} ({labels}): {why}", row.model)
     });
     RunHeader {
         run: header.run.clone(),

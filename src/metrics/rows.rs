@@ -243,11 +243,7 @@ fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
 pub(super) fn excluded_codes(cases: &rates::Cases<'_>) -> Vec<CodeCount> {
     let mut codes = Vec::new();
     let mut first: BTreeMap<&str, String> = BTreeMap::new();
-    for trial in cases
-        .iter()
-        .flatten()
-        .filter(|it| !it.outcome.is_scored())
-    {
+    for trial in cases.iter().flatten().filter(|it| !it.outcome.is_scored()) {
         codes.extend(trial.outcome.code());
         if let Some(code) = trial.outcome.code()
             && let Some(found) = trial.violations.iter().find(|found| found.code == code)

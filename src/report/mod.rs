@@ -21,6 +21,7 @@ mod junit;
 mod legs;
 mod markdown;
 mod merged;
+mod names;
 mod notes;
 mod pareto;
 mod sizing;
@@ -50,3 +51,5 @@ pub trait Reporter {
 mod privacy_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words_tests;

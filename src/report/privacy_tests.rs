@@ -182,8 +182,19 @@ fn no_format_says_what_is_redacted() {
         assert_eq!(shown, None, "{format}");
     }
     // It is planted where it can be seen.
-    for format in ["terminal", "json", "jsonl", "csv:trials", "markdown", "html", "junit"] {
-        assert!(written(format, &Private::default()).contains("sk-live"), "{format}");
+    for format in [
+        "terminal",
+        "json",
+        "jsonl",
+        "csv:trials",
+        "markdown",
+        "html",
+        "junit",
+    ] {
+        assert!(
+            written(format, &Private::default()).contains("sk-live"),
+            "{format}"
+        );
     }
 }
 
