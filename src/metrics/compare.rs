@@ -134,6 +134,29 @@ pub struct Comparison {
     pub detectable: Option<Detectable>,
 }
 
+/// Tier of models that another machine serves.
+pub const REMOTE: &str = "remote";
+
+/// The hardware tiers of rows, in order. What another machine serves belongs to each of them; it has a
+/// tier of its own only where there is no other.
+pub(super) fn tiers_of<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a str> {
+    let mut tiers: Vec<&str> = Vec::new();
+    for row in rows {
+        if row.tier != REMOTE && !tiers.contains(&row.tier.as_str()) {
+            tiers.push(&row.tier);
+        }
+    }
+    if tiers.is_empty() {
+        tiers.push(REMOTE);
+    }
+    tiers
+}
+
+/// The row is compared within this tier.
+pub(super) fn is_on(row: &Row, tier: &str) -> bool {
+    row.tier == tier || row.tier == REMOTE
+}
+
 /// A row of the run without split, with its trials by case.
 pub(super) struct Contender<'a> {
     pub(super) row: &'a Row,
@@ -200,7 +223,7 @@ fn family_of(one: &Row, two: &Row) -> Option<Family> {
     let same_settings = one.settings == two.settings;
     // A cloud model has no tier of its own to compare on.
     let same_tier = one.tier == two.tier
-        || (one.model != two.model && (one.tier == "remote" || two.tier == "remote"));
+        || (one.model != two.model && (one.tier == REMOTE || two.tier == REMOTE));
     if !(same_settings && same_tier) {
         return None;
     }
@@ -272,6 +295,8 @@ impl Draft {
 /// What the data say of a pair that differs in more than one thing, second against first.
 pub(super) struct Across {
     pub(super) verdict: Verdict,
+    /// Cases that could not be paired.
+    pub(super) dropped_cases: usize,
     family_size: usize,
     /// Present where more cases could decide it.
     undecided: Option<Estimate>,
@@ -319,6 +344,7 @@ pub(super) fn across(
             Across {
                 undecided: estimate.filter(|_| verdict == Verdict::NotEnoughData),
                 verdict,
+                dropped_cases: draft.pairing.dropped.cases,
                 family_size,
                 case_ms: draft.case_ms,
             }

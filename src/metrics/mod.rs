@@ -129,6 +129,21 @@ pub fn summarise(header: &Header, trials: &[TrialRecord], options: &SummaryOptio
     }
 }
 
+/// Puts what `trials` say into the place of what a summary of the same trials quotes: of a record that
+/// is filtered, every count stays and every word is of what is left.
+pub fn quote_messages(summary: &mut Summary, header: &Header, trials: &[TrialRecord]) {
+    let latest = latest(trials);
+    let by = summary.by;
+    for (rows, by) in [
+        (&mut summary.cells, Some(SplitBy::Suite)),
+        (&mut summary.totals, by),
+    ] {
+        for (row, group) in rows.iter_mut().zip(groups(header, &latest, by)) {
+            row.excluded.codes = rows::excluded_codes(&group.cases);
+        }
+    }
+}
+
 /// Rows without a split, in plan order, and what the run cost: what needs no comparison of rows.
 pub fn rows_of_run(header: &Header, trials: &[TrialRecord]) -> (Vec<Row>, Option<RunCost>) {
     let groups = groups(header, &latest(trials), None);
@@ -159,9 +174,17 @@ fn run_header(
     sequential: Option<Sequential>,
 ) -> RunHeader {
     let (major, minor) = header.record_version;
+    let several_tiers = rows.iter().any(|row| row.tier != rows[0].tier);
     let undecidable = rows.iter().filter(|row| !row.decidable).map(|row| {
         let why = row.undecidable.join("; ");
-        format!("{} ({}, {}): {why}", row.model, row.dialect, row.constraint)
+        let mut labels = format!("{}, {}", row.dialect, row.constraint);
+        if row.variant != "default" {
+            labels.push_str(&format!(", {}", row.variant));
+        }
+        if several_tiers {
+            labels.push_str(&format!(", {}", row.tier));
+        }
+        format!("{} ({labels}): {why}", row.model)
     });
     RunHeader {
         run: header.run.clone(),

@@ -17,7 +17,7 @@ mod field;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::compare::{Comparison, Contender, Side};
+use super::compare::{Comparison, Contender, Side, is_on, tiers_of};
 use super::ranking::Relation;
 use super::sequential::Levels;
 use super::summary::RunHeader;
@@ -29,8 +29,6 @@ use field::{Field, memory};
 pub const TIME_MARGIN: f64 = 0.1;
 /// Two peaks of memory are tied when their ratio lies within this much of 1.
 pub const MEMORY_MARGIN: f64 = 0.05;
-/// Tier of models that another machine serves.
-const REMOTE: &str = "remote";
 
 /// The rule in one sentence, for reports.
 pub const RULE: &str = "a row is left out only where another is better in at least one of success, time \
@@ -261,6 +259,9 @@ pub struct OpenPair {
     pub two: usize,
     /// What `two` is against `one`.
     pub dimensions: Dimensions,
+    /// Cases without a scored trial on one side or on both; too many of them allow no verdict.
+    #[serde(default)]
+    pub dropped_cases: usize,
     /// What would decide it; `null` where no number of cases would, by what is seen now.
     pub decide: Option<Decide>,
 }
@@ -283,21 +284,11 @@ pub(super) fn pareto_sets(
     run: &RunHeader,
     levels: &Levels<'_>,
 ) -> Vec<ParetoSet> {
-    let mut tiers: Vec<&str> = Vec::new();
-    for contender in contenders {
-        let tier = contender.row.tier.as_str();
-        if tier != REMOTE && !tiers.contains(&tier) {
-            tiers.push(tier);
-        }
-    }
-    if tiers.is_empty() {
-        tiers.push(REMOTE);
-    }
     let of_tier = |tier: &str| -> Vec<&Contender<'_>> {
-        let here = |it: &&Contender<'_>| it.row.tier == tier || it.row.tier == REMOTE;
-        contenders.iter().filter(here).collect()
+        let here = contenders.iter().filter(|it| is_on(it.row, tier));
+        here.collect()
     };
-    tiers
+    tiers_of(contenders.iter().map(|it| it.row))
         .into_iter()
         .filter_map(|tier| {
             let (rows, others): (Vec<&Contender<'_>>, Vec<&Contender<'_>>) = of_tier(tier)

@@ -1,15 +1,16 @@
 //! Models in order, with those together that cannot be told apart.
 //!
-//! Data in: rows without split and their comparisons. Data out: one ranking for each dialect,
-//! constraint and variant with several models. Invariants: an order is claimed only where a verdict
-//! claims it; a model's best place is after all that are better, its last before all that are worse.
+//! Data in: rows without split and their comparisons. Data out: one ranking for each hardware tier,
+//! dialect, constraint and variant with several models. Invariants: an order is claimed only where a
+//! verdict claims it; a model's best place is after all that are better, its last before all that are
+//! worse; what another machine serves has a place in each tier, because it is compared there.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::compare::{Comparison, Family};
+use super::compare::{Comparison, Family, REMOTE, is_on, tiers_of};
 use super::summary::Row;
 use super::verdict::Verdict;
 use crate::types::{Constraint, DialectName};
@@ -23,6 +24,9 @@ pub struct Ranking {
     pub constraint: Constraint,
     /// Variant.
     pub variant: String,
+    /// Hardware tier; what another machine serves stands among the models of each.
+    #[serde(default)]
+    pub tier: String,
     /// Other settings of the cells.
     pub settings: BTreeMap<String, String>,
     /// Highest success rate first.
@@ -76,8 +80,15 @@ impl Relation {
 
 /// See [`Ranking`].
 pub(super) fn rankings(rows: &[Row], comparisons: &[Comparison]) -> Vec<Ranking> {
+    let tiers = tiers_of(rows.iter()).into_iter();
+    tiers
+        .flat_map(|tier| of_tier(rows, tier, comparisons))
+        .collect()
+}
+
+fn of_tier(rows: &[Row], tier: &str, comparisons: &[Comparison]) -> Vec<Ranking> {
     let mut settings: Vec<Vec<&Row>> = Vec::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| is_on(row, tier)) {
         let same = |other: &&Row| {
             other.dialect == row.dialect
                 && other.constraint == row.constraint
@@ -90,10 +101,18 @@ pub(super) fn rankings(rows: &[Row], comparisons: &[Comparison]) -> Vec<Ranking>
         }
     }
     let several = settings.into_iter().filter(|group| group.len() > 1);
-    several.map(|group| ranking(group, comparisons)).collect()
+    // Rows of another machine alone are told once, by the first tier.
+    let first = tiers_of(rows.iter()).first() == Some(&tier);
+    several
+        .filter_map(|group| {
+            let here = group.iter().any(|row| row.tier == tier);
+            let tier = if here { tier } else { REMOTE };
+            (here || first).then(|| ranking(group, tier, comparisons))
+        })
+        .collect()
 }
 
-fn ranking(mut rows: Vec<&Row>, comparisons: &[Comparison]) -> Ranking {
+fn ranking(mut rows: Vec<&Row>, tier: &str, comparisons: &[Comparison]) -> Ranking {
     rows.sort_by(|one, two| {
         let rate = |row: &Row| row.success.rate.unwrap_or(-1.0);
         rate(two).total_cmp(&rate(one))
@@ -146,6 +165,7 @@ fn ranking(mut rows: Vec<&Row>, comparisons: &[Comparison]) -> Ranking {
         dialect: rows[0].dialect,
         constraint: rows[0].constraint,
         variant: rows[0].variant.clone(),
+        tier: tier.to_owned(),
         settings: rows[0].settings.clone(),
         groups: groups.collect(),
         models: rows
@@ -251,6 +271,69 @@ mod tests {
                 relation: Relation::NotDistinguishable,
             }]
         );
+    }
+
+    /// Times of two machines are not compared, and neither are places; what another machine serves is
+    /// compared with the models of each.
+    #[test]
+    fn each_tier_has_an_order_of_its_own() {
+        let on = |model: &str, tier: &str| crate::types::CellKey {
+            tier: tier.to_owned(),
+            ..key(model, Constraint::Off)
+        };
+        let mut run = Run::new();
+        for (model, tier, letter) in [
+            ("good", "small", "P"),
+            ("bad", "small", "F"),
+            ("good", "large", "F"),
+            ("bad", "large", "P"),
+            ("cloud", "remote", "P"),
+            ("alone", "single", "P"),
+        ] {
+            run.cell(&on(model, tier), &letter.repeat(40));
+        }
+        let summary = summarise(&run.header, &run.trials, &SummaryOptions::default());
+        let places = |tier: &str| -> Vec<(&str, usize, usize)> {
+            let found = summary.rankings.iter().find(|it| it.tier == tier).unwrap();
+            let models = found.models.iter();
+            models
+                .map(|it| (it.model.as_str(), it.best_place, it.last_place))
+                .collect()
+        };
+        let tiers: Vec<&str> = summary.rankings.iter().map(|it| &*it.tier).collect();
+        assert_eq!(tiers, ["small", "large", "single"]);
+        assert_eq!(
+            places("small"),
+            [("good", 1, 2), ("cloud", 1, 2), ("bad", 3, 3)]
+        );
+        assert_eq!(
+            places("large"),
+            [("bad", 1, 2), ("cloud", 1, 2), ("good", 3, 3)]
+        );
+        assert_eq!(places("single"), [("cloud", 1, 2), ("alone", 1, 2)]);
+    }
+
+    #[test]
+    fn what_other_machines_serve_is_told_once_and_of_no_tier() {
+        let mut run = Run::new();
+        for (model, tier, constraint) in [
+            ("one", "remote", Constraint::Off),
+            ("two", "remote", Constraint::Off),
+            ("here", "small", Constraint::Grammar),
+            ("also", "small", Constraint::Grammar),
+            ("there", "large", Constraint::Grammar),
+        ] {
+            let key = crate::types::CellKey {
+                tier: tier.to_owned(),
+                ..key(model, constraint)
+            };
+            run.cell(&key, &"P".repeat(10));
+        }
+        let summary = summarise(&run.header, &run.trials, &SummaryOptions::default());
+        let found = summary.rankings.iter();
+        let found: Vec<_> = found.map(|it| (&*it.tier, it.constraint)).collect();
+        let expected = [("remote", Constraint::Off), ("small", Constraint::Grammar)];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -79,6 +79,16 @@ impl IntervalMethod {
 const BOOTSTRAP_NEEDS: f64 = 5.0 - 1e-9;
 
 impl Rate {
+    /// `23 cases`: what the rate is of; of a single case its trials.
+    pub fn size_in_words(&self) -> String {
+        let unit = match self.method {
+            IntervalMethod::WilsonOneCase => "trial",
+            _ => "case",
+        };
+        let plural = if self.n == 1 { "" } else { "s" };
+        format!("{} {unit}{plural}", self.n)
+    }
+
     /// The mean of one value from 0 to 1 per case, such as an estimate from its trials. Wilson over
     /// cases: the variance of such a value is at most that of a yes or no with the same mean.
     pub fn of_values(values: &[f64]) -> Option<(f64, Interval)> {

@@ -220,8 +220,6 @@ fn steers_leniently(header: &Header, trial: &TrialRecord) -> bool {
 
 fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
     let mut found = Exclusions::default();
-    let mut codes = Vec::new();
-    let mut first: BTreeMap<&str, String> = BTreeMap::new();
     for trial in cases.iter().flatten() {
         let class = match trial.outcome {
             Outcome::Infra { .. } => &mut found.infra,
@@ -234,6 +232,18 @@ fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
             | Outcome::Limit { .. } => continue,
         };
         *class += 1;
+    }
+    found.trials = found.infra + found.serving + found.tool + found.harness;
+    found.share = (trials > 0).then(|| found.trials as f64 / trials as f64);
+    found.codes = excluded_codes(cases);
+    found
+}
+
+/// Codes of the trials that do not count, each with what was said the first time.
+pub(super) fn excluded_codes(cases: &rates::Cases<'_>) -> Vec<CodeCount> {
+    let mut codes = Vec::new();
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
+    for trial in cases.iter().flatten().filter(|it| !it.outcome.is_scored()) {
         codes.extend(trial.outcome.code());
         if let Some(code) = trial.outcome.code()
             && let Some(found) = trial.violations.iter().find(|found| found.code == code)
@@ -242,13 +252,11 @@ fn exclusions(cases: &rates::Cases<'_>, trials: usize) -> Exclusions {
             first.entry(code.name()).or_insert_with(shown);
         }
     }
-    found.trials = found.infra + found.serving + found.tool + found.harness;
-    found.share = (trials > 0).then(|| found.trials as f64 / trials as f64);
-    found.codes = count_codes(codes);
-    for counted in &mut found.codes {
+    let mut counts = count_codes(codes);
+    for counted in &mut counts {
         counted.message = first.remove(counted.code.as_str());
     }
-    found
+    counts
 }
 
 /// One line of a message: what went wrong stands at its beginning, what helps at its end.

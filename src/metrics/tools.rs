@@ -34,7 +34,9 @@ pub struct ToolCounts {
     pub offered: usize,
     /// Calls of it that cases expect.
     pub expected: usize,
-    /// Calls of it that count, as [`CallCounts::made`] counts them, less those allowed besides.
+    /// Calls of it that count, as [`CallCounts::made`] counts them, less those allowed besides. A call to
+    /// a free tool, or one that ended in a scripted error or was put right later, counts only where it
+    /// answers an expected one.
     pub called: usize,
     /// Of the expected calls, those in whose place the same tool was called.
     pub right_tool: usize,
@@ -84,6 +86,8 @@ pub struct RowTools {
     pub confusions: BTreeMap<Confusion, usize>,
     /// Scored trials whose calls were paired.
     pub trials: usize,
+    /// Their suites: of the tools of others nothing is known but calls and offers.
+    pub paired_suites: BTreeSet<String>,
     /// Scored trials that are left out, because what their verdict rests on is not in the record.
     pub left_out: usize,
     /// Scored trials of which the record does not hold what was offered.
@@ -226,6 +230,9 @@ impl<'a> ToolCounter<'a> {
             return;
         };
         row.trials += 1;
+        if !row.paired_suites.contains(&trial.cell.suite) {
+            row.paired_suites.insert(trial.cell.suite.clone());
+        }
         for pair in pairs {
             if let Some(expected) = &pair.expected {
                 let counts = row.tools.entry(key(expected)).or_default();

@@ -328,6 +328,9 @@ impl Private {
         }
         for model in &mut header.models {
             self.redactor.text(&mut model.resolution);
+            if let Some(cassette) = &mut model.facts.cassette {
+                self.redactor.text(&mut cassette.file);
+            }
             for leg in &mut model.legs {
                 self.redactor.text(&mut leg.resolution);
             }

@@ -2,8 +2,8 @@
 //!
 //! Data in: an [`Export`]. Data out: CSV with a header line. Invariants: one line per cell (not per
 //! total), per trial that counts, per cell and tool; the column `cell` joins them; units in names, rates
-//! as fractions, an empty field where there is no number; the text of a reply stands in none, since a
-//! spreadsheet would run what begins with `=`.
+//! as fractions, an empty field where there is no number; the text of a reply stands in none, and text
+//! of models, suites and tools that a spreadsheet would run stands behind an apostrophe.
 
 use std::io::{self, Write};
 
@@ -57,10 +57,19 @@ fn cell_id(row: &Row, header: &Header) -> String {
     found.map(|cell| cell.id.clone()).unwrap_or_default()
 }
 
+/// A text of models, suites and tools, none of which may be a formula of a spreadsheet.
+fn guarded(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
+}
+
 /// Settings of a cell in one field.
 fn settings_text(settings: &std::collections::BTreeMap<String, String>) -> String {
     let parts: Vec<String> = settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    parts.join(";")
+    guarded(&parts.join(";"))
 }
 
 /// Name and value of every field, in order.
@@ -112,11 +121,11 @@ fn fields(row: &Row, cell: &str) -> Vec<(String, String)> {
 }
 
 fn labels(row: &Row, fields: &mut Fields) {
-    fields.text("model", &row.model);
+    fields.text("model", &guarded(&row.model));
     fields.text("dialect", &row.dialect);
     fields.text("constraint", &row.constraint);
-    fields.text("variant", &row.variant);
-    fields.number("suite", row.suite.as_ref());
+    fields.text("variant", &guarded(&row.variant));
+    fields.number("suite", row.suite.as_deref().map(guarded));
     fields.text("tier", &row.tier);
     fields.text("settings", &settings_text(&row.settings));
     fields.text("cases", &row.cases);

@@ -4,9 +4,9 @@
 //! Invariants: numbers are those of the whole record; everything in words has gone through
 //! [`Private`] by the time a report sees it, and there is no other way to make an [`Export`].
 
-use crate::metrics::{Summary, SummaryOptions, latest_trials, summarise_run};
+use crate::metrics::{Summary, SummaryOptions, latest_trials, quote_messages, summarise_run};
 use crate::record::format::Header;
-use crate::record::{Content, Private, Redactor, Run};
+use crate::record::{Content, Private, Run};
 use crate::types::{AttemptRecord, ContentHash, TrialRecord};
 
 /// A run as reports see it.
@@ -23,8 +23,11 @@ impl Export {
     /// Of a stored run. `content` may be empty: what quotes it is then left out.
     pub fn of(run: &Run, content: Content, options: &SummaryOptions, private: &Private) -> Self {
         let mut summary = summarise_run(run, options);
-        redact(&mut summary, &private.redactor);
         let exported = private.exported(run, content);
+        if !private.keeps_all() {
+            redact(&mut summary, private);
+            quote_messages(&mut summary, &exported.header, &exported.trials);
+        }
         Self {
             summary,
             header: exported.header,
@@ -71,20 +74,27 @@ impl Export {
 }
 
 /// Blots out what a summary holds in words beside names: settings, reasons, resolutions, findings of
-/// probes.
-fn redact(summary: &mut Summary, redactor: &Redactor) {
-    if redactor.is_empty() {
-        return;
-    }
+/// probes, tool servers. Messages of trials are quoted anew from what is left of the trials.
+fn redact(summary: &mut Summary, private: &Private) {
+    let redactor = &private.redactor;
     let header = &mut summary.header;
     for setting in &mut header.settings {
         redactor.text(&mut setting.value);
     }
     for model in &mut header.models {
         redactor.text(&mut model.resolution);
+        if let Some(replayed) = &mut model.replayed {
+            redactor.text(replayed);
+        }
         for leg in &mut model.legs {
             redactor.text(&mut leg.resolution);
         }
+    }
+    for server in &mut header.tool_servers {
+        private.tool_server(server);
+    }
+    if let Some(policy) = &mut header.tool_policy {
+        private.tool_policy(policy);
     }
     for result in header.probes.iter_mut().flat_map(|set| &mut set.results) {
         redactor.text(&mut result.detail);

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::notes::{name, noticeable, variation};
+use super::names::Names;
+use super::notes::{noticeable, undecidable_cells, variation};
 use super::text::count;
 use crate::metrics::rates::IntervalMethod;
 use crate::metrics::sequential::Sequential;
@@ -39,7 +40,8 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
     ];
     notes.extend(super::pareto::footnote(summary));
     notes.extend(dashes(rows));
-    notes.extend(rows.iter().flat_map(grammar_notes));
+    let names = Names::of(summary);
+    notes.extend(rows.iter().flat_map(|row| grammar_notes(row, names)));
     notes.extend(
         summary
             .header
@@ -47,10 +49,11 @@ pub(super) fn footnotes(summary: &Summary) -> Vec<String> {
             .iter()
             .map(|why| format!("undecidable: {why}")),
     );
+    notes.extend(undecidable_cells(summary));
     notes.extend(summary.header.sequential.iter().map(stopping));
     notes.extend(variation(summary));
     if summary.comparisons.is_empty() {
-        notes.extend(rows.iter().filter_map(noticeable));
+        notes.extend(rows.iter().filter_map(|row| noticeable(row, names)));
     }
     notes.extend(
         summary
@@ -199,7 +202,7 @@ fn dashes(rows: &[Row]) -> Vec<String> {
         .collect()
 }
 
-fn grammar_notes(row: &Row) -> Vec<String> {
+fn grammar_notes(row: &Row, names: Names) -> Vec<String> {
     let Some(grammar) = &row.grammar else {
         return Vec::new();
     };
@@ -208,7 +211,7 @@ fn grammar_notes(row: &Row) -> Vec<String> {
         notes.push(format!(
             "{}: grammar on {} of {}; the others ran unconstrained and are left out of \
              constraint differences.",
-            name(row),
+            names.row(row),
             grammar.effective_trials,
             count(grammar.asked_trials, "trial")
         ));
@@ -217,7 +220,7 @@ fn grammar_notes(row: &Row) -> Vec<String> {
         notes.push(format!(
             "{}: of {} under the grammar, {} unreadable, {} against the schema, {} cut by the \
              token limit.",
-            name(row),
+            names.row(row),
             count(grammar.attempts, "attempt"),
             grammar.unparseable_attempts,
             grammar.schema_invalid_attempts,

@@ -15,6 +15,7 @@ use quick_junit::{
 
 use super::Export;
 use super::csv::outcome_name;
+use super::names::Names;
 use super::text::percent_with_interval;
 use crate::metrics::Row;
 use crate::record::format::ExcludedCell;
@@ -90,7 +91,7 @@ fn suite(
     trials: &[&TrialRecord],
     known: &HashMap<&str, Vec<&str>>,
 ) -> TestSuite {
-    let name = suite_name(key);
+    let name = Names::of(export.summary()).cell(key);
     let mut suite = TestSuite::new(xml(&name));
     for (property, value) in properties(export, key, id) {
         suite.add_property((property, xml(&value).as_str()));
@@ -121,20 +122,6 @@ fn suite(
         .and_then(|first| first.parse().ok());
     suite.set_time(total);
     suite
-}
-
-/// `smollm2 · json · grammar · weather`, with the variant where it has a name of its own.
-fn suite_name(key: &CellKey) -> String {
-    let mut parts = vec![
-        key.model.clone(),
-        key.dialect.to_string(),
-        key.constraint.to_string(),
-    ];
-    if key.variant != "default" {
-        parts.push(key.variant.clone());
-    }
-    parts.push(key.suite.clone());
-    parts.join(" · ")
 }
 
 fn properties(export: &Export, key: &CellKey, id: &str) -> Vec<(&'static str, String)> {

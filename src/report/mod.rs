@@ -21,6 +21,7 @@ mod junit;
 mod legs;
 mod markdown;
 mod merged;
+mod names;
 mod notes;
 mod pareto;
 mod sizing;
@@ -47,4 +48,8 @@ pub trait Reporter {
 }
 
 #[cfg(test)]
+mod privacy_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words_tests;

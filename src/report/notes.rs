@@ -3,6 +3,7 @@
 //! Data in: [`Summary`]. Data out: unwrapped lines. Invariants: nothing is said that the summary
 //! does not hold.
 
+use super::names::Names;
 use super::tables::{compared, within};
 use super::text::{count, p_value, percent, percent_with_interval, whole};
 use crate::metrics::power::POWER;
@@ -92,6 +93,7 @@ fn short(detail: &str) -> String {
 
 /// Comparisons without a verdict, with the reason and what would decide them.
 pub(super) fn open_questions(summary: &Summary) -> Vec<String> {
+    let names = Names::of(summary);
     summary
         .comparisons
         .iter()
@@ -100,7 +102,7 @@ pub(super) fn open_questions(summary: &Summary) -> Vec<String> {
             let mut line = format!(
                 "{} ({}): {}",
                 compared(comparison),
-                within(comparison),
+                within(comparison, names),
                 comparison.reason
             );
             if let Some(decide) = &comparison.decide {
@@ -133,7 +135,7 @@ pub(super) fn open_questions(summary: &Summary) -> Vec<String> {
 }
 
 /// What a further run of as many cases would notice, where nothing is compared.
-pub(super) fn noticeable(row: &Row) -> Option<String> {
+pub(super) fn noticeable(row: &Row, names: Names) -> Option<String> {
     let found = row.detectable.as_ref()?;
     let change = |change: Option<f64>, word: &str| {
         let points = percent(Some(change?));
@@ -146,8 +148,8 @@ pub(super) fn noticeable(row: &Row) -> Option<String> {
     (!changes.is_empty()).then(|| {
         format!(
             "{}: with {} {} would be found in fewer than {:.0} % of runs.",
-            name(row),
-            count(row.cases, "case"),
+            names.row(row),
+            row.success.size_in_words(),
             changes.join(" or "),
             100.0 * found.power
         )
@@ -156,6 +158,7 @@ pub(super) fn noticeable(row: &Row) -> Option<String> {
 
 /// Models in order, those together that are not told apart.
 pub(super) fn rankings(summary: &Summary) -> Vec<String> {
+    let names = Names::of(summary);
     summary
         .rankings
         .iter()
@@ -174,15 +177,14 @@ pub(super) fn rankings(summary: &Summary) -> Vec<String> {
                 .iter()
                 .map(|group| format!("{}: {}", group.models.join(", "), group.relation.in_words()))
                 .collect();
-            let mut line = format!(
-                "order with {}, {}: {}",
-                ranking.dialect,
-                ranking.constraint,
-                places.join(", ")
-            );
+            let mut setting = format!("{}, {}", ranking.dialect, ranking.constraint);
             if ranking.variant != "default" {
-                line = line.replacen(':', &format!(", {}:", ranking.variant), 1);
+                setting.push_str(&format!(", {}", ranking.variant));
             }
+            if let Some(tier) = names.tier(&ranking.tier) {
+                setting.push_str(&format!(" on {tier}"));
+            }
+            let mut line = format!("order with {setting}: {}", places.join(", "));
             if !together.is_empty() {
                 line.push_str(&format!(" ({})", together.join("; ")));
             }
@@ -209,6 +211,7 @@ pub(super) fn variation(summary: &Summary) -> Vec<String> {
             count(found.cases, "case")
         )
     });
+    let names = Names::of(summary);
     let flaky = summary.totals.iter().filter_map(|row| {
         const SHOWN: usize = 5;
         let found = row.repeats.as_ref().filter(|found| found.flaky_cases > 0)?;
@@ -230,7 +233,7 @@ pub(super) fn variation(summary: &Summary) -> Vec<String> {
         };
         Some(format!(
             "{}: {} of {} cases are flaky: {}{more}.",
-            name(row),
+            names.row(row),
             found.flaky_cases,
             found.cases,
             shown.join(", ")
@@ -240,7 +243,7 @@ pub(super) fn variation(summary: &Summary) -> Vec<String> {
         let found = row.objective.as_ref()?;
         Some(format!(
             "{}: {} % of trials succeed within {} s, {} an hour, one at a time.",
-            name(row),
+            names.row(row),
             percent_with_interval(&found.attainment),
             found.task_ms / 1000.0,
             whole(found.goodput_per_hour)
@@ -288,6 +291,7 @@ pub(super) fn exclusions(summary: &Summary) -> Vec<String> {
 
 /// Trials that do not count, by row.
 pub(super) fn excluded_trials(summary: &Summary) -> Vec<String> {
+    let names = Names::of(summary);
     let trials = summary
         .totals
         .iter()
@@ -307,7 +311,7 @@ pub(super) fn excluded_trials(summary: &Summary) -> Vec<String> {
             let codes: Vec<&str> = found.codes.iter().map(|c| c.code.as_str()).collect();
             let mut line = format!(
                 "{}: {} of {} trials ({}: {})",
-                name(row),
+                names.row(row),
                 found.trials,
                 row.trials,
                 classes.join(", "),
@@ -325,13 +329,46 @@ pub(super) fn excluded_trials(summary: &Summary) -> Vec<String> {
             if let Some(written) = &row.as_written {
                 let rate = percent_with_interval(written);
                 line = format!(
-                    "{line}; as the model wrote it, by the calls in its texts, {rate} % of {} cases",
-                    written.n
+                    "{line}; as the model wrote it, by the calls in its texts, {rate} % of {}",
+                    written.size_in_words()
                 );
             }
             line
         });
     trials.collect()
+}
+
+/// Cells that no conclusion may be drawn from, though their row allows one: the exit status says so too.
+pub(super) fn undecidable_cells(summary: &Summary) -> Vec<String> {
+    let names = Names::of(summary);
+    let mut found: Vec<(&str, String, Vec<&Row>)> = Vec::new();
+    for cell in summary.cells.iter().filter(|cell| !cell.decidable) {
+        let same_row = |row: &&Row| {
+            row.model == cell.model
+                && row.dialect == cell.dialect
+                && row.constraint == cell.constraint
+                && row.variant == cell.variant
+                && row.tier == cell.tier
+                && row.settings == cell.settings
+        };
+        // What the whole row lacks is said of the row, where rows are whole.
+        let mut rows = summary.totals.iter().filter(same_row);
+        if summary.by.is_none() && rows.any(|row| !row.decidable) {
+            continue;
+        }
+        let suite = cell.suite.as_deref().unwrap_or_default();
+        let reason = cell.undecidable.join("; ");
+        let known = found.iter_mut().find(|it| it.0 == suite && it.1 == reason);
+        match known {
+            Some((_, _, cells)) => cells.push(cell),
+            None => found.push((suite, reason, vec![cell])),
+        }
+    }
+    let line = |(suite, reason, cells): (&str, String, Vec<&Row>)| match &cells[..] {
+        [cell] => format!("undecidable: {}: {reason}", names.row(cell)),
+        several => format!("undecidable: {suite} of {} rows: {reason}", several.len()),
+    };
+    found.into_iter().map(line).collect()
 }
 
 /// What a limit ended with trials left.
@@ -375,16 +412,17 @@ pub(super) fn costs(summary: &Summary) -> Vec<String> {
             cost.models_left_out.join(", ")
         ));
     }
+    let names = Names::of(summary);
     let rows = summary.totals.iter().filter_map(|row| {
         let cost = row.cost.as_ref()?;
         let amount = amount_in_words(cost.amount, &cost.currency);
         Some(match cost.per_success {
             Some(each) => format!(
                 "{}: {amount}, {} for each success",
-                name(row),
+                names.row(row),
                 amount_in_words(each, &cost.currency)
             ),
-            None => format!("{}: {amount}, no success", name(row)),
+            None => format!("{}: {amount}, no success", names.row(row)),
         })
     });
     let probes = cost.probes.iter().map(|probes| {
@@ -415,18 +453,4 @@ pub(super) fn costs(summary: &Summary) -> Vec<String> {
     });
     let parts = rows.chain(probes).chain(prices);
     std::iter::once(whole).chain(parts).collect()
-}
-
-/// `model (json, off)`, with the labels that tell rows apart.
-pub(super) fn name(row: &Row) -> String {
-    let labels: Vec<String> = [row.dialect.to_string(), row.constraint.to_string()]
-        .into_iter()
-        .chain(
-            [&row.suite, &row.category, &row.difficulty]
-                .into_iter()
-                .flatten()
-                .cloned(),
-        )
-        .collect();
-    format!("{} ({})", row.model, labels.join(", "))
 }

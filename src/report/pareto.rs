@@ -1,11 +1,11 @@
 //! The Pareto set in words, shared by terminal and Markdown.
 //!
 //! Data in: the sets of a summary. Data out: unwrapped lines, few of them. Invariants: what is left out
-//! of the lines is counted; a recommendation is never stronger than the set.
+//! of the lines is counted, and the best stand first; a recommendation is never stronger than the set.
 
-use super::text::{DASH, count, megabytes, percents, ratio, short};
+use super::names::Names;
+use super::text::{DASH, count, duration, megabytes, percents, ratio};
 use crate::metrics::Summary;
-use crate::metrics::compare::Side;
 use crate::metrics::pareto::{Dimensions, OpenPair, ParetoRow, ParetoSet, RULE, Standing};
 use crate::metrics::ranking::Relation;
 
@@ -20,7 +20,8 @@ const SHOWN_OPEN: usize = 3;
 pub(super) fn lines(summary: &Summary) -> Vec<String> {
     let several = summary.pareto.len() > 1;
     let sets = summary.pareto.iter();
-    sets.flat_map(|set| of_set(set, several)).collect()
+    let names = Names::of(summary);
+    sets.flat_map(|set| of_set(set, several, names)).collect()
 }
 
 /// The rule, where there is a set.
@@ -28,7 +29,7 @@ pub(super) fn footnote(summary: &Summary) -> Option<String> {
     (!summary.pareto.is_empty()).then(|| format!("Pareto set: {RULE}."))
 }
 
-fn of_set(set: &ParetoSet, several: bool) -> Vec<String> {
+fn of_set(set: &ParetoSet, several: bool, names: Names) -> Vec<String> {
     let mut lines = Vec::new();
     let tier = if several {
         format!("{}: ", set.tier)
@@ -38,21 +39,22 @@ fn of_set(set: &ParetoSet, several: bool) -> Vec<String> {
     lines.push(match set.winner {
         Some(winner) => format!(
             "{tier}recommended: {}: every other row succeeds less often, or is dominated by it",
-            name(&set.rows[winner].side)
+            names.side(&set.rows[winner].side)
         ),
         None => format!("{tier}no single row is recommended: choose among those in the set"),
     });
-    let members: Vec<&ParetoRow> = set.rows.iter().filter(|row| row.in_set).collect();
-    lines.extend(members.iter().take(SHOWN).map(|row| member(row)));
+    let (members, others): (Vec<&ParetoRow>, Vec<&ParetoRow>) =
+        best_first(set).into_iter().partition(|row| row.in_set);
+    lines.extend(members.iter().take(SHOWN).map(|row| member(row, names)));
     lines.extend(more(members.len(), SHOWN, "more in the set"));
-    let others: Vec<&ParetoRow> = set.rows.iter().filter(|row| !row.in_set).collect();
-    lines.extend(others.iter().take(SHOWN).map(|row| left_out(set, row)));
+    let left_out = |row: &&ParetoRow| left_out(set, row, names);
+    lines.extend(others.iter().take(SHOWN).map(left_out));
     lines.extend(more(others.len(), SHOWN, "more left out"));
     for group in &set.groups {
         let names: Vec<String> = group
             .rows
             .iter()
-            .map(|it| name(&set.rows[*it].side))
+            .map(|it| names.side(&set.rows[*it].side))
             .collect();
         let words = match group.relation {
             Relation::Tied => "tied in every dimension",
@@ -60,25 +62,25 @@ fn of_set(set: &ParetoSet, several: bool) -> Vec<String> {
         };
         lines.push(format!("{words}: {}", names.join(", ")));
     }
-    lines.extend(set.open.iter().take(SHOWN_OPEN).map(|pair| open(set, pair)));
+    let open = |pair| open(set, pair, names);
+    lines.extend(set.open.iter().take(SHOWN_OPEN).map(open));
     lines.extend(more(set.open.len(), SHOWN_OPEN, "more not decided"));
     lines
+}
+
+/// Rows of a set by success, the highest first.
+fn best_first(set: &ParetoSet) -> Vec<&ParetoRow> {
+    let mut rows: Vec<&ParetoRow> = set.rows.iter().collect();
+    let rate = |row: &ParetoRow| row.success.unwrap_or(-1.0);
+    rows.sort_by(|one, two| rate(two).total_cmp(&rate(one)));
+    rows
 }
 
 fn more(all: usize, shown: usize, what: &str) -> Option<String> {
     (all > shown).then(|| format!("{} {what}", all - shown))
 }
 
-/// `smollm2 (json, grammar)`, with the variant where it has a name of its own.
-fn name(side: &Side) -> String {
-    let mut labels = vec![side.dialect.to_string(), side.constraint.to_string()];
-    if side.variant != "default" {
-        labels.push(side.variant.clone());
-    }
-    format!("{} ({})", side.model, labels.join(", "))
-}
-
-fn member(row: &ParetoRow) -> String {
+fn member(row: &ParetoRow, names: Names) -> String {
     let success = match (row.success, row.success_low, row.success_high) {
         (Some(rate), Some(low), Some(high)) => percents(rate, low, high),
         _ => DASH.to_owned(),
@@ -89,24 +91,24 @@ fn member(row: &ParetoRow) -> String {
     };
     let time = match row.task_p50_ms {
         None => "time not measured".to_owned(),
-        ms => format!("median task {} ms", short(ms)),
+        ms => format!("median task {}", duration(ms)),
     };
     format!(
         "in the set: {}: {success} %, {time}, {memory}",
-        name(&row.side)
+        names.side(&row.side)
     )
 }
 
-fn left_out(set: &ParetoSet, row: &ParetoRow) -> String {
+fn left_out(set: &ParetoSet, row: &ParetoRow, names: Names) -> String {
     let first = row.dominated_by.first();
     let why = first.map_or_else(String::new, |found| {
         format!(
             ": {} is {}",
-            name(&set.rows[found.by].side),
+            names.side(&set.rows[found.by].side),
             dimensions(&found.dimensions)
         )
     });
-    format!("left out: {}{why}", name(&row.side))
+    format!("left out: {}{why}", names.side(&row.side))
 }
 
 /// `better in success, tied in time (ratio 0.98), tied in memory`.
@@ -137,7 +139,7 @@ fn dimensions(found: &Dimensions) -> String {
     .join(", ")
 }
 
-fn open(set: &ParetoSet, pair: &OpenPair) -> String {
+fn open(set: &ParetoSet, pair: &OpenPair, names: Names) -> String {
     let budget = match &pair.decide {
         Some(decide) => {
             let time = decide
@@ -149,12 +151,23 @@ fn open(set: &ParetoSet, pair: &OpenPair) -> String {
                 decide.more_cases
             )
         }
+        None if pair.dropped_cases > 0 => {
+            let have = if pair.dropped_cases == 1 {
+                "has"
+            } else {
+                "have"
+            };
+            format!(
+                "{} {have} no scored trial on one side: `--resume` runs what is missing",
+                count(pair.dropped_cases, "case")
+            )
+        }
         None => "no number of cases like these would decide it".to_owned(),
     };
     format!(
         "open: {} against {}: {}; {budget}",
-        name(&set.rows[pair.two].side),
-        name(&set.rows[pair.one].side),
+        names.side(&set.rows[pair.two].side),
+        names.side(&set.rows[pair.one].side),
         dimensions(&pair.dimensions)
     )
 }

@@ -4,8 +4,9 @@
 //! are always shown, other labels only where they vary; numbers are right-aligned, units stand in
 //! headings; narrow enough for 100 columns with model names of up to 18 characters.
 
+use super::names::Names;
 use super::text::{self, DASH, percent, percent_with_interval, points, whole};
-use crate::metrics::compare::{Comparison, Family, Side};
+use crate::metrics::compare::{Comparison, Family, REMOTE, Side};
 use crate::metrics::latency::Quantiles;
 use crate::metrics::{Row, Summary};
 
@@ -346,15 +347,36 @@ pub(super) fn repeats(rows: &[Row]) -> Option<Table> {
     })
 }
 
+/// Peak memory of what served a row on its machine, which is that of the model over the whole run; of a
+/// run on several machines what its rows on this one reached.
+pub(super) fn peak_memory_bytes(summary: &Summary, row: &Row) -> Option<u64> {
+    let mut sets = summary.pareto.iter().flat_map(|set| &set.rows);
+    if let Some(found) = sets.find(|it| it.side.is_of(row)) {
+        return found.peak_memory_bytes;
+    }
+    let here = |other: &&Row| other.model == row.model && other.tier == row.tier;
+    let of_model = || {
+        summary
+            .cells
+            .iter()
+            .filter(|other| other.model == row.model)
+    };
+    if of_model().any(|other| other.tier != row.tier) {
+        let peaks = of_model()
+            .filter(here)
+            .filter_map(|it| it.peak_memory_bytes);
+        return peaks.max();
+    }
+    let known = summary.header.models.iter().find(|it| it.name == row.model);
+    known.map_or(row.peak_memory_bytes, |it| it.peak_memory_bytes)
+}
+
 /// How fast it is and what it costs.
 pub(super) fn speed(rows: &[Row], summary: &Summary) -> Table {
     let first = TimeColumn::new("first token", rows, |row| &row.latency.first_token_ms);
     let call = TimeColumn::new("valid call", rows, |row| &row.latency.valid_call_ms);
     let task = TimeColumn::new("task", rows, |row| &row.latency.task_ms);
-    let memory = |row: &Row| {
-        let model = summary.header.models.iter().find(|m| m.name == row.model);
-        text::megabytes(model.map_or(row.peak_memory_bytes, |model| model.peak_memory_bytes))
-    };
+    let memory = |row: &Row| text::megabytes(peak_memory_bytes(summary, row));
     table(
         "Speed and cost",
         rows,
@@ -439,10 +461,11 @@ pub(super) fn differences(summary: &Summary) -> Option<Table> {
     if summary.comparisons.is_empty() {
         return None;
     }
+    let names = Names::of(summary);
     let rows = summary.comparisons.iter().map(|comparison| {
         vec![
             compared(comparison),
-            within(comparison),
+            within(comparison, names),
             comparison.cases.to_string(),
             difference(comparison),
             text::p_value(comparison.p_holm),
@@ -489,13 +512,20 @@ pub(super) fn compared(comparison: &Comparison) -> String {
 }
 
 /// What both sides share.
-pub(super) fn within(comparison: &Comparison) -> String {
+pub(super) fn within(comparison: &Comparison, names: Names) -> String {
     let side = &comparison.candidate;
-    match comparison.family {
+    let shared = match comparison.family {
         Family::Model => format!("{}, {}", side.dialect, side.constraint),
         Family::Constraint => format!("{}, {}", side.model, side.dialect),
         Family::Variant => format!("{}, {}, {}", side.model, side.dialect, side.constraint),
         Family::Dialect => format!("{}, {}", side.model, side.constraint),
+    };
+    // A model of another machine is compared with those of each tier: the other side says which.
+    let tiers = [&side.tier, &comparison.baseline.tier];
+    let tier = tiers.into_iter().find(|tier| *tier != REMOTE);
+    match names.tier(tier.unwrap_or(&side.tier)) {
+        Some(tier) => format!("{shared}, {tier}"),
+        None => shared,
     }
 }
 

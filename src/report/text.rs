@@ -103,6 +103,21 @@ pub(super) fn count(number: usize, singular: &str) -> String {
     format!("{number} {singular}{plural}")
 }
 
+/// `840 ms`, `1.2 s`, `35 s`.
+pub(super) fn duration(milliseconds: Option<f64>) -> String {
+    let trimmed = |value: f64| {
+        let text = format!("{value:.1}");
+        text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    };
+    match milliseconds {
+        None => DASH.to_owned(),
+        Some(ms) if ms < 9.95 => format!("{} ms", trimmed(ms)),
+        Some(ms) if ms < 999.5 => format!("{ms:.0} ms"),
+        Some(ms) if ms < 99_950.0 => format!("{} s", trimmed(ms / 1000.0)),
+        Some(ms) => format!("{:.0} s", ms / 1000.0),
+    }
+}
+
 /// Breaks at spaces so that no line is longer than `width` characters unless one word is; lines
 /// after the first start with `indent`.
 pub fn wrap(text: &str, width: usize, indent: &str) -> String {

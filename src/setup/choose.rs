@@ -11,6 +11,8 @@ use crate::types::{CellKey, TrialRecord, did_you_mean};
 
 /// Shortest beginning of a cell's id that names it.
 const ID_LETTERS: usize = 4;
+/// Letters of an id that are shown.
+const SHOWN_ID: usize = 12;
 
 /// Why no cell is chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +41,7 @@ pub enum ChooseError {
     Undecided {
         /// Why.
         reason: String,
-        /// Rows to choose among, as `--cell` takes them.
+        /// Rows to choose among, as `--cell` takes them: those of the Pareto set, else all.
         rows: Vec<String>,
     },
 }
@@ -68,13 +70,13 @@ pub fn choose<'a>(
     let rows = rows(&cells);
     if let [_, _, ..] = &rows[..] {
         let Some(asked) = asked else {
-            let winner = winner(summary)?;
+            let winner = winner(header, summary)?;
             cells.retain(|cell| is_of(&cell.key, winner));
             return Ok(best(&cells, trials, case).unwrap_or(&header.cells[0]));
         };
         return Err(ChooseError::Ambiguous {
             asked: asked.to_owned(),
-            rows: rows.into_iter().map(labels_of).collect(),
+            rows: rows.into_iter().map(|key| labels_of(key, header)).collect(),
         });
     }
     Ok(best(&cells, trials, case).unwrap_or(&header.cells[0]))
@@ -130,19 +132,20 @@ fn rows<'a>(cells: &[&'a CellHeader]) -> Vec<&'a CellKey> {
     let mut rows: Vec<&CellKey> = Vec::new();
     for cell in cells {
         let key = &cell.key;
-        let same = |other: &&CellKey| {
-            other.model == key.model
-                && other.dialect == key.dialect
-                && other.constraint == key.constraint
-                && other.variant == key.variant
-                && other.tier == key.tier
-                && other.settings == key.settings
-        };
-        if !rows.iter().any(same) {
+        if !rows.iter().any(|other| same_row(other, key)) {
             rows.push(key);
         }
     }
     rows
+}
+
+fn same_row(one: &CellKey, two: &CellKey) -> bool {
+    one.model == two.model
+        && one.dialect == two.dialect
+        && one.constraint == two.constraint
+        && one.variant == two.variant
+        && one.tier == two.tier
+        && one.settings == two.settings
 }
 
 fn is_of(key: &CellKey, side: &Side) -> bool {
@@ -154,38 +157,57 @@ fn is_of(key: &CellKey, side: &Side) -> bool {
         && key.settings == side.settings
 }
 
-/// As `--cell` takes it.
-fn labels_of(key: &CellKey) -> String {
+/// As `--cell` takes it: labels that name this row of the run and no other; the beginning of a cell's id
+/// where labels do not tell.
+fn labels_of(key: &CellKey, header: &Header) -> String {
+    let cells = || header.cells.iter().map(|cell| &cell.key);
     let mut labels = vec![
         key.model.clone(),
         key.dialect.to_string(),
         key.constraint.to_string(),
     ];
-    if key.variant != "default" {
+    if cells().any(|other| other.variant != key.variant) {
         labels.push(key.variant.clone());
     }
-    labels.join(",")
+    if cells().any(|other| other.tier != key.tier) {
+        labels.push(key.tier.clone());
+    }
+    let text = labels.join(",");
+    let named: Vec<&CellHeader> = header
+        .cells
+        .iter()
+        .filter(|cell| text.split(',').all(|label| has_label(cell, label)))
+        .collect();
+    if let [only] = &rows(&named)[..]
+        && same_row(only, key)
+    {
+        return text;
+    }
+    let own = header.cells.iter().find(|cell| cell.key == *key);
+    own.map_or(text, |cell| cell.id.chars().take(SHOWN_ID).collect())
 }
 
-fn winner(summary: &Summary) -> Result<&Side, ChooseError> {
+/// The winner, or the rows to choose among, best first.
+fn winner<'a>(header: &Header, summary: &'a Summary) -> Result<&'a Side, ChooseError> {
     let sets = &summary.pareto[..];
     let undecided = |reason: &str| {
         let members = sets.iter().flat_map(|set| &set.rows);
-        let members = members.filter(|row| row.in_set).map(|row| {
-            let side = &row.side;
-            let mut labels = vec![
-                side.model.clone(),
-                side.dialect.to_string(),
-                side.constraint.to_string(),
-            ];
-            if side.variant != "default" {
-                labels.push(side.variant.clone());
-            }
-            labels.join(",")
-        });
+        let mut members: Vec<(&Side, Option<f64>)> = members
+            .filter(|row| row.in_set)
+            .map(|row| (&row.side, row.success))
+            .collect();
+        let rate = |success: Option<f64>| success.unwrap_or(-1.0);
+        members.sort_by(|one, two| rate(two.1).total_cmp(&rate(one.1)));
+        let of = |side: &Side| header.cells.iter().find(|cell| is_of(&cell.key, side));
+        let mut cells: Vec<&CellHeader> = members.iter().filter_map(|it| of(it.0)).collect();
+        if cells.is_empty() {
+            cells = header.cells.iter().collect();
+        }
+        // What another machine serves is in the set of every tier.
+        let labels = rows(&cells).into_iter().map(|key| labels_of(key, header));
         Err(ChooseError::Undecided {
             reason: reason.to_owned(),
-            rows: members.collect(),
+            rows: labels.collect(),
         })
     };
     match sets {
@@ -221,3 +243,7 @@ fn best<'a>(
         .or_else(|| has(&|trial| !trial.attempts.is_empty()))
         .or(cells.first().copied())
 }
+
+#[cfg(test)]
+#[path = "choose_tests.rs"]
+mod tests;

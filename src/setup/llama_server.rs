@@ -99,14 +99,16 @@ fn start(parts: &Parts<'_>) -> SetupFile {
         ));
     }
     flags.push(format!("--repeat-penalty {}", sampling.repeat_penalty));
-    let set = |name: &str| parts.setting(name).filter(|value| *value != "auto");
-    if let Some(threads) = set("threads").filter(|threads| *threads != "0") {
+    if let Some(threads) = parts.engine_setting("threads") {
         flags.push(format!("-t {threads}"));
     }
-    if let Some(layers) = set("gpu_layers") {
+    if let Some(layers) = parts.engine_setting("gpu_layers") {
         flags.push(format!("-ngl {layers}"));
     }
-    if let Some(kind) = set("kv_cache_type") {
+    if let Some(on) = parts.engine_setting("flash_attention") {
+        flags.push(format!("-fa {}", if on == "true" { "on" } else { "off" }));
+    }
+    if let Some(kind) = parts.engine_setting("kv_cache_type") {
         flags.push(format!("--cache-type-k {kind} --cache-type-v {kind}"));
     }
     flags.push("--host \"${HOST:-127.0.0.1}\" --port \"${PORT:-8080}\"".to_owned());

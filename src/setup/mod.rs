@@ -5,6 +5,7 @@
 //! written by the same code that a run uses for this endpoint, so it is what a run over that wire would
 //! send; what the target cannot hold is named, never left out in silence; nothing here reads a file.
 
+mod caveats;
 mod choose;
 mod correction;
 mod go_template;

@@ -92,6 +92,11 @@ fn modelfile(parts: &Parts<'_>, written: &Written, caveats: &mut Vec<String>) ->
             value => lines.push(format!("PARAMETER {name} {value}")),
         }
     }
+    for (name, parameter) in [("threads", "num_thread"), ("gpu_layers", "num_gpu")] {
+        if let Some(value) = parts.engine_setting(name) {
+            lines.push(format!("PARAMETER {parameter} {value}"));
+        }
+    }
     SetupFile {
         name: "Modelfile".to_owned(),
         purpose: "for `ollama create`: weights, template, system prompt, context and sampler"

@@ -11,7 +11,6 @@ use crate::model::request_body;
 use crate::plan::route;
 use crate::record::Retain;
 use crate::record::format::ModelHeader;
-use crate::record::privacy::is_redacted;
 use crate::runner::{Offered, constraint_text, offer_over};
 use crate::types::{
     AttemptRecord, Case, Constraint, ConstraintText, DialectName, GenerateRequest, Mechanism,
@@ -112,6 +111,12 @@ impl<'a> Parts<'a> {
     /// A setting of the cell, as its key says.
     pub(super) fn setting(&self, name: &str) -> Option<&str> {
         self.source.cell.key.settings.get(name).map(String::as_str)
+    }
+
+    /// A setting of the engine, where it is not left to the engine.
+    pub(super) fn engine_setting(&self, name: &str) -> Option<&str> {
+        let usual = if name == "threads" { "0" } else { "auto" };
+        self.setting(name).filter(|value| *value != usual)
     }
 
     fn tool_choice(&self) -> ToolChoice {
@@ -360,102 +365,6 @@ impl<'a> Parts<'a> {
                 .to_owned(),
             content: format!("{text}\n"),
         })
-    }
-
-    /// What does not come over whatever the wire.
-    pub(super) fn caveats(&self, target: SetupTarget) -> Vec<String> {
-        let mut caveats = Vec::new();
-        let key = &self.source.cell.key;
-        if self.source.cell.routes.len() > 1 {
-            caveats.push(format!(
-                "this is leg `{}` of a hybrid; asking another one when it fails is up to your program",
-                self.attempt.leg
-            ));
-        }
-        if key.constraint == Constraint::Grammar
-            && self.trial.constraint_effective == Constraint::Off
-        {
-            let why = self
-                .trial
-                .constraint_refused
-                .as_deref()
-                .unwrap_or("refused");
-            caveats.push(format!("the grammar was not in force in this trial: {why}"));
-        }
-        if self.setting("leniency") == Some("lenient") {
-            caveats.push(
-                "the run repaired replies before reading them (`--leniency lenient`); a strict reader \
-                 will succeed less often"
-                    .to_owned(),
-            );
-        }
-        if self.route.wire == Wire::RawText && target != SetupTarget::Openai {
-            caveats.push(
-                "the run filled in the chat template itself; here the server does, and its engine for \
-                 templates is another one"
-                    .to_owned(),
-            );
-        }
-        if target == SetupTarget::Ollama {
-            caveats.push(
-                "a run over this wire asks models that can think not to: add `\"think\": false` where \
-                 `ollama show` lists thinking"
-                    .to_owned(),
-            );
-        }
-        if self.has_no_template() {
-            caveats.push(
-                "the weights have no chat template: the run continued plain text with worked examples"
-                    .to_owned(),
-            );
-        }
-        if target == SetupTarget::Openai && self.model.facts.provider != "openai" {
-            caveats.push(
-                "the measured model is not one of OpenAI's: put the name that your server knows into \
-                 `model`; what was measured does not hold for another model"
-                    .to_owned(),
-            );
-        }
-        if self.dialect.name() == DialectName::Native && self.route.wire != Wire::ChatWithTools {
-            caveats.push(
-                "the run read the calls itself; here the server's parser does: try it with \
-                 `toolbench probe` before relying on it"
-                    .to_owned(),
-            );
-        }
-        for (field, set) in [
-            ("top_k", self.variant.sampling.top_k > 0),
-            ("min_p", self.variant.sampling.min_p > 0.0),
-            (
-                "repeat_penalty",
-                (self.variant.sampling.repeat_penalty - 1.0).abs() > f32::EPSILON,
-            ),
-        ] {
-            if set && self.source.endpoint.refuses(field) {
-                caveats.push(format!(
-                    "`{field}` of the run is not taken there and is left out"
-                ));
-            }
-        }
-        if is_redacted(&self.suite) || is_redacted(&self.tools) {
-            caveats.push(
-                "the record is redacted: put back what stands as [redacted:N] before use"
-                    .to_owned(),
-            );
-        }
-        if self
-            .source
-            .header
-            .settings
-            .iter()
-            .any(|it| it.name == "data" && !it.value.is_empty())
-        {
-            caveats.push(
-                "an envelope of your own under `--data` is not in the record; the built-in one is written"
-                    .to_owned(),
-            );
-        }
-        caveats
     }
 }
 

@@ -22,7 +22,7 @@ replies:
   t-thanks: ['{\"answer\":\"You are welcome.\"}']
 ";
 
-fn prepared() -> Context {
+pub(crate) fn prepared() -> Context {
     let context = Context::new();
     context.write("tiny.yaml", TINY_SUITE);
     context.write("right.yaml", RIGHT_SCRIPT);
@@ -46,13 +46,13 @@ fn run(context: &Context, models: &[&str], further: &[&str]) {
 }
 
 /// The setup as JSON: files by name.
-fn exported(context: &Context, further: &[&str]) -> Value {
+pub(crate) fn exported(context: &Context, further: &[&str]) -> Value {
     let mut all = vec!["export-setup", "latest", "--format", "json", "--for"];
     all.extend(further);
     serde_json::from_str(&context.expect(0, &all)).unwrap()
 }
 
-fn file(setup: &Value, name: &str) -> String {
+pub(crate) fn file(setup: &Value, name: &str) -> String {
     let files = setup["files"].as_array().unwrap();
     let found = files.iter().find(|file| file["name"] == name);
     let found = found.unwrap_or_else(|| panic!("no {name}: {setup:#}"));
@@ -512,29 +512,5 @@ fn a_winner_is_chosen_only_where_there_is_one() {
         "completion.json",
     ] {
         assert!(single.path("setup").join(name).is_file(), "{name}");
-    }
-}
-
-#[test]
-fn a_record_without_content_says_that_it_has_none() {
-    for retain in ["calls", "none"] {
-        let context = prepared();
-        context.expect(
-            0,
-            &[
-                "run",
-                "scripted:right.yaml",
-                "--suite",
-                "tiny.yaml",
-                "--constraint",
-                "off",
-                "--retain",
-                retain,
-                "-q",
-            ],
-        );
-        let error = context.expect_error(2, &["export-setup", "--for", "openai"]);
-        assert!(error.contains(&format!("--retain {retain}")), "{error}");
-        assert!(error.contains("--retain full"), "{error}");
     }
 }

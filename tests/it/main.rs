@@ -26,6 +26,7 @@ mod engine_live;
 #[cfg(feature = "llama")]
 mod engine_process;
 mod export_setup;
+mod export_setup_words;
 mod exports;
 mod fault_matrix;
 mod faults;

@@ -70,12 +70,11 @@ fn not_chosen(error: ChooseError, run: &str) -> CliError {
             let example = rows
                 .first()
                 .map_or("MODEL,DIALECT,CONSTRAINT", String::as_str);
-            let listed = rows.iter().map(|row| format!("`{row}`"));
-            let listed: Vec<String> = listed.collect();
+            let listed: Vec<String> = rows.iter().map(|row| format!("`{row}`")).collect();
             usage.kind("undecidable", Status::Undecidable).hint(format!(
-                "choose one with `--cell {example}`; in the Pareto set are {}; `toolbench report {run}` \
-                 says what more cases would decide",
-                if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
+                "choose one with `--cell {example}`; to choose among, best first: {}; `toolbench report \
+                 {run}` says what more cases would decide",
+                listed.join(", ")
             ))
         }
         ChooseError::Ambiguous { rows, .. } => {
@@ -156,11 +155,11 @@ fn measured(summary: &Summary, cell: &CellHeader) -> String {
         let rate = &row.success;
         match (rate.rate, rate.low, rate.high) {
             (Some(rate), Some(low), Some(high)) => format!(
-                "success {:.1} % [{:.1}–{:.1}] of {} cases",
+                "success {:.1} % [{:.1}–{:.1}] of {}",
                 100.0 * rate,
                 100.0 * low,
                 100.0 * high,
-                row.cases
+                row.success.size_in_words()
             ),
             _ => "no trial could be scored".to_owned(),
         }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::compare::{Across, Comparison, Contender, across};
+use super::super::compare::{Across, Comparison, Contender, REMOTE, across};
 use super::super::interval::quantile_ranks_at;
 use super::super::latency::nearest_rank;
 use super::super::ranking::{Relation, largest_sets};
@@ -15,8 +15,8 @@ use super::super::sequential::Levels;
 use super::super::summary::{ModelSummary, RunHeader};
 use super::super::verdict::{Decide, Verdict};
 use super::{
-    Dimensions, Dominance, MEMORY_MARGIN, OpenPair, ParetoGroup, ParetoRow, ParetoSet, REMOTE,
-    RULE, Standing, TimeRatio, standing_of,
+    Dimensions, Dominance, MEMORY_MARGIN, OpenPair, ParetoGroup, ParetoRow, ParetoSet, RULE,
+    Standing, TimeRatio, standing_of,
 };
 use crate::record::format::Header;
 
@@ -70,22 +70,33 @@ struct Pair {
 
 /// Where the verdict of a pair comes from.
 enum Success {
-    Compared(Verdict, Option<Decide>),
+    Compared {
+        verdict: Verdict,
+        decide: Option<Decide>,
+        dropped_cases: usize,
+    },
     Across(Across),
 }
 
 impl Success {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Compared(verdict, _) => *verdict,
+            Self::Compared { verdict, .. } => *verdict,
             Self::Across(found) => found.verdict,
         }
     }
 
     fn decide(&self, margin_points: f64) -> Option<Decide> {
         match self {
-            Self::Compared(_, decide) => decide.clone(),
+            Self::Compared { decide, .. } => decide.clone(),
             Self::Across(found) => found.decide(margin_points),
+        }
+    }
+
+    fn dropped_cases(&self) -> usize {
+        match self {
+            Self::Compared { dropped_cases, .. } => *dropped_cases,
+            Self::Across(found) => found.dropped_cases,
         }
     }
 }
@@ -212,7 +223,11 @@ impl Field<'_> {
             .into_iter()
             .map(|place| {
                 let (one, two) = place;
-                let none = Success::Compared(Verdict::NotEnoughData, None);
+                let none = Success::Compared {
+                    verdict: Verdict::NotEnoughData,
+                    decide: None,
+                    dropped_cases: 0,
+                };
                 let success = verdicts.remove(&place).unwrap_or(none);
                 let ratios = ratios(&times[one], &times[two]);
                 let ratio = ratios.as_ref().map(|found| ratio_of(found, alpha));
@@ -242,14 +257,18 @@ impl Field<'_> {
     fn compared(&self, (one, two): (usize, usize), comparisons: &[Comparison]) -> Option<Success> {
         let (one, two) = (self.rows[one].row, self.rows[two].row);
         comparisons.iter().find_map(|found| {
-            if found.candidate.is_of(two) && found.baseline.is_of(one) {
-                Some(Success::Compared(found.verdict, found.decide.clone()))
+            let verdict = if found.candidate.is_of(two) && found.baseline.is_of(one) {
+                found.verdict
             } else if found.candidate.is_of(one) && found.baseline.is_of(two) {
-                let verdict = found.verdict.mirrored();
-                Some(Success::Compared(verdict, found.decide.clone()))
+                found.verdict.mirrored()
             } else {
-                None
-            }
+                return None;
+            };
+            Some(Success::Compared {
+                verdict,
+                decide: found.decide.clone(),
+                dropped_cases: found.dropped.cases,
+            })
         })
     }
 
@@ -277,6 +296,7 @@ impl Field<'_> {
                     one: *one,
                     two: *two,
                     dimensions: pair.dimensions.clone(),
+                    dropped_cases: pair.success.dropped_cases(),
                     decide: pair.decide(alpha, self.margin_points, case_ms),
                 }
             })

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use serde::Deserialize;
 
+use super::guarded;
 use crate::metrics::tools::{CellTools, ToolCounts, ToolKey, by_cell};
 use crate::report::Export;
 
@@ -64,13 +65,13 @@ fn fields(cell: &CellTools, key: &ToolKey, counts: &ToolCounts) -> [String; COLU
     let mean_ms = (counts.timed > 0).then(|| counts.host_ms / counts.timed as f64);
     [
         cell.id.clone(),
-        cell.cell.model.clone(),
+        guarded(&cell.cell.model),
         cell.cell.dialect.to_string(),
         cell.cell.constraint.to_string(),
-        cell.cell.variant.clone(),
-        cell.cell.suite.clone(),
+        guarded(&cell.cell.variant),
+        guarded(&cell.cell.suite),
         cell.cell.tier.clone(),
-        key.tool.clone(),
+        guarded(&key.tool),
         row.trials.to_string(),
         row.left_out.to_string(),
         known(row.unknown_offers == 0, counts.offered),

@@ -2,11 +2,11 @@
 //!
 //! Data in: an [`Export`]. Data out: one line per trial that counts, in plan order. Invariants: `success`
 //! and `scored` are those of the success rate; what was not measured (a replayed time, an unreported
-//! count) is empty.
+//! count) is empty; what a model, a tool or a suite says is no formula.
 
 use std::io::{self, Write};
 
-use super::settings_text;
+use super::{guarded, settings_text};
 use crate::report::Export;
 use crate::types::{AttemptRecord, Outcome, TrialRecord};
 
@@ -110,21 +110,21 @@ fn fields(run: &str, trial: &TrialRecord) -> [String; COLUMNS.len()] {
         |count: fn(&crate::types::trial::CallCounts) -> u32| number(counts.as_ref().map(count));
     let peak = trial.attempts.iter().filter_map(|a| a.peak_memory_bytes);
     let finding = trial.violations.first();
-    let of_finding = |text: Option<&String>| text.cloned().unwrap_or_default();
+    let of_finding = |text: Option<&String>| text.map_or_else(String::new, |text| guarded(text));
     [
         run.to_owned(),
         trial.cell_id.clone(),
         trial.id.clone(),
         trial.position.to_string(),
-        cell.model.clone(),
+        guarded(&cell.model),
         cell.dialect.to_string(),
         cell.constraint.to_string(),
-        cell.variant.clone(),
-        cell.suite.clone(),
+        guarded(&cell.variant),
+        guarded(&cell.suite),
         cell.tier.clone(),
         settings_text(&cell.settings),
-        trial.case.clone(),
-        trial.category.clone(),
+        guarded(&trial.case),
+        guarded(&trial.category),
         trial.difficulty.as_str().to_owned(),
         trial.abstention.to_string(),
         trial.trial.to_string(),

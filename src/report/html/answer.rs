@@ -6,11 +6,13 @@
 
 use serde::Serialize;
 
-use super::super::text::{DASH, count, percent, percent_with_interval};
+use super::super::names::Names;
+use super::super::text::{DASH, count, duration, percent, percent_with_interval};
 use super::super::{legs, notes, tables as texts};
-use super::charts::{Interval, duration, with_limits};
+use super::charts::{Interval, with_limits};
 use super::tables::{Cell, Head, Plain, RowLabels, link_of_row};
-use crate::metrics::rates::{IntervalMethod, Rate};
+use crate::metrics::compare::REMOTE;
+use crate::metrics::rates::Rate;
 use crate::metrics::{Row, Summary, Verdict};
 
 /// What stands at the top.
@@ -81,12 +83,13 @@ fn headline(summary: &Summary) -> String {
     let rate = format!(
         "{} %{limits} of {}",
         percent(row.success.rate),
-        count(row.success.n as usize, unit(row))
+        row.success.size_in_words()
     );
+    let names = Names::of(summary);
     if ordered.len() == 1 {
-        return format!("{} succeeds in {rate}", row_name(row));
+        return format!("{} succeeds in {rate}", names.dotted(row));
     }
-    format!("Highest success: {}, {rate}{shared}", row_name(row))
+    format!("Highest success: {}, {rate}{shared}", names.dotted(row))
 }
 
 fn tiles(summary: &Summary) -> Vec<Tile> {
@@ -145,14 +148,6 @@ fn decided(summary: &Summary) -> usize {
         .count()
 }
 
-/// What the interval of a row's success counts.
-fn unit(row: &Row) -> &'static str {
-    match row.success.method {
-        IntervalMethod::WilsonOneCase => "trial",
-        _ => "case",
-    }
-}
-
 /// Rows in the order of their success rates, those without one last.
 pub(super) fn order_by_success(rows: &[Row]) -> Vec<&Row> {
     let mut ordered: Vec<&Row> = rows.iter().collect();
@@ -161,39 +156,41 @@ pub(super) fn order_by_success(rows: &[Row]) -> Vec<&Row> {
     ordered
 }
 
-/// `model · json · grammar`, with what splits the rows.
-pub(super) fn row_name(row: &Row) -> String {
-    let mut parts = vec![
-        row.model.as_str(),
-        row.dialect.as_str(),
-        row.constraint.as_str(),
-    ];
-    if row.variant != "default" {
-        parts.push(&row.variant);
-    }
-    let split = [&row.suite, &row.category, &row.difficulty];
-    parts.extend(split.into_iter().flatten().map(String::as_str));
-    parts.join(" · ")
-}
-
 /// `1–3 of 5`: a model's place among those of its setting; nothing where none are compared.
 fn place(summary: &Summary, row: &Row) -> Option<String> {
     if summary.by.is_some() {
         return None;
     }
-    let ranking = summary.rankings.iter().find(|ranking| {
+    let rankings = summary.rankings.iter().filter(|ranking| {
         ranking.dialect == row.dialect
             && ranking.constraint == row.constraint
             && ranking.variant == row.variant
             && ranking.settings == row.settings
-    })?;
-    let found = ranking.models.iter().find(|it| it.model == row.model)?;
-    let of = ranking.models.len();
-    Some(if found.best_place == found.last_place {
-        format!("{} of {of}", found.best_place)
-    } else {
-        format!("{}–{} of {of}", found.best_place, found.last_place)
-    })
+            && (ranking.tier == row.tier || row.tier == REMOTE)
+    });
+    let places: Vec<(&str, String)> = rankings
+        .filter_map(|ranking| {
+            let found = ranking.models.iter().find(|it| it.model == row.model)?;
+            let of = ranking.models.len();
+            let place = if found.best_place == found.last_place {
+                format!("{} of {of}", found.best_place)
+            } else {
+                format!("{}–{} of {of}", found.best_place, found.last_place)
+            };
+            Some((ranking.tier.as_str(), place))
+        })
+        .collect();
+    match &places[..] {
+        [] => None,
+        [(_, place)] => Some(place.clone()),
+        // What another machine serves has a place among the models of each tier.
+        several => {
+            let named = several
+                .iter()
+                .map(|(tier, place)| format!("{place} on {tier}"));
+            Some(named.collect::<Vec<_>>().join("; "))
+        }
+    }
 }
 
 /// All rows, best first.
@@ -201,6 +198,7 @@ fn place(summary: &Summary, row: &Row) -> Option<String> {
 pub(super) struct Ranking {
     heads: Vec<Head>,
     places: bool,
+    tiers: bool,
     rows: Vec<Ranked>,
     orders: Vec<String>,
     more: Vec<Plain>,
@@ -240,6 +238,7 @@ pub(super) fn ranking(summary: &Summary) -> Ranking {
     Ranking {
         heads: labels.heads,
         places: ordered.iter().any(|row| place(summary, row).is_some()),
+        tiers: rows.iter().any(|row| row.tier != rows[0].tier),
         rows: ranked
             .map(|(index, (row, labels))| Ranked {
                 number: index + 1,

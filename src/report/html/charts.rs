@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::super::text::short;
+use super::super::text::{duration, short};
 use super::tables::{Cell, Head, RowLabels, filters_of_row, link};
 use crate::metrics::detail::Times;
 use crate::metrics::latency::Quantiles;
@@ -76,22 +76,6 @@ impl LogScale {
         };
         values.into_iter().map(tick).collect()
     }
-}
-
-/// `840 ms`, `1.2 s`, `35 s`.
-pub(super) fn duration(milliseconds: Option<f64>) -> String {
-    match milliseconds {
-        None => "–".to_owned(),
-        Some(ms) if ms < 9.95 => format!("{} ms", trimmed(ms)),
-        Some(ms) if ms < 999.5 => format!("{ms:.0} ms"),
-        Some(ms) if ms < 99_950.0 => format!("{} s", trimmed(ms / 1000.0)),
-        Some(ms) => format!("{:.0} s", ms / 1000.0),
-    }
-}
-
-fn trimmed(value: f64) -> String {
-    let text = format!("{value:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 /// A time and its 95 % limits, in one unit: `1.2 s [0.9–1.6]`.

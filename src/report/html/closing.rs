@@ -6,10 +6,10 @@
 use serde::Serialize;
 
 use super::super::columns::COLUMNS;
-use super::super::text::{DASH, count, megabytes, percent, percent_with_interval};
+use super::super::text::{DASH, count, duration, megabytes, percent, percent_with_interval};
 use super::super::{footnotes, hosts, notes};
 use super::Shown;
-use super::charts::{duration, speed};
+use super::charts::speed;
 use super::tables::{Cell, Head, Plain, RowLabels};
 use crate::metrics::{Detail, Summary};
 use crate::record::Retain;

@@ -409,18 +409,22 @@ fn cases(shown: &Shown<'_>) -> Value {
     Value::Object(suites.collect())
 }
 
-/// Tools by row, as lists of numbers and names.
+/// Tools by row, as lists of numbers and names; what pairing alone tells is `null` where nothing was
+/// paired.
 fn tools(detail: &Detail) -> Value {
     let rows = detail.tools.iter().map(|(cell, found)| {
         let tools = found.tools.iter().map(|(key, counts)| {
+            let is_paired = found.paired_suites.contains(&key.suite);
+            let paired = |count: usize| is_paired.then_some(count);
             json!([
                 key.suite,
                 key.tool,
                 counts.offered,
-                counts.expected,
-                counts.called,
-                counts.right_tool,
-                counts.right
+                counts.executed,
+                paired(counts.expected),
+                paired(counts.called),
+                paired(counts.right_tool),
+                paired(counts.right)
             ])
         });
         let faults = found.faults.iter().map(|(fault, count)| {

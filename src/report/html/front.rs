@@ -6,9 +6,11 @@
 
 use serde::Serialize;
 
+use super::super::names::Names;
 use super::super::pareto;
-use super::super::text::{count, megabytes, percent_with_interval};
-use super::answer::{order_by_success, row_name};
+use super::super::tables::peak_memory_bytes;
+use super::super::text::{megabytes, percent_with_interval};
+use super::answer::order_by_success;
 use super::charts::{LogScale, Tick, pixel, with_limits};
 use super::tables::link_of_row;
 use crate::metrics::{Row, Summary};
@@ -98,10 +100,8 @@ pub(super) fn front(summary: &Summary) -> Option<Front> {
         let place = models.iter().position(|known| *known == model);
         place.unwrap_or_default().min(COLOURS - 1)
     };
-    let memory_of = |row: &Row| {
-        let known = summary.header.models.iter().find(|it| it.name == row.model);
-        known.map_or(row.peak_memory_bytes, |it| it.peak_memory_bytes)
-    };
+    let names = Names::of(summary);
+    let memory_of = |row: &Row| peak_memory_bytes(summary, row);
     let most = rows.iter().filter_map(memory_of).max();
     let radius = |row: &Row| match (memory_of(row), most) {
         (Some(bytes), Some(most)) if most > 0 => 5.0 + 9.0 * (bytes as f64 / most as f64).sqrt(),
@@ -122,9 +122,9 @@ pub(super) fn front(summary: &Summary) -> Option<Front> {
                 title: format!(
                     "#{} {}: {} % of {}, task p50 {}{memory}",
                     place + 1,
-                    row_name(row),
+                    names.dotted(row),
                     percent_with_interval(&row.success),
-                    count(row.cases, "case"),
+                    row.success.size_in_words(),
                     with_limits(task.p50, task.p50_low, task.p50_high),
                 ),
                 link: link_of_row(row),

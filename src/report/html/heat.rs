@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::super::names::Names;
 use super::super::text::{count, percent, percent_with_interval, whole};
-use super::answer::row_name;
 use super::tables::{Cell, filters_of_row, link};
+use crate::metrics::rates::{IntervalMethod, Rate};
 use crate::metrics::{Detail, Row, Summary};
 use crate::types::CellKey;
 
@@ -134,7 +135,7 @@ pub(super) fn heat(summary: &Summary, detail: &Detail) -> Option<Heat> {
             .iter()
             .filter(|it| it.category == **category)
             .collect();
-        let cases: Vec<usize> = own.iter().map(|it| it.cases).collect();
+        let cases: Vec<usize> = own.iter().map(|it| scored_cases(&it.success)).collect();
         let (fewest, most) = (cases.iter().min(), cases.iter().max());
         let cells = settings.iter().map(|wanted| {
             let Some(one) = own.iter().find(|it| setting(&it.cell) == *wanted) else {
@@ -150,7 +151,7 @@ pub(super) fn heat(summary: &Summary, detail: &Detail) -> Option<Heat> {
                 title: format!(
                     "{category}: {model} · {dialect} · {constraint}: {} %, {}, {} of {} trials",
                     percent_with_interval(&one.success),
-                    count(one.cases, "case"),
+                    one.success.size_in_words(),
                     one.success.hits,
                     one.success.of
                 ),
@@ -181,6 +182,14 @@ pub(super) fn heat(summary: &Summary, detail: &Detail) -> Option<Heat> {
     })
 }
 
+/// Cases with a scored trial.
+fn scored_cases(success: &Rate) -> usize {
+    match success.method {
+        IntervalMethod::WilsonOneCase => 1,
+        _ => success.n as usize,
+    }
+}
+
 /// Eleven shades from 0 to 1.
 fn shade(share: f64) -> String {
     ((share * 10.0).round() as usize).min(10).to_string()
@@ -207,6 +216,7 @@ struct FailureRow {
 
 pub(super) fn failures(summary: &Summary) -> Option<Failures> {
     let rows = &summary.totals;
+    let names = Names::of(summary);
     let codes = summary.failures.iter().map(|failure| {
         let cells = rows.iter().map(|row| {
             let found = row.failures.iter().find(|it| it.code == failure.code);
@@ -223,7 +233,7 @@ pub(super) fn failures(summary: &Summary) -> Option<Failures> {
                 text: found.trials.to_string(),
                 title: format!(
                     "{}: {} of {}, {} % of its failures",
-                    row_name(row),
+                    names.dotted(row),
                     failure.code,
                     count(found.trials, "trial"),
                     percent(Some(found.share))
@@ -247,6 +257,7 @@ pub(super) fn failures(summary: &Summary) -> Option<Failures> {
         if row.variant != "default" {
             parts.push(&row.variant);
         }
+        parts.extend(names.tier(&row.tier));
         let split = [&row.suite, &row.category, &row.difficulty];
         parts.extend(split.into_iter().flatten().map(String::as_str));
         parts.join(" ")

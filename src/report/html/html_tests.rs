@@ -106,7 +106,7 @@ fn the_static_part() {
         &page[..definitions],
         &page[definitions + rest..]
     );
-    insta::with_settings!({filters => vec![(r"sha256-[A-Za-z0-9+/=]+", "sha256-HASH")]}, {
+    insta::with_settings!({filters => vec![(r"sha256-(?:[A-Za-z0-9+/=]|&#x2f;)+", "sha256-HASH")]}, {
         insta::assert_snapshot!(page);
     });
 }
@@ -303,4 +303,49 @@ fn ticks_are_code_and_nothing_else_is_markup() {
     assert_eq!(html("use `a<b` & c"), "use <code>a&lt;b</code> &amp; c");
     assert_eq!(html("one ` alone"), "one ` alone");
     assert_eq!(html("`a` and ` alone"), "<code>a</code> and ` alone");
+}
+
+/// What nobody knows is no 0, and what a rate is of is what was scored.
+#[test]
+fn unknown_counts_are_null_and_rates_say_what_they_are_of() {
+    let mut run = Run::new();
+    run.cell(&key("one", Constraint::Off), "PPPPPPPPPPPPPPPPPPPPPPPFFPI");
+    let page = page(&run);
+    // Without the suite nothing can be paired: offered, executed, then what pairing tells.
+    let tool = &index(&page)["tools"][0]["tools"][0];
+    assert_eq!(tool[1], "weather.get");
+    assert_eq!(tool[3], 26, "executed");
+    assert_eq!(tool.as_array().unwrap()[4..], [(); 4].map(|()| json!(null)));
+    let words = still(&page);
+    assert!(words.contains(" of 26 cases, task p50"), "{words}");
+    assert!(!words.contains("27 cases"), "{words}");
+    let mut single = Run::new();
+    single.cell(&key("one", Constraint::Off), "P");
+    assert!(!still(&self::page(&single)).contains("1 cases"));
+}
+
+#[test]
+fn a_place_is_one_among_the_models_of_a_machine() {
+    let mut run = Run::new();
+    for (model, tier, letter) in [
+        ("good", "small", "P"),
+        ("bad", "small", "F"),
+        ("good", "large", "P"),
+        ("bad", "large", "F"),
+        ("cloud", "remote", "P"),
+    ] {
+        let mut key = key(model, Constraint::Off);
+        tier.clone_into(&mut key.tier);
+        run.cell(&key, &letter.repeat(20));
+    }
+    let words = still(&page(&run));
+    for said in [
+        "<td>1–2 of 3</td>",
+        "<td>3 of 3</td>",
+        "<td>1–2 of 3 on small; 1–2 of 3 on large</td>",
+        "variant on the same machine, and claimed",
+    ] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+    assert!(words.contains("bad · json · off · large"));
 }

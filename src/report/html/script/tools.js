@@ -15,9 +15,10 @@ function toolSums() {
     for (const [suite, tool, ...counts] of row.tools) {
       if (!inSuite(suite)) continue;
       const key = JSON.stringify([suite, tool]);
-      const sum = tools.get(key) ?? { suite, tool, counts: counts.map(() => 0) };
+      const sum = tools.get(key) ?? { suite, tool, counts: counts.map(() => null) };
+      // What no row knows stays unknown.
       counts.forEach((value, at) => {
-        sum.counts[at] += value;
+        if (value !== null) sum.counts[at] = (sum.counts[at] ?? 0) + value;
       });
       tools.set(key, sum);
     }
@@ -46,13 +47,16 @@ function toolLink(filters) {
   return `#trials?${new URLSearchParams([...own, ...filters])}`;
 }
 
-const numberCell = (value) => el("td", { class: "r", "data-v": value }, value.toLocaleString("en"));
+const numberCell = (value) =>
+  value === null
+    ? el("td", { class: "r" }, "–")
+    : el("td", { class: "r", "data-v": value }, value.toLocaleString("en"));
 
 /** What became of the expected calls of a tool: right, wrong arguments, another tool or none. */
 function share(expected, rightTool, right) {
   const bar = el("div", {
     class: "share",
-    title: `${right} right, ${rightTool - right} with wrong arguments, ${expected - rightTool} another tool or none`,
+    title: `${right} right, ${rightTool - right} with wrong arguments, ${expected - rightTool} another tool, none, or none that counts`,
   });
   for (const [name, value] of [
     ["right", right],
@@ -73,15 +77,20 @@ function toolTable({ tools, faults }) {
     ["tool"],
     ...(bySuite ? [["suite"]] : []),
     ["offered", "Scored trials that offered it"],
+    ["executed", "Calls of it that went to the tool host, whether they count or not"],
     ["expected", "Calls of it that cases expect"],
-    ["called", "Calls of it that count: not those to free tools, nor those put right later"],
+    [
+      "called",
+      "Calls of it that count; one to a free tool, or one that ended in a scripted error or was put right later, counts only where it answers an expected one",
+    ],
     ["right tool", "Expected calls in whose place the same tool was called"],
     ["right", "Of these, those with accepted arguments"],
   ];
-  const numbers = new Set(["offered", "expected", "called", "right tool", "right"]);
+  const numbers = new Set(["offered", "executed", "expected", "called", "right tool", "right"]);
   const rows = tools
     .sort(
-      (one, two) => two.counts[1] - one.counts[1] || two.counts[2] - one.counts[2] || one.tool.localeCompare(two.tool),
+      (one, two) =>
+        two.counts[2] - one.counts[2] || two.counts[1] - one.counts[1] || one.tool.localeCompare(two.tool),
     )
     .map(({ suite, tool, counts }) => {
       const wrong = faults
@@ -99,13 +108,16 @@ function toolTable({ tools, faults }) {
         },
         tool,
       );
-      const [offered, expected, called, rightTool, right] = counts;
+      const [offered, executed, expected, called, rightTool, right] = counts;
+      // Where nothing was paired nobody knows whether a tool was expected.
+      const idle = expected !== null && expected + called + executed + wrong.length === 0;
       return el(
         "tr",
-        { class: expected + called + wrong.length ? null : "idle" },
+        { class: idle ? "idle" : null },
         el("th", { scope: "row" }, link),
         bySuite ? el("td", {}, suite) : null,
         offered ? numberCell(offered) : el("td", { class: "r" }, "–"),
+        numberCell(executed),
         numberCell(expected),
         numberCell(called),
         numberCell(rightTool),
@@ -130,7 +142,8 @@ function toolTable({ tools, faults }) {
       {
         scope: "col",
         "data-still": 1,
-        title: "Expected calls: right, right tool with wrong arguments, another tool or none",
+        title:
+          "Expected calls: right, right tool with wrong arguments, another tool or none (a call that is not counted is none)",
       },
       "of expected",
     ),
