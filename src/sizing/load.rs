@@ -114,7 +114,7 @@ fn row(cell: &Cell, wishes: &Wishes) -> LoadRow {
     let quantile = |percent| nearest_rank(&times, percent).filter(|ms| ms.is_finite());
     let within = |limit: f64| {
         let inside = times.iter().filter(|ms| **ms <= limit).count();
-        (!times.is_empty()).then(|| inside as f64 >= TAIL * times.len() as f64)
+        (!times.is_empty()).then_some(inside as f64 >= TAIL * times.len() as f64)
     };
     LoadRow {
         cell: cell.label(),
@@ -147,7 +147,10 @@ fn unfit(row: &LoadRow, wishes: &Wishes) -> Option<String> {
     if let (Some(wanted), Some(high)) = (wishes.success, row.success_high)
         && high < wanted
     {
-        return Some(format!("its success is at most {}", percent(high)));
+        return Some(format!(
+            "its success is at most {} (upper 95 % limit)",
+            percent(high)
+        ));
     }
     if let (Some(limit), Some(false)) = (wishes.p95_ms, row.within_limit) {
         return Some(format!(

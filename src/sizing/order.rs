@@ -34,12 +34,12 @@ pub fn comparable<'a>(prices: impl Iterator<Item = Option<&'a TierPrice>>) -> bo
 
 /// Says that some have a price and that they are not ordered by it.
 pub fn price_note(what: &str, prices: &[Option<&TierPrice>]) -> Option<String> {
-    let priced = prices.iter().flatten().count();
-    if priced == 0 || comparable(prices.iter().copied()) {
+    let told = prices.iter().flatten().count();
+    if told == 0 || comparable(prices.iter().copied()) {
         return None;
     }
     Some(format!(
-        "{priced} of {} {what} have a price, or prices are in several currencies: they are ordered by memory \
+        "{told} of {} {what} have a price, or prices are in several currencies: they are ordered by memory \
          bandwidth, and by price only where all have one of one currency (`--tier` names those to compare)",
         prices.len()
     ))

@@ -267,7 +267,9 @@ fn check_shares(row: &TierRow, sizes: &[f64]) -> Result<(), String> {
             "`working-set` {share}: a share of the memory, above 0 and up to 1, is wanted"
         ));
     }
-    let crossed = |range: Option<(f64, f64)>| range.is_some_and(|(low, high)| !(low <= high));
+    let crossed = |range: Option<(f64, f64)>| {
+        range.is_some_and(|(low, high)| low > high || low.is_nan() || high.is_nan())
+    };
     let cores = row
         .rule
         .cores
