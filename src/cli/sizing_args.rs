@@ -42,7 +42,8 @@ pub(super) struct SizingArgs {
     /// Successes wanted in an hour, minute or second: gives the machines needed
     #[arg(long, value_name = "N/h", help_heading = "What is wanted")]
     pub(super) demand: Option<String>,
-    /// Memory in GiB to leave to other programs, instead of what each tier says
+    /// Memory in GiB to leave to other programs, of memory that is shared with them (not of cards), instead of
+    /// what each tier says
     #[arg(long, value_name = "GIB", help_heading = "What is wanted")]
     pub(super) reserve: Option<f64>,
     /// Tiers to predict for; without it, all

@@ -22,6 +22,7 @@ use crate::types::{
 };
 
 /// A run under construction.
+#[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) header: Header,
     pub(crate) trials: Vec<TrialRecord>,

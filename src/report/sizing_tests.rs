@@ -43,6 +43,13 @@ fn csv_has_a_line_for_each_measurement_prediction_and_figure() {
     assert_eq!(count("measured,"), page.cells.len());
     assert_eq!(count("predicted,"), page.predictions.len());
     assert_eq!(count("published,"), page.published.len());
+    assert_eq!(
+        count("verdict,"),
+        page.answer.as_ref().unwrap().claims.len()
+    );
+    assert_eq!(count("demand,"), page.demands.len());
+    assert!(count("demand,") > 0);
+    assert_eq!(count("published figure,"), page.claims.len());
     let fields = text.lines().next().unwrap().split(',').count();
     let mut reader = ::csv::Reader::from_reader(text.as_bytes());
     assert!(
@@ -68,4 +75,24 @@ fn json_reads_back_as_the_page() {
     for found in value["predictions"].as_array().unwrap() {
         assert!(found["success_measured_on"].is_string());
     }
+}
+
+#[test]
+fn an_endpoint_is_no_machine_and_little_is_not_nothing() {
+    let mut page = sample_page();
+    page.demands.truncate(1);
+    page.demands[0].remote = true;
+    page.demands[0].machines = 8;
+    page.demands[0].per_hour = 0.4;
+    page.cells[0].excluded_trials = 1;
+    page.cells[0].success.n = 99;
+    let mut out = Vec::new();
+    write_sizing(&page, SizingFormat::Markdown, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("0.4 an hour with"), "{text}");
+    assert!(text.contains("8 times what this endpoint gave to one client"));
+    assert!(
+        text.contains("99 (−1)"),
+        "scored, and what is outside of it"
+    );
 }

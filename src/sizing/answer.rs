@@ -2,7 +2,7 @@
 //!
 //! Data in: measured cells, predictions, what is wanted. Data out: an [`Answer`]. Invariants: a tier holds
 //! only by what was measured on it; what is predicted is called so; "not enough data" names the cases that
-//! would do.
+//! would do, where any number would.
 //!
 //! What "P(success ≥ X and p95 ≤ Y) holds at 95 %" means here. For each measured cell two bounds are
 //! computed: a lower one of its success rate over cases like these, and an upper one of the 95 % quantile
@@ -13,15 +13,17 @@
 //! level = 5 % / (2 bounds × number of cells that are asked about)        (Bonferroni)
 //! ```
 //!
-//! so that with at least 95 % confidence nothing on the whole page that is said to hold is false, although
-//! the smallest of several tiers is picked after looking. The price is small: an upper bound of a 95 %
-//! quantile exists from ln(level)/ln(0.95) cases, 72 for one cell, 117 for ten. A cell is shown to miss
-//! when a bound of the other side, at the same level, lies beyond what is wanted.
+//! so that with at least 95 % confidence no verdict of the whole page is false, although the smallest of several
+//! tiers is picked after looking. That counts those that miss too: a rate either reaches what is wanted or
+//! does not, so that of each bound's two possible verdicts one alone can be false. (The numbers of
+//! both sides at once are another matter: as intervals they are wrong twice as often.) The price is small:
+//! an upper bound of a 95 % quantile exists from ln(level)/ln(0.95) cases, 72 for one cell, 117 for ten. A
+//! cell is shown to miss when a bound of the other side, at the same level, lies beyond what is wanted; on
+//! times of a busy machine that is not said, for they are too long.
 //!
-//! Smallest: by price an hour where every tier in question has one, else by memory bandwidth, then memory:
-//! what one pays for when buying machines for models. Remote servers come last.
-
-use std::cmp::Ordering;
+//! Smallest: by price an hour where every tier in question has one in one currency, else by memory bandwidth,
+//! then memory: what one pays for when buying machines for models. Remote servers come last. Of several
+//! cells that do on the smallest tier, the one with the highest lower limit of success is named.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,14 +33,18 @@ use super::bounds::{
     rate_lower, rate_upper,
 };
 use super::evidence::Cell;
+use super::memory::Fits;
+use super::order::{comparable, price, size, smaller};
 use super::predict::Prediction;
 use super::{Objective, Wishes};
 use crate::types::tier::Tier;
 
-/// The chance with which nothing that is said to hold is false.
+/// The chance with which no verdict is false.
 pub const CONFIDENCE: f64 = 0.95;
 /// The quantile that is bound.
 const TAIL: f64 = 0.95;
+/// One in so many times may be of a busy machine: as many as may lie beyond the quantile.
+const MOST_NOISY: usize = 20;
 
 /// What is to be said of a cell or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,18 +71,21 @@ pub struct Claim {
     pub verdict: Verdict,
     /// Cases that the bounds rest on.
     pub cases: usize,
-    /// Success is at least this.
+    /// Success is at least this; `null` where no success was asked for.
     pub success_at_least: Option<f64>,
-    /// Success is at most this.
+    /// Success is at most this; `null` where no success was asked for.
     pub success_at_most: Option<f64>,
-    /// The time's 95 % quantile is at least this; `null` when that is not shown, or for ever.
+    /// The time's 95 % quantile is at least this; `null` when that is not shown or asked for, or for ever.
     pub p95_at_least_ms: Option<f64>,
-    /// It is at most this; `null` with too few cases, or where too many never got there.
+    /// It is at most this; `null` with too few cases, where too many never got there, or not asked for.
     pub p95_at_most_ms: Option<f64>,
     /// Why, in words, one for each bound that does not hold.
     pub reasons: Vec<String>,
-    /// Cases that would show it, were all as was seen.
+    /// Cases that would show it, were all as was seen; `null` where no number would.
     pub cases_needed: Option<u64>,
+    /// What helps where more cases do not.
+    #[serde(skip)]
+    pub remedy: Option<String>,
 }
 
 /// The answer to what is wanted.
@@ -96,6 +105,12 @@ pub struct Answer {
     pub tier: Option<String>,
     /// Name of the smallest tier that is predicted to do where none measured does.
     pub predicted_tier: Option<String>,
+    /// The cell that the answer names: of the tier that holds, else of the one that is predicted to.
+    pub cell: Option<String>,
+    /// Its context in tokens.
+    pub context_tokens: Option<u32>,
+    /// SHA-256 of its weights.
+    pub weights_sha256: Option<String>,
     /// What to do next.
     pub next: String,
 }
@@ -112,17 +127,15 @@ pub fn answer(
     if bounds == 0 || asked.is_empty() {
         return None;
     }
-    let by_price = asked
-        .iter()
-        .all(|cell| price(cell.place(), tiers).is_some());
+    let by_price = comparable(asked.iter().map(|cell| price(cell.place(), tiers)));
     asked.sort_by(|a, b| smaller(size(a, tiers), size(b, tiers), by_price));
     let level = (1.0 - CONFIDENCE) / (bounds * asked.len()) as f64;
     let claims: Vec<Claim> = asked
         .iter()
         .map(|cell| claim(cell, wishes, level))
         .collect();
-    let holding = claims.iter().find(|claim| claim.verdict == Verdict::Holds);
-    let predicted = smallest_predicted(&asked, predictions, tiers, wishes, level);
+    let holding = smallest_that_holds(&asked, &claims);
+    let predicted = smallest_predicted(&asked, predictions, wishes, level);
     let verdict = match holding {
         Some(_) => Verdict::Holds,
         None if claims.iter().all(|claim| claim.verdict == Verdict::Misses) => Verdict::Misses,
@@ -130,24 +143,55 @@ pub fn answer(
     };
     let question = question(wishes);
     let sentence = match (holding, &predicted) {
-        (Some(claim), _) => holds_sentence(claim, &question),
+        (Some((_, claim)), _) => holds_sentence(claim, &question),
         (None, Ok(found)) => predicted_sentence(found, &question, wishes),
         (None, Err(why)) => format!("no measured tier does ({question}), and {why}"),
     };
     let next = next(&claims, verdict, predicted.as_ref().ok().copied());
+    let predicted = predicted.ok().filter(|_| holding.is_none());
+    let (cell, context_tokens, weights_sha256) = match (holding, predicted) {
+        (Some((cell, _)), _) => (
+            Some(cell.label()),
+            Some(cell.context_tokens),
+            cell.weights_sha256.clone(),
+        ),
+        (None, Some(found)) => (
+            Some(found.cell.clone()),
+            Some(found.context_tokens),
+            found.weights_sha256.clone(),
+        ),
+        (None, None) => (None, None, None),
+    };
     Some(Answer {
         question,
         verdict,
         sentence,
         level,
-        tier: holding.map(|claim| claim.tier.clone()),
-        predicted_tier: match holding {
-            Some(_) => None,
-            None => predicted.ok().map(|found| found.tier.clone()),
-        },
+        tier: holding.map(|(_, claim)| claim.tier.clone()),
+        predicted_tier: predicted.map(|found| found.tier.clone()),
+        cell,
+        context_tokens,
+        weights_sha256,
         next,
         claims,
     })
+}
+
+/// Of the cells that hold on the smallest such tier the best one. Cells and claims are in one order.
+fn smallest_that_holds<'a>(
+    asked: &[&'a Cell],
+    claims: &'a [Claim],
+) -> Option<(&'a Cell, &'a Claim)> {
+    let all = asked.iter().copied().zip(claims);
+    let mut holding = all.filter(|(_, claim)| claim.verdict == Verdict::Holds);
+    let first = holding.next()?;
+    let others = holding.filter(|(_, claim)| claim.tier == first.1.tier);
+    let low = |cell: &Cell| cell.success.low.unwrap_or(0.0);
+    // The first of equals: later ones only win by more.
+    Some(others.fold(
+        first,
+        |best, it| if low(it.0) > low(best.0) { it } else { best },
+    ))
 }
 
 fn question(wishes: &Wishes) -> String {
@@ -183,51 +227,89 @@ fn claim(cell: &Cell, wishes: &Wishes, level: f64) -> Claim {
     let success_low = rate_lower(floor, cases, level);
     let success_high = rate_upper(ceiling.min(cases), cases, level);
     let times = quantile_bounds(&cell.work.times_ms, TAIL, level);
-    let mut verdicts = Vec::new();
-    let mut reasons = Vec::new();
-    let mut needed: Option<u64> = None;
-    let mut note = |verdict, reason: Option<String>, cases: Option<u64>| {
-        verdicts.push(verdict);
-        reasons.extend(reason);
-        needed = needed.max(cases);
-    };
+    let mut judged: Vec<Judged> = Vec::new();
     if !cell.decidable {
-        let why = "trials are missing, or more than 5 % are excluded".to_owned();
-        note(Verdict::NotEnoughData, Some(why), None);
+        judged.push(Judged {
+            reason: Some("trials are missing, or more than 5 % are excluded".to_owned()),
+            remedy: Some(format!(
+                "measure {} on {} again until no trials are missing and at most 5 % are excluded",
+                cell.label(),
+                cell.place()
+            )),
+            ..Judged::of(Verdict::NotEnoughData)
+        });
     }
     if let Some(wanted) = wishes.success {
-        let (verdict, reason, cases) =
-            of_success(sum, cases, success_low, success_high, wanted, level);
-        note(verdict, reason, cases);
+        judged.push(of_success(
+            sum,
+            cases,
+            success_low,
+            success_high,
+            wanted,
+            level,
+        ));
     }
     if let Some(limit) = wishes.p95_ms {
-        let (verdict, reason, cases) = of_time(cell, times.low, times.high, limit, level);
-        note(verdict, reason, cases);
+        judged.push(of_time(cell, times.low, times.high, limit, level));
     }
+    let any = |verdict| judged.iter().any(|it| it.verdict == verdict);
+    let verdict = if !cell.decidable {
+        Verdict::NotEnoughData
+    } else if any(Verdict::Misses) {
+        Verdict::Misses
+    } else if any(Verdict::NotEnoughData) {
+        Verdict::NotEnoughData
+    } else {
+        Verdict::Holds
+    };
+    // A bound that no number of cases would show makes those that others need idle.
+    let open = || {
+        judged
+            .iter()
+            .filter(|it| it.verdict == Verdict::NotEnoughData)
+    };
+    let is_open = verdict == Verdict::NotEnoughData && !any(Verdict::Misses);
+    let needed = open().map(|it| it.needed).collect::<Option<Vec<u64>>>();
+    let success = wishes.success.is_some();
+    let time = |bound: Option<f64>| bound.filter(|ms| ms.is_finite() && wishes.p95_ms.is_some());
     Claim {
         cell: cell.label(),
         context_tokens: cell.context_tokens,
         tier: cell.place().to_owned(),
-        verdict: if !cell.decidable {
-            Verdict::NotEnoughData
-        } else if verdicts.contains(&Verdict::Misses) {
-            Verdict::Misses
-        } else if verdicts.contains(&Verdict::NotEnoughData) {
-            Verdict::NotEnoughData
-        } else {
-            Verdict::Holds
-        },
+        verdict,
         cases: shares.len(),
-        success_at_least: success_low,
-        success_at_most: success_high,
-        p95_at_least_ms: times.low.filter(|ms| ms.is_finite()),
-        p95_at_most_ms: times.high.filter(|ms| ms.is_finite()),
-        reasons,
-        cases_needed: needed.filter(|_| !verdicts.contains(&Verdict::Misses)),
+        success_at_least: success_low.filter(|_| success),
+        success_at_most: success_high.filter(|_| success),
+        p95_at_least_ms: time(times.low),
+        p95_at_most_ms: time(times.high),
+        cases_needed: needed
+            .filter(|_| is_open)
+            .and_then(|needed| needed.into_iter().max()),
+        remedy: open()
+            .find_map(|it| it.remedy.clone())
+            .filter(|_| verdict == Verdict::NotEnoughData),
+        reasons: judged.into_iter().filter_map(|it| it.reason).collect(),
     }
 }
 
-type Judged = (Verdict, Option<String>, Option<u64>);
+/// What is to be said of one bound.
+struct Judged {
+    verdict: Verdict,
+    reason: Option<String>,
+    needed: Option<u64>,
+    remedy: Option<String>,
+}
+
+impl Judged {
+    fn of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            reason: None,
+            needed: None,
+            remedy: None,
+        }
+    }
+}
 
 fn of_success(
     sum: f64,
@@ -238,136 +320,122 @@ fn of_success(
     level: f64,
 ) -> Judged {
     if low.is_some_and(|low| low >= wanted) {
-        return (Verdict::Holds, None, None);
+        return Judged::of(Verdict::Holds);
     }
     if let Some(high) = high.filter(|high| *high < wanted) {
-        let reason = format!("success is at most {}", percent(high));
-        return (Verdict::Misses, Some(reason), None);
+        return Judged {
+            reason: Some(format!("success is at most {}", percent(high))),
+            ..Judged::of(Verdict::Misses)
+        };
     }
     let seen = if cases > 0 { sum / cases as f64 } else { 0.0 };
     let needed = cases_to_show_rate(seen, wanted, level);
     let low = low.map_or_else(|| "nothing".to_owned(), percent);
-    (
-        Verdict::NotEnoughData,
-        Some(format!(
-            "success is shown to be at least {low} over {cases} cases"
+    let never = match needed {
+        None if cases > 0 => format!(" and {} as seen: {MORE_DO_NOT_HELP}", percent(seen)),
+        _ => String::new(),
+    };
+    Judged {
+        reason: Some(format!(
+            "success is shown to be at least {low} over {cases} cases{never}"
         )),
         needed,
-    )
+        ..Judged::of(Verdict::NotEnoughData)
+    }
 }
+
+/// Why no number of cases is told.
+const MORE_DO_NOT_HELP: &str = "more cases of the kind would not show it";
 
 fn of_time(cell: &Cell, low: Option<f64>, high: Option<f64>, limit: f64, level: f64) -> Judged {
     if high.is_some_and(|high| high <= limit) {
-        return (Verdict::Holds, None, None);
+        return Judged::of(Verdict::Holds);
     }
+    // Times of a busy machine are too long: they can show that it holds, and not that it misses.
+    let was_busy = cell.noisy_trials * MOST_NOISY > cell.trials;
+    let busy = || Judged {
+        reason: Some(format!(
+            "{} of {} times were taken while the machine was busy",
+            cell.noisy_trials, cell.trials
+        )),
+        remedy: Some(format!(
+            "measure {} again while nothing else runs on {}",
+            cell.label(),
+            cell.place()
+        )),
+        ..Judged::of(Verdict::NotEnoughData)
+    };
     if let Some(low) = low.filter(|low| *low > limit) {
+        if was_busy && low.is_finite() {
+            return busy();
+        }
         let reason = if low.is_finite() {
             format!("p95 is at least {}", seconds(low))
         } else {
             "more than 5 % never get there".to_owned()
         };
-        return (Verdict::Misses, Some(reason), None);
+        return Judged {
+            reason: Some(reason),
+            ..Judged::of(Verdict::Misses)
+        };
     }
     let values: Vec<f64> = cell.work.times_ms.iter().flatten().copied().collect();
-    let timed = cell
-        .work
-        .times_ms
-        .iter()
-        .filter(|of| !of.is_empty())
-        .count();
+    let timed = cell.work.times_ms.iter().filter(|of| !of.is_empty());
+    let timed = timed.count();
     if values.is_empty() {
-        return (
-            Verdict::NotEnoughData,
-            Some("no time was measured".to_owned()),
-            None,
-        );
+        return Judged {
+            reason: Some("no time was measured".to_owned()),
+            ..Judged::of(Verdict::NotEnoughData)
+        };
     }
-    let within = values.iter().filter(|ms| **ms <= limit).count() as f64 / values.len() as f64;
+    let share = |is: &dyn Fn(&f64) -> bool| {
+        values.iter().filter(|ms| is(ms)).count() as f64 / values.len() as f64
+    };
+    let within = share(&|ms| *ms <= limit);
+    if was_busy && within <= TAIL && share(&|ms| ms.is_finite()) > TAIL {
+        return busy();
+    }
     let least = least_cases_for_quantile(TAIL, level);
+    let needed = cases_to_show_quantile(within, TAIL, level);
     let reason = match high {
         Some(high) if high.is_finite() => format!("p95 is shown to be at most {}", seconds(high)),
         Some(_) => "p95 has no bound: too many never get there".to_owned(),
         None => format!("p95 has an upper bound from {least} cases, there are {timed}"),
     };
-    let needed = cases_to_show_quantile(within, TAIL, level);
-    (Verdict::NotEnoughData, Some(reason), needed)
-}
-
-/// What tiers are ordered by.
-#[derive(Clone, Copy)]
-struct Size {
-    price: f64,
-    bandwidth: f64,
-    memory: f64,
-}
-
-fn price(place: &str, tiers: &[Tier]) -> Option<f64> {
-    let tier = tiers.iter().find(|tier| tier.name == place)?;
-    Some(tier.price.as_ref()?.per_hour)
-}
-
-fn size(cell: &Cell, tiers: &[Tier]) -> Size {
-    Size {
-        price: price(cell.place(), tiers).unwrap_or(f64::INFINITY),
-        bandwidth: cell.work.bandwidth.unwrap_or(f64::INFINITY),
-        memory: cell.usable_bytes.unwrap_or(f64::INFINITY),
-    }
-}
-
-fn size_of_tier(tier: &Tier) -> Size {
-    let bandwidth = tier.bandwidth_bytes_per_second.as_ref();
-    Size {
-        price: tier
-            .price
-            .as_ref()
-            .map_or(f64::INFINITY, |price| price.per_hour),
-        bandwidth: bandwidth.map_or(f64::INFINITY, |figure| figure.value),
-        memory: tier.memory_gib,
-    }
-}
-
-fn smaller(a: Size, b: Size, by_price: bool) -> Ordering {
-    let prices = if by_price {
-        a.price.total_cmp(&b.price)
+    let never = if needed.is_none() {
+        format!(
+            " and {} of times lie within as seen: {MORE_DO_NOT_HELP}",
+            percent(within)
+        )
     } else {
-        Ordering::Equal
+        String::new()
     };
-    prices
-        .then(a.bandwidth.total_cmp(&b.bandwidth))
-        .then(a.memory.total_cmp(&b.memory))
+    Judged {
+        reason: Some(format!("{reason}{never}")),
+        needed,
+        ..Judged::of(Verdict::NotEnoughData)
+    }
 }
 
-/// Tiers in the order of size.
-pub fn by_size(tiers: &[Tier]) -> Vec<&Tier> {
-    let mut sorted: Vec<&Tier> = tiers.iter().collect();
-    let by_price = tiers.iter().all(|tier| tier.price.is_some());
-    sorted.sort_by(|a, b| smaller(size_of_tier(a), size_of_tier(b), by_price));
-    sorted
-}
-
-/// The smallest tier that is predicted to do; why there is none otherwise. Success must be shown by
-/// measurement; the upper end of the range of the predicted time must lie within the limit.
+/// The smallest tier that is predicted to do, with its best cell; why there is none otherwise. Success
+/// must be shown by measurement of that very cell; the upper ends of the ranges of memory and of the
+/// predicted time must lie within the limits. Predictions come smallest tier first.
 fn smallest_predicted<'a>(
     cells: &[&Cell],
     predictions: &'a [Prediction],
-    tiers: &[Tier],
     wishes: &Wishes,
     level: f64,
 ) -> Result<&'a Prediction, String> {
-    let shown = |cell: &str| {
-        cells.iter().any(|known| {
-            known.label() == cell
-                && wishes.success.is_none_or(|wanted| {
-                    let shares = &known.work.success_shares;
-                    let sum: f64 = shares.iter().sum();
-                    let successes = (sum + 1e-9).floor() as u64;
-                    rate_lower(successes, shares.len() as u64, level)
-                        .is_some_and(|low| low >= wanted)
-                })
+    let shown = |known: &Cell| {
+        wishes.success.is_none_or(|wanted| {
+            let shares = &known.work.success_shares;
+            let sum: f64 = shares.iter().sum();
+            let successes = (sum + 1e-9).floor() as u64;
+            rate_lower(successes, shares.len() as u64, level).is_some_and(|low| low >= wanted)
         })
     };
     if let Some(wanted) = wishes.success
-        && !cells.iter().any(|cell| shown(&cell.label()))
+        && !cells.iter().any(|cell| shown(cell))
     {
         return Err(format!(
             "no tier is predicted to: success of at least {} is not shown for any cell, and it comes with \
@@ -375,19 +443,24 @@ fn smallest_predicted<'a>(
             percent(wanted)
         ));
     }
-    for tier in by_size(tiers) {
-        let on_tier = predictions.iter().filter(|it| it.tier == tier.name);
-        let mut fitting = on_tier.filter(|it| it.fits == Some(true) && shown(&it.cell));
-        let fast = |found: &&Prediction| {
-            wishes
-                .p95_ms
-                .is_none_or(|limit| found.p95_ms.is_some_and(|times| times.high <= limit))
-        };
-        if let Some(found) = fitting.find(fast) {
-            return Ok(found);
-        }
-    }
-    Err("no tier is predicted to within its range".to_owned())
+    let fast = |found: &Prediction| {
+        wishes
+            .p95_ms
+            .is_none_or(|limit| found.p95_ms.is_some_and(|times| times.high <= limit))
+    };
+    let does = |found: &&Prediction| {
+        let mut own = cells.iter().filter(|cell| found.is_of(cell));
+        found.fits == Some(Fits::Yes) && own.any(|cell| shown(cell)) && fast(found)
+    };
+    let low = |found: &Prediction| found.success.low.unwrap_or(0.0);
+    let mut doing = predictions.iter().filter(does);
+    let first = doing.next();
+    let first = first.ok_or_else(|| "no tier is predicted to within its range".to_owned())?;
+    let others = doing.filter(|it| it.tier == first.tier);
+    Ok(others.fold(
+        first,
+        |best, it| if low(it) > low(best) { it } else { best },
+    ))
 }
 
 fn holds_sentence(claim: &Claim, question: &str) -> String {
@@ -435,23 +508,24 @@ fn next(claims: &[Claim], verdict: Verdict, predicted: Option<&Prediction>) -> S
     let cheapest = undecided
         .filter_map(|claim| Some((claim.cases_needed?, claim)))
         .min_by_key(|(needed, _)| *needed);
-    match (verdict, cheapest, predicted) {
+    let remedy = claims.iter().find_map(|claim| claim.remedy.clone());
+    match (verdict, cheapest, remedy, predicted) {
         (Verdict::Holds, ..) => {
             "run the same on a smaller tier to see whether it does too".to_owned()
         }
-        (Verdict::NotEnoughData, Some((needed, claim)), _) => format!(
+        (_, Some((needed, claim)), ..) => format!(
             "about {needed} cases would show it for {} on {} if all goes on as seen ({} so far): more suites, \
              or a larger `--sample`",
             claim.cell, claim.tier, claim.cases
         ),
-        (_, _, Some(found)) => format!(
+        (_, None, Some(remedy), _) => remedy,
+        (_, None, None, Some(found)) => format!(
             "measure it there: `toolbench sizing {}` on {}",
             found.model, found.title
         ),
-        (_, None, None) => {
+        (_, None, None, None) => {
             "ask for less, or try a larger model, another dialect or constraint".to_owned()
         }
-        (Verdict::Misses, Some(_), None) => "try a larger model".to_owned(),
     }
 }
 

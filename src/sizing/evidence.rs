@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::matching::machine;
-use super::work::{Work, concurrency, time_ms, work};
+use super::matching::{Machine, machine};
+use super::work::{Work, concurrency, kv_cache_type, time_ms, work};
 use super::{Objective, SizingRun, Wishes};
 use crate::metrics::cost::Cost;
 use crate::metrics::latency::Quantiles;
@@ -21,7 +21,7 @@ use crate::types::outcome::Counted;
 use crate::types::tier::{Device, Tier};
 use crate::types::{CellKey, Constraint, ContentHash, DialectName, TrialRecord};
 use crate::weights::gguf::Header as WeightsHeader;
-use crate::weights::memory::{ContextShape, estimate};
+use crate::weights::memory::{ContextShape, estimate, resident_on_cpu_bytes};
 
 /// Headers of weights that lie on this machine, by their SHA-256.
 pub type KnownWeights = BTreeMap<String, WeightsHeader>;
@@ -71,7 +71,7 @@ pub struct Cell {
     pub success: Rate,
     /// First request to the first schema-valid call; of trials with one.
     pub valid_call_ms: Quantiles,
-    /// First request to the end of judging.
+    /// First request to the end of judging; like the summary's without waits for the endpoint.
     pub task_ms: Quantiles,
     /// Success within the limit; `null` without one.
     pub attainment: Option<Rate>,
@@ -87,7 +87,8 @@ pub struct Cell {
     pub peak_memory_bytes: Option<u64>,
     /// The serving process keeps the weights on a card, so that its resident memory says little.
     pub peak_is_without_card: bool,
-    /// Memory predicted from the weights' header at this context.
+    /// Memory predicted from the weights' header at this context; on a processor with the pages of the file
+    /// that stay beside what is repacked.
     pub predicted_memory_bytes: Option<u64>,
     /// Memory that a model may take there.
     pub usable_bytes: Option<f64>,
@@ -231,7 +232,7 @@ fn cell(
     let by_case = by_case(trials);
     let work = work(header, model, &place, &by_case, wishes);
     let known = model.weights_sha256.as_ref().and_then(|it| weights.get(it));
-    let predicted = predicted_memory(header, model, context_tokens, known, &work);
+    let predicted = predicted_memory(header, model, context_tokens, known, &place);
     let peak = row.peak_memory_bytes.max(model.facts.peak_memory_bytes);
     let on_card = matches!(place.device, Some(Device::Nvidia | Device::Amd));
     let needs = if on_card {
@@ -315,24 +316,37 @@ pub(super) fn setting<'a>(header: &'a Header, name: &str) -> Option<&'a str> {
     Some(&found.value)
 }
 
-/// The engine's own estimate where it was made for this context, else one from the weights' header.
+/// The engine's own estimate where it was made for this context, else one from the weights' header. On a
+/// processor with what is repacked, which the engine does not count: it can be had back.
 fn predicted_memory(
     header: &Header,
     model: &ModelHeader,
     context_tokens: u32,
     known: Option<&WeightsHeader>,
-    work: &Work,
+    place: &Machine,
 ) -> Option<u64> {
     let told = model.facts.predicted_memory_bytes;
+    let on_cpu = place.device == Some(Device::Cpu);
     if model.facts.context_tokens == context_tokens && told.is_some() {
-        return told;
+        let twice = known.filter(|_| on_cpu).map_or(0, |weights| {
+            weights
+                .repacked_bytes
+                .saturating_mul(u64::from(weights.split_count))
+        });
+        return told.map(|told| told.saturating_add(twice));
     }
     let shape = ContextShape {
         context_tokens,
-        kv_cache_type: work.kv_cache_type?,
+        kv_cache_type: kv_cache_type(header)?,
         flash_attention: setting(header, "flash-attention") != Some("off"),
     };
-    known.map(|weights| estimate(weights, shape).total_bytes())
+    known.map(|weights| {
+        if on_cpu {
+            resident_on_cpu_bytes(weights, shape)
+        } else {
+            estimate(weights, shape).total_bytes()
+        }
+    })
 }
 
 /// Trials by suite and case, in the order of the plan.

@@ -3,7 +3,7 @@
 //! ```text
 //! runs ─► evidence: measured cells ─┬─► answer: bounds, the smallest tier that holds
 //!          matching: machine, tier  ├─► load: by concurrency, machines for a demand
-//! tiers, published ─► roofline: fit ┴─► predict: tiers nobody has run; published: beside
+//! tiers, published ─► roofline: fit ┴─► predict (memory, order): tiers nobody has run; published: beside
 //! ```
 //! Data in: headers and trials, [`Tier`]s, [`Published`] figures, headers of weights, [`Wishes`]. Data out:
 //! a [`SizingPage`]. Invariants: pure, no clock; success is carried only from measured cells of equal
@@ -15,6 +15,9 @@ pub mod bounds;
 pub mod evidence;
 pub mod load;
 pub mod matching;
+pub mod memory;
+mod notes;
+pub mod order;
 pub mod predict;
 pub mod published;
 pub mod roofline;
@@ -26,13 +29,13 @@ use serde::{Deserialize, Serialize};
 use crate::record::format::Header;
 use crate::types::TrialRecord;
 use crate::types::fingerprint::Fingerprint;
-use crate::types::tier::{Device, Published, Tier};
+use crate::types::tier::{Published, Tier};
 use answer::Answer;
 use evidence::{Cell, KnownWeights};
 use load::{Demand, LoadRow};
 use predict::Prediction;
 use published::{ClaimRow, MacContext, PublishedRow};
-use roofline::{Fit, LEAST_MACHINES};
+use roofline::Fit;
 
 /// Name and version of the page's JSON.
 pub const SIZING_SCHEMA: &str = "toolbench.sizing/1";
@@ -118,7 +121,8 @@ pub struct SizingPage {
     pub fits: Vec<Fit>,
     /// Tiers that nobody has run, smallest first.
     pub predictions: Vec<Prediction>,
-    /// Published speeds that the predictor is compared with.
+    /// Published speeds: those that the predictor is fitted to, with its error when their machine is left
+    /// out, and those that it is only compared with.
     pub published: Vec<PublishedRow>,
     /// Other published figures.
     pub claims: Vec<ClaimRow>,
@@ -180,7 +184,7 @@ pub struct ContextRow {
     pub peak_memory_bytes: Option<u64>,
     /// Memory as predicted.
     pub predicted_memory_bytes: Option<f64>,
-    /// What is left of what a model may take: by the measurement, else by the prediction.
+    /// What is left of what a model may take: by the measurement, else by the upper end of the prediction.
     pub headroom_bytes: Option<f64>,
 }
 
@@ -194,12 +198,14 @@ pub fn page(inputs: &Inputs<'_>) -> SizingPage {
         wishes,
     } = *inputs;
     let (cells, mut notes) = evidence::cells(runs, tiers, weights, wishes);
-    let fits = predict::all_fits(&cells, weights, tiers, published);
+    let points = predict::points(&cells, weights, tiers, published);
+    let fits = roofline::fits(&points);
     let wanted = |tier: &&Tier| wishes.tiers.is_empty() || wishes.tiers.contains(&tier.name);
     let carriers = predict::carriers(&cells);
-    let predictions: Vec<Prediction> = answer::by_size(tiers)
-        .into_iter()
-        .filter(wanted)
+    // Only what is asked for is put in order: a price of each of these is enough.
+    let to_predict = order::by_size(tiers.iter().filter(wanted));
+    let predictions: Vec<Prediction> = to_predict
+        .iter()
         .flat_map(|tier| {
             let on_tier = carriers.iter().filter_map(|cell| {
                 predict::predict(cell, tier, &cells, &fits, weights, wishes.reserve_gib)
@@ -207,19 +213,26 @@ pub fn page(inputs: &Inputs<'_>) -> SizingPage {
             on_tier.collect::<Vec<_>>()
         })
         .collect();
-    notes.extend(busy_probes(runs));
-    notes.extend(remarks(&cells, &fits, wishes));
+    let answer = answer::answer(&cells, &predictions, tiers, wishes);
+    let load = load::rows(&cells, wishes);
+    let (demands, no_machine) = load::demands(&cells, wishes);
+    notes.splice(0..0, notes::unanswered(answer.as_ref(), wishes));
+    notes.extend(no_machine);
+    notes.extend(load::thin_rows(&load));
+    notes.extend(notes::prices(&to_predict, &cells, tiers));
+    notes.extend(notes::busy_probes(runs));
+    notes.extend(notes::remarks(&cells, &fits, published, wishes));
     SizingPage {
         schema: SIZING_SCHEMA.to_owned(),
         runs: runs.iter().map(|run| run.header.run.clone()).collect(),
         objective: wishes.objective,
         limit_ms: wishes.p95_ms,
-        answer: answer::answer(&cells, &predictions, tiers, wishes),
+        answer,
         machines: machines(runs, &cells, tiers, wishes),
         contexts: contexts(&cells, weights, wishes),
-        load: load::rows(&cells, wishes),
-        demands: load::demands(&cells, wishes),
-        published: published::speeds(published, tiers, &fits),
+        load,
+        demands,
+        published: published::speeds(published, tiers, &points, &fits),
         claims: published::claims(published, &cells),
         mac_contexts: published::mac_contexts(
             published,
@@ -323,7 +336,8 @@ fn contexts(cells: &[Cell], weights: &KnownWeights, wishes: &Wishes) -> Vec<Cont
                 continue;
             }
             let header = cell.weights_sha256.as_ref().and_then(|it| weights.get(it));
-            let predicted = predict::memory_bytes(cell, header, *context);
+            let above = memory::factor(cell, cells);
+            let predicted = memory::predicted(cell, header, *context, cell.device, above);
             rows.push(ContextRow {
                 cell: cell.model.clone(),
                 quantisation: cell.quantisation.clone(),
@@ -334,11 +348,11 @@ fn contexts(cells: &[Cell], weights: &KnownWeights, wishes: &Wishes) -> Vec<Cont
                 success_low: None,
                 success_high: None,
                 peak_memory_bytes: None,
-                predicted_memory_bytes: predicted,
+                predicted_memory_bytes: predicted.map(|needs| needs.value),
                 headroom_bytes: cell
                     .usable_bytes
                     .zip(predicted)
-                    .map(|(all, needs)| all - needs),
+                    .map(|(all, needs)| all - needs.high),
             });
         }
     }
@@ -371,112 +385,6 @@ fn several_quants(cells: &[Cell]) -> bool {
     })
 }
 
-/// Probes that are shown and not used.
-fn busy_probes(runs: &[SizingRun<'_>]) -> Vec<String> {
-    let busy = runs.iter().filter(|run| {
-        let found = &run.header.fingerprint;
-        found.gpus.is_empty() && !matching::was_quiet(found)
-    });
-    busy.map(|run| {
-        let found = &run.header.fingerprint;
-        let load = found.load_average.map_or_else(String::new, |load| {
-            format!(" (load {load:.1} on {})", count(found.logical_cores as usize, "processor"))
-        });
-        format!(
-            "{}: {} was busy with something else when it was probed{load}, so its bandwidth and compute are \
-             not used to predict other machines",
-            run.header.run, found.tier
-        )
-    })
-    .collect()
-}
-
-fn remarks(cells: &[Cell], fits: &[Fit], wishes: &Wishes) -> Vec<String> {
-    let mut notes = Vec::new();
-    for fit in fits {
-        let what = match fit.phase {
-            roofline::Phase::Decode => "generating",
-            roofline::Phase::Prefill => "reading prompts",
-        };
-        let overhead = if fit.overhead_assumed {
-            "overhead not told apart, taken as 0".to_owned()
-        } else {
-            format!("{:.2} ms a token on top", fit.overhead_ms)
-        };
-        let range = if fit.validated {
-            format!(
-                "off by a factor of {:.2} at worst when a machine is left out; not validated for weights \
-                 of less than half or more than twice the sizes it was fitted to ({})",
-                fit.error_factor,
-                sizes(fit)
-            )
-        } else {
-            format!(
-                "not validated (fewer than {LEAST_MACHINES} machines), so within a factor of {:.1} at best",
-                fit.error_factor
-            )
-        };
-        notes.push(format!(
-            "predicted, {} {what}: {:.2} times the time at the peak, {overhead}; {} of {}; {range}",
-            fit.device.as_str(),
-            fit.slope,
-            count(fit.points, "speed"),
-            count(fit.machines.len(), "machine"),
-        ));
-    }
-    if cells.iter().any(|cell| cell.concurrency > 1) {
-        notes.push(
-            "load: so many trials are in flight as long as any are left; times include waiting for a turn. \
-             The linked engine decodes one request at a time, so more at once makes it wait, not faster"
-                .to_owned(),
-        );
-    }
-    if cells.iter().any(|cell| cell.peak_is_without_card) {
-        notes.push(
-            "memory on a card is not part of the measured peak; headroom is by the prediction"
-                .to_owned(),
-        );
-    }
-    let noisy: usize = cells.iter().map(|cell| cell.noisy_trials).sum();
-    if noisy > 0 {
-        notes.push(format!(
-            "{} ran while the machine was busy with something else: their times are too long, and \
-             the predictor leaves them out where there are quiet ones",
-            count(noisy, "trial")
-        ));
-    }
-    if cells.iter().any(|cell| cell.device == Some(Device::Cpu)) {
-        notes.push(
-            "bandwidth and compute of machines are probed for 40 ms each over all cores: a plain read of \
-             a buffer larger than the cache, and 32-bit multiply-adds on a block inside it; ± is half the \
-             range of the middle half of the passes"
-                .to_owned(),
-        );
-    }
-    if let Some(reserve) = wishes.reserve_gib {
-        notes.push(format!("{reserve} GiB are set aside for other programs"));
-    }
-    notes.push(
-        "headroom and memory in GiB, peaks in MB of 1,000,000 bytes; success is carried to other tiers \
-         for equal weights (SHA-256) only"
-            .to_owned(),
-    );
-    notes
-}
-
-fn sizes(fit: &Fit) -> String {
-    let (low, high) = (fit.least_size / 1e9, fit.most_size / 1e9);
-    match fit.phase {
-        roofline::Phase::Decode => format!("{low:.1} to {high:.1} GB"),
-        roofline::Phase::Prefill => format!("{low:.1} to {high:.1} billion parameters"),
-    }
-}
-
-fn count(number: usize, singular: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {singular}{plural}")
-}
-
 /// The JSON Schema of [`SizingPage`] as it is written (draft 2020-12).
 pub fn sizing_schema() -> serde_json::Value {
     schemars::generate::SchemaSettings::draft2020_12()
@@ -486,6 +394,8 @@ pub fn sizing_schema() -> serde_json::Value {
         .to_value()
 }
 
+#[cfg(test)]
+mod answer_tests;
 #[cfg(test)]
 mod predict_tests;
 #[cfg(test)]

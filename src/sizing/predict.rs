@@ -5,22 +5,23 @@
 //! tokens that the cell's own trials read and wrote; a tier of a kind that nobody has measured gets
 //! memory only; what was measured on a tier is not predicted there.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Cell, KnownWeights};
+use super::memory::{self, Fits, shape};
+use super::published::{compute_of, machine_name};
 use super::roofline::{
-    Fit, PROBE_SHARE_OF_PEAK, Phase, Point, Predicted, compute_seconds, fits, read_seconds,
+    Fit, PROBE_SHARE_OF_PEAK, Phase, Point, Predicted, compute_seconds, read_seconds,
 };
 use super::work::{Ratio, TrialWork};
 use crate::metrics::latency::nearest_rank;
 use crate::metrics::rates::Rate;
 use crate::types::tier::{Device, Figure, Published, Tier};
-use crate::weights::gguf::Header as WeightsHeader;
-use crate::weights::memory::{ContextShape, KvCacheType, estimate};
+use crate::weights::memory::estimate;
 
-/// Least context that is looked for.
-const LEAST_CONTEXT: u32 = 512;
 /// Times that a tail needs.
 const LEAST_FOR_TAIL: usize = 20;
 
@@ -37,12 +38,17 @@ pub struct Prediction {
     pub title: String,
     /// Context in tokens.
     pub context_tokens: u32,
-    /// Memory that the cell would take.
-    pub memory_bytes: Option<f64>,
+    /// SHA-256 of its weights.
+    pub weights_sha256: Option<String>,
+    /// Its other settings.
+    pub settings: BTreeMap<String, String>,
+    /// Memory that the cell would take; on a processor from what is needed (low) to what is resident, and up
+    /// by what peaks were measured above the formula.
+    pub memory_bytes: Option<Predicted>,
     /// Memory that a model may take there.
     pub usable_bytes: f64,
     /// It fits.
-    pub fits: Option<bool>,
+    pub fits: Option<Fits>,
     /// Largest context, in powers of two, that fits and that the model was trained for.
     pub largest_context_tokens: Option<u32>,
     /// Prompt tokens a second.
@@ -57,10 +63,28 @@ pub struct Prediction {
     pub success: Rate,
     /// Where.
     pub success_measured_on: String,
-    /// The ranges come from leaving machines out.
+    /// The ranges of speeds come from leaving machines out; false where no speed is predicted.
     pub validated: bool,
     /// Why there is no time.
     pub no_time: Option<String>,
+}
+
+impl Prediction {
+    /// It is of this very cell: of equal name, weights, context and settings.
+    pub fn is_of(&self, cell: &Cell) -> bool {
+        self.cell == cell.label()
+            && self.weights_sha256 == cell.weights_sha256
+            && self.context_tokens == cell.context_tokens
+            && self.settings == cell.settings
+    }
+
+    /// It is of the same cell as another.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        self.cell == other.cell
+            && self.weights_sha256 == other.weights_sha256
+            && self.context_tokens == other.context_tokens
+            && self.settings == other.settings
+    }
 }
 
 /// Every measured speed, and the published ones that calibrate.
@@ -84,7 +108,7 @@ pub fn points(
         let bandwidth = tier.bandwidth_bytes_per_second.as_ref();
         if let (Some(rate), Some(bandwidth)) = (speed.decode, bandwidth) {
             found.push(Point {
-                machine: format!("{} (published)", tier.name),
+                machine: machine_name(tier),
                 device: tier.device,
                 phase: Phase::Decode,
                 at_peak_seconds: read_seconds(model.bytes, bandwidth.value),
@@ -92,13 +116,9 @@ pub fn points(
                 size: model.bytes,
             });
         }
-        let of_tier = tier.compute_operations_per_second.as_ref();
-        let compute = speed
-            .compute_operations_per_second
-            .or(of_tier.map(|figure| figure.value));
-        if let (Some(rate), Some(compute)) = (speed.prefill, compute) {
+        if let (Some(rate), Some(compute)) = (speed.prefill, compute_of(speed, tier)) {
             found.push(Point {
-                machine: format!("{} (published)", tier.name),
+                machine: machine_name(tier),
                 device: tier.device,
                 phase: Phase::Prefill,
                 at_peak_seconds: compute_seconds(model.parameters, compute),
@@ -155,24 +175,6 @@ fn bytes_a_token(cell: &Cell, weights: &KnownWeights) -> Option<f64> {
     Some(cell.work.weights_bytes? + cache.unwrap_or(0.0))
 }
 
-fn shape(context_tokens: u32, kv_cache_type: KvCacheType) -> ContextShape {
-    ContextShape {
-        context_tokens,
-        kv_cache_type,
-        flash_attention: true,
-    }
-}
-
-/// The fits behind all predictions.
-pub fn all_fits(
-    cells: &[Cell],
-    weights: &KnownWeights,
-    tiers: &[Tier],
-    published: &Published,
-) -> Vec<Fit> {
-    fits(&points(cells, weights, tiers, published))
-}
-
 /// Cells worth carrying to other machines: of equal ones on several machines the one with most cases.
 pub fn carriers(cells: &[Cell]) -> Vec<&Cell> {
     let mut found: Vec<&Cell> = Vec::new();
@@ -209,13 +211,16 @@ pub fn predict(
             && other.weights_sha256 == cell.weights_sha256
             && other.label() == cell.label()
             && other.context_tokens == cell.context_tokens
+            && other.settings == cell.settings
     });
     if measured_there {
         return None;
     }
     let known = cell.weights_sha256.as_ref().and_then(|it| weights.get(it));
     let usable_bytes = tier.usable_bytes(reserve_gib);
-    let memory_bytes = memory_bytes(cell, known, cell.context_tokens);
+    let factor = memory::factor(cell, cells);
+    let device = Some(tier.device);
+    let memory_bytes = memory::predicted(cell, known, cell.context_tokens, device, factor);
     let decode = Speed::of_decode(cell, tier, fits, weights);
     let prefill = Speed::of_prefill(cell, tier, fits);
     let (times, no_time) = match (&decode, &prefill) {
@@ -229,13 +234,18 @@ pub fn predict(
         tier: tier.name.clone(),
         title: tier.title.clone(),
         context_tokens: cell.context_tokens,
+        weights_sha256: cell.weights_sha256.clone(),
+        settings: cell.settings.clone(),
         memory_bytes,
         usable_bytes,
-        fits: memory_bytes.map(|needs| needs <= usable_bytes),
+        fits: memory_bytes.map(|needs| Fits::of(needs, usable_bytes)),
         largest_context_tokens: known
             .zip(cell.work.kv_cache_type)
-            .and_then(|(header, kind)| largest_context(header, kind, usable_bytes)),
-        validated: both.iter().flatten().all(|speed| speed.is_validated()),
+            .and_then(|(header, kind)| {
+                memory::largest_context(header, kind, tier.device, factor, usable_bytes)
+            }),
+        validated: both.iter().flatten().next().is_some()
+            && both.iter().flatten().all(|speed| speed.is_validated()),
         prefill_tokens_per_second: prefill.ok().map(|speed| speed.tokens_per_second()),
         decode_tokens_per_second: decode.ok().map(|speed| speed.tokens_per_second()),
         p50_ms: times.as_ref().and_then(|times| times.quantile(50)),
@@ -247,42 +257,6 @@ pub fn predict(
         success_measured_on: cell.place().to_owned(),
         no_time,
     })
-}
-
-/// Memory of a cell at a context: by the weights' header, else what was predicted or measured at its own.
-pub fn memory_bytes(
-    cell: &Cell,
-    known: Option<&WeightsHeader>,
-    context_tokens: u32,
-) -> Option<f64> {
-    if let (Some(header), Some(kind)) = (known, cell.work.kv_cache_type) {
-        return Some(estimate(header, shape(context_tokens, kind)).total_bytes() as f64);
-    }
-    let own = cell.predicted_memory_bytes.or(cell.peak_memory_bytes);
-    own.filter(|_| context_tokens == cell.context_tokens)
-        .map(|bytes| bytes as f64)
-}
-
-/// The largest power of two that fits, up to what the model was trained for.
-pub fn largest_context(
-    header: &WeightsHeader,
-    kind: KvCacheType,
-    usable_bytes: f64,
-) -> Option<u32> {
-    let trained = header.context_length_tokens.unwrap_or(u32::MAX);
-    let mut largest = None;
-    let mut tokens = LEAST_CONTEXT;
-    while tokens <= trained {
-        if estimate(header, shape(tokens, kind)).total_bytes() as f64 > usable_bytes {
-            break;
-        }
-        largest = Some(tokens);
-        let Some(next) = tokens.checked_mul(2) else {
-            break;
-        };
-        tokens = next;
-    }
-    largest
 }
 
 /// A fit of a tier's kind with what it is applied to.

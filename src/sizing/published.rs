@@ -2,17 +2,18 @@
 //!
 //! Data in: published rows, tiers, fits, cells. Data out: rows for the page. Invariants: a published figure
 //! is shown as it stands with its document; the predictor's error is its prediction over the middle of the
-//! published range; a row that calibrates is predicted from the other machines only by the fit's own
-//! leaving out and is not listed here.
+//! published range; a row that calibrates is predicted by a fit without its machine.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Cell, KnownWeights};
-use super::predict::largest_context;
-use super::roofline::{Fit, PROBE_SHARE_OF_PEAK, Phase, Predicted, read_seconds};
+use super::memory::{factor, largest_context};
+use super::roofline::{
+    Fit, PROBE_SHARE_OF_PEAK, Phase, Point, Predicted, compute_seconds, fits, read_seconds,
+};
 use crate::types::DialectName;
-use crate::types::tier::{Device, Published, PublishedClaim, Tier};
+use crate::types::tier::{Device, Published, PublishedClaim, PublishedModel, PublishedSpeed, Tier};
 
 /// A published speed with the predictor's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +22,12 @@ pub struct PublishedRow {
     pub model: String,
     /// Machine.
     pub tier: String,
-    /// Generated tokens a second, from.
+    /// Generating, or reading the prompt.
+    pub phase: Phase,
+    /// The predictor is fitted to it; what stands beside is then what it says when it is fitted without this
+    /// machine.
+    pub calibrates: bool,
+    /// Tokens a second, from.
     pub low_tokens_per_second: f64,
     /// To.
     pub high_tokens_per_second: f64,
@@ -32,7 +38,7 @@ pub struct PublishedRow {
     /// The published range and the predicted one have values in common.
     pub overlaps: Option<bool>,
     /// What reading the weights so often would need of the memory's peak bandwidth: above 1 it cannot
-    /// have been one reply at a time from weights of this size.
+    /// have been one reply at a time from weights of this size. Of generating alone.
     pub share_of_peak_bandwidth: Option<f64>,
     /// Document, date.
     pub source: String,
@@ -65,42 +71,98 @@ pub struct MacContext {
     pub source: String,
 }
 
-/// Speeds that do not calibrate.
-pub fn speeds(published: &Published, tiers: &[Tier], fits: &[Fit]) -> Vec<PublishedRow> {
-    let compared = published.speeds.iter().filter(|speed| !speed.calibrates);
-    compared
-        .filter_map(|speed| {
-            let (low, high) = speed.decode?;
-            let tier = tiers.iter().find(|tier| tier.name == speed.tier)?;
-            let model = published.models.iter().find(|it| it.name == speed.model)?;
-            let share = if tier.device == Device::Cpu {
-                PROBE_SHARE_OF_PEAK
-            } else {
-                1.0
-            };
-            let peak = tier.bandwidth_bytes_per_second.as_ref();
-            let at_peak = peak.map(|peak| read_seconds(model.bytes, peak.value * share));
-            let fit = fits
-                .iter()
-                .find(|fit| fit.device == tier.device && fit.phase == Phase::Decode);
-            let predicted = fit
-                .zip(at_peak)
-                .map(|(fit, at)| fit.tokens_per_second(at, model.bytes));
-            let middle = f64::midpoint(low, high);
-            Some(PublishedRow {
-                model: model.title.clone(),
-                tier: tier.title.clone(),
-                low_tokens_per_second: low,
-                high_tokens_per_second: high,
-                predicted,
-                error_share: predicted.map(|found| found.value / middle - 1.0),
-                overlaps: predicted.map(|found| found.low <= high && low <= found.high),
-                share_of_peak_bandwidth: peak.map(|peak| middle * model.bytes / peak.value),
-                source: format!("{}, {}", speed.document, speed.date),
-                verified: speed.verified,
-            })
-        })
-        .collect()
+/// How a published machine is called among those that fits are made of.
+pub fn machine_name(tier: &Tier) -> String {
+    format!("{}{PUBLISHED_MARK}", tier.name)
+}
+
+/// Ends the name of a machine whose speeds are published ones.
+pub const PUBLISHED_MARK: &str = " (published)";
+
+/// Operations per second of the very machine, else of its tier.
+pub fn compute_of(speed: &PublishedSpeed, tier: &Tier) -> Option<f64> {
+    let of_tier = tier.compute_operations_per_second.as_ref();
+    let own = speed.compute_operations_per_second;
+    own.or(of_tier.map(|figure| figure.value))
+}
+
+/// All published speeds: those that calibrate beside a fit without their machine.
+pub fn speeds(
+    published: &Published,
+    tiers: &[Tier],
+    points: &[Point],
+    fitted: &[Fit],
+) -> Vec<PublishedRow> {
+    let mut rows = Vec::new();
+    for speed in &published.speeds {
+        let tier = tiers.iter().find(|tier| tier.name == speed.tier);
+        let model = published.models.iter().find(|it| it.name == speed.model);
+        let (Some(tier), Some(model)) = (tier, model) else {
+            continue;
+        };
+        let without;
+        let fitted = if speed.calibrates {
+            let own = machine_name(tier);
+            let others = points.iter().filter(|point| point.machine != own);
+            without = fits(&others.cloned().collect::<Vec<Point>>());
+            &without
+        } else {
+            fitted
+        };
+        rows.extend(row(speed, tier, model, Phase::Decode, fitted));
+        rows.extend(row(speed, tier, model, Phase::Prefill, fitted));
+    }
+    rows
+}
+
+fn row(
+    speed: &PublishedSpeed,
+    tier: &Tier,
+    model: &PublishedModel,
+    phase: Phase,
+    fitted: &[Fit],
+) -> Option<PublishedRow> {
+    let share = if tier.device == Device::Cpu {
+        PROBE_SHARE_OF_PEAK
+    } else {
+        1.0
+    };
+    let peak = tier.bandwidth_bytes_per_second.as_ref();
+    let ((low, high), size, at_peak) = match phase {
+        Phase::Decode => (
+            speed.decode?,
+            model.bytes,
+            peak.map(|peak| read_seconds(model.bytes, peak.value * share)),
+        ),
+        Phase::Prefill => (
+            speed.prefill?,
+            model.parameters,
+            compute_of(speed, tier).map(|peak| compute_seconds(model.parameters, peak * share)),
+        ),
+    };
+    let fit = fitted
+        .iter()
+        .find(|fit| fit.device == tier.device && fit.phase == phase);
+    let predicted = fit
+        .zip(at_peak)
+        .map(|(fit, at_peak)| fit.tokens_per_second(at_peak, size));
+    let middle = f64::midpoint(low, high);
+    Some(PublishedRow {
+        model: model.title.clone(),
+        tier: tier.title.clone(),
+        phase,
+        calibrates: speed.calibrates,
+        low_tokens_per_second: low,
+        high_tokens_per_second: high,
+        predicted,
+        error_share: predicted.map(|found| found.value / middle - 1.0),
+        overlaps: predicted.map(|found| found.low <= high && low <= found.high),
+        share_of_peak_bandwidth: peak
+            .filter(|_| phase == Phase::Decode)
+            .map(|peak| middle * model.bytes / peak.value),
+        source: format!("{}, {}", speed.document, speed.date),
+        verified: speed.verified,
+    })
 }
 
 /// Claims, beside measured success of the architecture they name.
@@ -172,7 +234,9 @@ pub fn mac_contexts(
                     continue;
                 };
                 if largest.iter().all(|(name, _)| *name != cell.model) {
-                    largest.push((cell.model.clone(), largest_context(header, kind, usable)));
+                    let above = factor(cell, cells);
+                    let found = largest_context(header, kind, tier.device, above, usable);
+                    largest.push((cell.model.clone(), found));
                 }
             }
             MacContext {

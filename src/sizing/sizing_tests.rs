@@ -8,6 +8,7 @@ use super::matching::{device_of, tier_of, was_quiet};
 use super::*;
 use crate::metrics::testing::{Run, key};
 use crate::store::tiers::{parse_tiers, published, tiers_with_user_file};
+use crate::types::tier::Device;
 use crate::types::{Constraint, ModelFacts, Setting};
 
 pub(super) fn shipped() -> Vec<Tier> {
@@ -152,7 +153,7 @@ fn fingerprints_are_of_the_tiers_that_they_should_be_of() {
         assert_eq!(found, expects, "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 22);
+    assert_eq!(seen, 27);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Data in: the trials of a cell by case, its header, its machine. Data out: [`Work`]. Invariants: replayed
 //! trials have no times; speeds come from trials of a quiet machine where there are any; what was neither
-//! reading nor generating is kept as it was measured.
+//! reading nor generating is kept as it was measured. A person waits for the endpoint to take a request
+//! too: the objective's times and the hours count such waits, what is carried to other machines does not.
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,10 @@ pub struct Work {
     pub good: usize,
     /// See `good`.
     pub hours: f64,
+    /// Trials that were in flight at once, as a mean over those hours; 0 where there were none.
+    pub in_flight: f64,
+    /// Waits for the endpoint, of all timed trials.
+    pub waited_ms: f64,
 }
 
 /// A ratio of sums.
@@ -86,6 +91,7 @@ pub(super) fn work(
         };
         cases.iter().map(of_case).collect()
     };
+    let (hours, in_flight) = hours(cases, concurrency(header));
     let mut found = Work {
         parameters: model.facts.parameters.map(|count| count as f64),
         weights_bytes: model.facts.file_bytes.map(|bytes| bytes as f64),
@@ -95,7 +101,14 @@ pub(super) fn work(
         peaks_are_trusted: place.peaks_are_trusted,
         success_shares: success_shares(cases),
         times_ms: of_cases(&|trial| time_ms(trial, objective)),
-        hours: hours(cases, concurrency(header)),
+        hours,
+        in_flight,
+        waited_ms: cases
+            .iter()
+            .flatten()
+            .filter(timed)
+            .map(|trial| trial.time.waited_ms)
+            .sum(),
         ..Work::default()
     };
     let limit = wishes.p95_ms.unwrap_or(f64::INFINITY);
@@ -163,14 +176,36 @@ fn success_shares(cases: &[Vec<&TrialRecord>]) -> Vec<f64> {
         .collect()
 }
 
-/// The time that the objective speaks of. No valid call in a case that needs one lasts for ever; a
-/// case that needs none has no such time.
+/// The time that the objective speaks of, waits for the endpoint included. No valid call in a case that
+/// needs one lasts for ever; a case that needs none has no such time.
 pub(super) fn time_ms(trial: &TrialRecord, objective: Objective) -> Option<f64> {
+    Some(served_ms(trial, objective)? + waited_ms(trial, objective))
+}
+
+/// The same from the moment on that the endpoint takes requests at once.
+fn served_ms(trial: &TrialRecord, objective: Objective) -> Option<f64> {
     match objective {
         Objective::Task => Some(trial.time.total_ms),
         Objective::ValidCall if trial.abstention => None,
         Objective::ValidCall => Some(trial.time.to_valid_call_ms.unwrap_or(f64::INFINITY)),
     }
+}
+
+/// Waits until the objective was reached: those after the valid call delay the task alone.
+fn waited_ms(trial: &TrialRecord, objective: Objective) -> f64 {
+    let reached = trial.attempts.iter().position(is_valid_call);
+    match (objective, reached) {
+        (Objective::ValidCall, Some(last)) => {
+            let until = &trial.attempts[..=last];
+            until.iter().filter_map(|it| it.timing.waited_ms).sum()
+        }
+        _ => trial.time.waited_ms,
+    }
+}
+
+/// The call that `to_valid_call_ms` ends with, when it is the first of its trial.
+fn is_valid_call(attempt: &AttemptRecord) -> bool {
+    attempt.valid_calls > 0 && attempt.passed_over.is_none() && attempt.violations.is_empty()
 }
 
 fn steps(attempt: &AttemptRecord) -> f64 {
@@ -183,7 +218,7 @@ fn steps(attempt: &AttemptRecord) -> f64 {
 
 /// The work up to the objective, and all that was not reading or generating as it was measured.
 fn trial_work(trial: &TrialRecord, objective: Objective) -> Option<TrialWork> {
-    let time = time_ms(trial, objective)?;
+    let time = served_ms(trial, objective)?;
     let mut found = TrialWork {
         never: time.is_infinite(),
         ..TrialWork::default()
@@ -194,8 +229,7 @@ fn trial_work(trial: &TrialRecord, objective: Objective) -> Option<TrialWork> {
         found.steps += steps(attempt);
         let masks = attempt.timing.mask_ms;
         accounted_ms += attempt.timing.prefill_ms + (attempt.timing.decode_ms - masks).max(0.0);
-        let reached = objective == Objective::ValidCall && attempt.valid_calls > 0;
-        if reached && attempt.passed_over.is_none() {
+        if objective == Objective::ValidCall && is_valid_call(attempt) {
             break;
         }
     }
@@ -207,28 +241,28 @@ fn trial_work(trial: &TrialRecord, objective: Objective) -> Option<TrialWork> {
 
 /// Hours that running the trials took: for each cell of the record from its first beginning to its last
 /// end. A pause between executions does not count: never more than the trials one after another took
-/// with a tenth on top, and never less than so many at once can take.
-fn hours(cases: &[Vec<&TrialRecord>], at_once: usize) -> f64 {
+/// with a tenth on top, and never less than so many at once can take. With it the mean number that was in
+/// flight: each suite is run by itself, and its last trials leave turns empty.
+fn hours(cases: &[Vec<&TrialRecord>], at_once: usize) -> (f64, f64) {
     let mut spans: BTreeMap<&str, (f64, f64, f64)> = BTreeMap::new();
     for trial in cases.iter().flatten().filter(|trial| !trial.replayed) {
         let Some(begin) = epoch_ms(&trial.started_at) else {
             continue;
         };
-        let end = begin + trial.time.total_ms;
+        let took = trial.time.total_ms + trial.time.waited_ms;
+        let end = begin + took;
         let span = spans
             .entry(&trial.cell_id)
             .or_insert((f64::INFINITY, f64::NEG_INFINITY, 0.0));
-        *span = (
-            span.0.min(begin),
-            span.1.max(end),
-            span.2 + trial.time.total_ms,
-        );
+        *span = (span.0.min(begin), span.1.max(end), span.2 + took);
     }
     let ms: f64 = spans
         .values()
         .map(|(begin, end, busy)| (end - begin).max(busy / at_once as f64).min(1.1 * busy))
         .sum();
-    ms / 3_600_000.0
+    let busy: f64 = spans.values().map(|(_, _, busy)| busy).sum();
+    let in_flight = if ms > 0.0 { busy / ms } else { 0.0 };
+    (ms / 3_600_000.0, in_flight)
 }
 
 /// Trials at once.
@@ -237,7 +271,7 @@ pub(super) fn concurrency(header: &Header) -> usize {
     told.unwrap_or(1).max(1)
 }
 
-fn kv_cache_type(header: &Header) -> Option<KvCacheType> {
+pub(super) fn kv_cache_type(header: &Header) -> Option<KvCacheType> {
     match setting(header, "kv-cache-type") {
         None | Some("") => Some(KvCacheType::F16),
         Some(name) => KvCacheType::from_name(name),

@@ -213,6 +213,7 @@ fn expanded(row: &TierRow, documents: &Documents) -> Result<Vec<Tier>, String> {
     if row.name.is_empty() {
         return Err("it has no name".to_owned());
     }
+    check_shares(row, &sizes)?;
     let title = row.title.clone().unwrap_or_else(|| row.name.clone());
     sizes
         .iter()
@@ -248,6 +249,35 @@ fn expanded(row: &TierRow, documents: &Documents) -> Result<Vec<Tier>, String> {
             })
         })
         .collect()
+}
+
+/// What is set aside is a part of the memory, and what the device may keep at work is a share of it.
+fn check_shares(row: &TierRow, sizes: &[f64]) -> Result<(), String> {
+    let reserve = row.reserve_gib;
+    let least = sizes.iter().copied().fold(f64::INFINITY, f64::min);
+    if !reserve.is_finite() || reserve < 0.0 || reserve >= least {
+        return Err(format!(
+            "`reserve-gib` {reserve}: a number from 0 and below the memory of {least} GiB is wanted"
+        ));
+    }
+    if let Some(share) = row.working_set
+        && !(share > 0.0 && share <= 1.0)
+    {
+        return Err(format!(
+            "`working-set` {share}: a share of the memory, above 0 and up to 1, is wanted"
+        ));
+    }
+    let crossed = |range: Option<(f64, f64)>| {
+        range.is_some_and(|(low, high)| low > high || low.is_nan() || high.is_nan())
+    };
+    let cores = row
+        .rule
+        .cores
+        .map(|(least, most)| (f64::from(least), f64::from(most)));
+    if crossed(cores) || crossed(row.rule.memory_gib) {
+        return Err("`match`: a range begins above its end".to_owned());
+    }
+    Ok(())
 }
 
 /// The share that is given, or Apple's own rule.
@@ -436,6 +466,18 @@ mod tests {
             assert!(tier.compute_precision.is_some(), "{}", tier.name);
             assert!(tier.price.is_none(), "prices cannot be checked here");
         }
+        let figures = |name: &str| {
+            let tier = tiers.iter().find(|tier| tier.name == name).unwrap();
+            let value = |figure: &Option<Figure>| figure.as_ref().unwrap().value;
+            (
+                value(&tier.bandwidth_bytes_per_second) / 1e9,
+                value(&tier.compute_operations_per_second) / 1e12,
+            )
+        };
+        assert_eq!(figures("m3-max-30-36g"), (300.0, 10.7));
+        assert_eq!(figures("m3-max-30-96g"), (300.0, 10.7));
+        assert_eq!(figures("m3-max-48g"), (400.0, 14.2));
+        assert_eq!(figures("m4-max-32-36g"), (410.0, 13.7));
         let published = published().unwrap();
         for speed in &published.speeds {
             assert!(
@@ -497,6 +539,26 @@ mod tests {
         for (row, word) in [
             ("  - {name: a, device: cpu, memory-gib: 0}", "above 0"),
             ("  - {name: a, device: tpu, memory-gib: 1}", "tpu"),
+            (
+                "  - {name: a, device: cpu, memory-gib: 8, reserve-gib: -100}",
+                "`reserve-gib` -100",
+            ),
+            (
+                "  - {name: a, device: cpu, memory-gib: [8, 16], reserve-gib: 8}",
+                "below the memory of 8 GiB",
+            ),
+            (
+                "  - {name: a, device: apple, memory-gib: 8, working-set: 7}",
+                "`working-set` 7",
+            ),
+            (
+                "  - {name: a, device: apple, memory-gib: 8, working-set: .nan}",
+                "`working-set` NaN",
+            ),
+            (
+                "  - {name: a, device: cpu, memory-gib: 8, match: {cores: [9, 2]}}",
+                "begins above its end",
+            ),
             (
                 "  - {name: a, device: cpu, memory-gib: 1, watts: {value: 1, source: x}}",
                 "names no document",

@@ -35,6 +35,16 @@ pub(super) fn tensor_block(tensor_type: u32) -> Option<(u64, u64)> {
     })
 }
 
+/// Rows that are put together when a matrix is repacked.
+pub(super) const ROWS_TOGETHER: u64 = 8;
+
+/// Whether llama.cpp copies matrices of this type into another order for a processor. By its
+/// `ggml_repack_get_optimal_repack_type` for AVX2; ARM's repacks some more (Q5_K, Q6_K, Q8_0).
+pub(super) fn is_repacked(tensor_type: u32) -> bool {
+    // Q4_0, Q4_K, IQ4_NL, MXFP4
+    matches!(tensor_type, 2 | 12 | 20 | 39)
+}
+
 /// The name of `general.file_type`, as quantisations are spoken of (`Q4_K_M`).
 pub(super) fn file_type_name(file_type: u64) -> Option<&'static str> {
     // 1024 marks a type that the converter guessed; the rest is the type itself.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::formats::{file_type_name, tensor_block};
+use super::formats::{ROWS_TOGETHER, file_type_name, is_repacked, tensor_block};
 use super::reader::{Reader, Value};
 
 /// Tensors start at multiples of this unless the file says otherwise.
@@ -76,6 +76,8 @@ pub struct Header {
     pub split_count: u32,
     /// Bytes of all tensors in this file.
     pub tensor_bytes: u64,
+    /// Bytes of those matrices in this file that llama.cpp copies into another order for a processor.
+    pub repacked_bytes: u64,
     /// Bytes of this file.
     pub file_bytes: u64,
 }
@@ -137,6 +139,7 @@ impl Metadata {
 struct Tensors {
     parameters: u64,
     bytes: u64,
+    repacked_bytes: u64,
 }
 
 fn read_magic(reader: &mut Reader) -> Result<u32, GgufError> {
@@ -188,9 +191,12 @@ fn read_tensors(
     let mut parameters: u64 = 0;
     // Last byte used by any tensor, counted from the start of the data.
     let mut data_end: u64 = 0;
+    let mut repacked_bytes: u64 = 0;
+    // The table of tokens is looked up and not multiplied, unless it is the output matrix too.
+    let (mut table_bytes, mut has_output) = (0, false);
     for _ in 0..count {
         let name = reader.text()?;
-        let elements = read_shape(reader, &name)?;
+        let (elements, rows) = read_shape(reader, &name)?;
         let tensor_type = reader.u32()?;
         let offset = reader.u64()?;
         let bytes = tensor_block(tensor_type).map_or(0, |(per_block, block_bytes)| {
@@ -198,6 +204,16 @@ fn read_tensors(
         });
         parameters = parameters.saturating_add(elements);
         data_end = data_end.max(offset.saturating_add(bytes));
+        has_output |= name == "output.weight";
+        if rows > 0 && rows.is_multiple_of(ROWS_TOGETHER) && is_repacked(tensor_type) {
+            match name.as_str() {
+                "token_embd.weight" => table_bytes = bytes,
+                _ => repacked_bytes = repacked_bytes.saturating_add(bytes),
+            }
+        }
+    }
+    if !has_output {
+        repacked_bytes = repacked_bytes.saturating_add(table_bytes);
     }
     let alignment = metadata
         .number("general.alignment")
@@ -220,10 +236,12 @@ fn read_tensors(
     Ok(Tensors {
         parameters,
         bytes: reader.length().saturating_sub(data_start),
+        repacked_bytes,
     })
 }
 
-fn read_shape(reader: &mut Reader, name: &str) -> Result<u64, GgufError> {
+/// Elements, and rows of a matrix; 0 of what is none.
+fn read_shape(reader: &mut Reader, name: &str) -> Result<(u64, u64), GgufError> {
     let dimensions = reader.u32()?;
     if dimensions > MOST_DIMENSIONS {
         return Err(reader.error(format!(
@@ -232,13 +250,17 @@ fn read_shape(reader: &mut Reader, name: &str) -> Result<u64, GgufError> {
         )));
     }
     let mut elements: u64 = 1;
-    for _ in 0..dimensions {
+    let mut rows = 0;
+    for dimension in 0..dimensions {
         let length = reader.u64()?;
+        if dimension == 1 {
+            rows = length;
+        }
         elements = elements
             .checked_mul(length)
             .ok_or_else(|| reader.error("holds a tensor of absurd size"))?;
     }
-    Ok(elements)
+    Ok((elements, rows))
 }
 
 fn assemble(
@@ -299,6 +321,7 @@ fn assemble(
         },
         split_count: metadata.small("split.count").unwrap_or(1).max(1),
         tensor_bytes: tensors.bytes,
+        repacked_bytes: tensors.repacked_bytes,
         file_bytes: reader.length(),
         architecture,
     })
@@ -378,9 +401,14 @@ mod tests {
 
     /// A GGUF file with one f32 tensor, built byte by byte.
     fn sample(tensor_elements: u64, data_bytes: usize) -> Vec<u8> {
+        with_tensors(&[("weight", &[tensor_elements], 0)], data_bytes)
+    }
+
+    /// The same with tensors by name, shape and type, all at the beginning of the data.
+    fn with_tensors(tensors: &[(&str, &[u64], u32)], data_bytes: usize) -> Vec<u8> {
         let mut file = b"GGUF".to_vec();
         file.extend(3u32.to_le_bytes());
-        file.extend(1u64.to_le_bytes());
+        file.extend((tensors.len() as u64).to_le_bytes());
         let keys: &[(&str, u32, Vec<u8>)] = &[
             ("general.architecture", 8, text("llama")),
             ("general.file_type", 4, 15u32.to_le_bytes().to_vec()),
@@ -411,11 +439,15 @@ mod tests {
             file.extend(value_type.to_le_bytes());
             file.extend(value);
         }
-        file.extend(text("weight"));
-        file.extend(1u32.to_le_bytes());
-        file.extend(tensor_elements.to_le_bytes());
-        file.extend(0u32.to_le_bytes());
-        file.extend(0u64.to_le_bytes());
+        for (name, shape, tensor_type) in tensors {
+            file.extend(text(name));
+            file.extend((shape.len() as u32).to_le_bytes());
+            for length in *shape {
+                file.extend(length.to_le_bytes());
+            }
+            file.extend(tensor_type.to_le_bytes());
+            file.extend(0u64.to_le_bytes());
+        }
         file.resize(file.len().next_multiple_of(32) + data_bytes, 0);
         file
     }
@@ -448,6 +480,25 @@ mod tests {
         assert_eq!(header.bos_token.as_deref(), Some("<s>"));
         assert_eq!(header.eos_token, None);
         assert_eq!(header.tensor_bytes, 256);
+    }
+
+    /// Q4_K (12) is repacked, Q6_K (14) is not on x86; neither is a table of tokens that is only looked
+    /// up, nor what has no eight rows to put together.
+    #[test]
+    fn matrices_that_are_repacked_are_counted() {
+        let (table, matrix) = (("token_embd.weight", &[256, 8][..], 12), 144 * 8);
+        let own: [(&str, &[u64], u32); 6] = [
+            table,
+            ("blk.0.ffn_up.weight", &[256, 8], 12),
+            ("blk.0.ffn_down.weight", &[256, 8], 14),
+            ("blk.0.attn_q.weight", &[256, 12], 12),
+            ("blk.0.attn_norm.weight", &[256], 0),
+            ("output.weight", &[256, 8], 14),
+        ];
+        let header = read(&with_tensors(&own, 4096)).unwrap();
+        assert_eq!(header.repacked_bytes, matrix);
+        let tied = read(&with_tensors(&own[..5], 4096)).unwrap();
+        assert_eq!(tied.repacked_bytes, 2 * matrix);
     }
 
     #[test]

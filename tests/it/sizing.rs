@@ -193,6 +193,15 @@ fn models_are_measured_at_each_load_and_are_on_record() {
     assert_eq!(page["cells"][0]["success"]["rate"], 1.0);
     // A script has no weights: nothing is carried anywhere.
     assert_eq!(page["predictions"], json!([]));
+    // What was asked cannot be judged without a measurement one at a time.
+    let asked = ["--load", "2", "--p95", "60"];
+    let page = json_of(&context, 3, &[&measured[..], &asked].concat());
+    assert_eq!(page["answer"], Value::Null);
+    assert!(
+        page["notes"][0].as_str().unwrap().contains("add 1"),
+        "{}",
+        page["notes"]
+    );
     let contexts = ["--context", "2048,8192"];
     let page = json_of(&context, 0, &[&measured[..], &contexts].concat());
     let shown: Vec<&Value> = page["contexts"]
@@ -202,9 +211,9 @@ fn models_are_measured_at_each_load_and_are_on_record() {
         .map(|row| &row["context_tokens"])
         .collect();
     assert_eq!(shown, [2048, 8192]);
-    assert_eq!(context.runs().len(), 4);
+    assert_eq!(context.runs().len(), 5);
     let dry = context.expect(0, &[&["sizing"], &measured[..], &["--dry-run"]].concat());
-    assert!(dry.contains("trials") && context.runs().len() == 4, "{dry}");
+    assert!(dry.contains("trials") && context.runs().len() == 5, "{dry}");
 }
 
 #[test]
@@ -217,10 +226,13 @@ fn mistakes_say_what_to_do() {
     );
     assert!(error.contains("toolbench sizing smollm2"), "{error}");
     stored(&context, "server", "cpu-4c-16g-avx2", 0, 10, 1.0);
+    stored(&context, "two-a", "cpu-4c-16g-avx2", 0, 10, 1.0);
+    stored(&context, "two-b", "cpu-4c-16g-avx2", 0, 10, 1.0);
     for (arguments, words) in [
+        (&["two-"][..], &["several runs", "two-a, two-b"][..]),
         (
-            &["server", "--tier", "l44"][..],
-            &["unknown tier `l44`", "did you mean `l4`"][..],
+            &["server", "--tier", "l44"],
+            &["unknown tier `l44`", "did you mean `l4`"],
         ),
         (
             &["server", "--tier", "zzz"],

@@ -13,7 +13,7 @@ use crate::cli::sizing_args::SizingArgs;
 use crate::cli::store_access::Store;
 use crate::cli::ui::Verbosity;
 use crate::config::{Resolved, Settings};
-use crate::record::{Run, find_run, list_runs};
+use crate::record::{ReadError, Run, find_run, list_runs};
 use crate::report::{SizingFormat, Terminal, write_sizing};
 use crate::sizing::answer::Verdict;
 use crate::sizing::evidence::KnownWeights;
@@ -31,7 +31,7 @@ pub(super) fn sizing(app: &App, args: &SizingArgs) -> Result<Status, CliError> {
     let tiers = tiers(app, &resolved)?;
     check_tiers(&args.tier, &tiers)?;
     let wishes = wishes(args)?;
-    let (mut folders, models) = sorted(args, &settings);
+    let (mut folders, models) = sorted(args, &settings)?;
     if args.names.is_empty() {
         folders = of_this_machine(&settings.out);
         require_runs(&folders, &settings)?;
@@ -79,8 +79,10 @@ pub(super) fn sizing(app: &App, args: &SizingArgs) -> Result<Status, CliError> {
             .say("interrupted; go on with: toolbench run --resume latest");
         return Ok(Status::Interrupted);
     }
+    // Something was asked for, and nothing can be said of it: that is no success.
+    let asked = wishes.success.is_some() || wishes.p95_ms.is_some();
     Ok(match page.answer.map(|answer| answer.verdict) {
-        None if page.cells.iter().all(|cell| cell.decidable) => Status::Complete,
+        None if !asked && page.cells.iter().all(|cell| cell.decidable) => Status::Complete,
         Some(Verdict::Holds) => Status::Complete,
         Some(Verdict::Misses) => Status::Breached,
         None | Some(Verdict::NotEnoughData) => Status::Undecidable,
@@ -206,17 +208,18 @@ fn per_hour(text: &str) -> Result<f64, CliError> {
     }
 }
 
-/// Names of stored runs, as their folders, and what is left: models.
-fn sorted(args: &SizingArgs, settings: &Settings) -> (Vec<PathBuf>, Vec<String>) {
+/// Names of stored runs, as their folders, and what is left: models. What several runs begin with is no model.
+fn sorted(args: &SizingArgs, settings: &Settings) -> Result<(Vec<PathBuf>, Vec<String>), CliError> {
     let mut folders = Vec::new();
     let mut models = Vec::new();
     for name in &args.names {
         match find_run(&settings.out, name) {
             Ok(folder) => folders.push(folder),
-            Err(_) => models.push(name.clone()),
+            Err(ReadError::NotFound { .. }) => models.push(name.clone()),
+            Err(error) => return Err(error.into()),
         }
     }
-    (folders, models)
+    Ok((folders, models))
 }
 
 /// Stored runs of this machine whose replies came from weights or a server, not from a script.

@@ -1,11 +1,13 @@
-//! One line for each measured cell, each prediction and each published speed.
+//! One line for each measured cell, prediction, published speed and figure, verdict and demand.
 
 use std::io::{self, Write};
 
+use super::tables::verdict;
 use crate::sizing::SizingPage;
-use crate::sizing::roofline::Predicted;
+use crate::sizing::memory::Fits;
+use crate::sizing::roofline::{Phase, Predicted};
 
-const FIELDS: [&str; 35] = [
+const FIELDS: [&str; 46] = [
     "kind",
     "model",
     "cell",
@@ -35,11 +37,22 @@ const FIELDS: [&str; 35] = [
     "decode_high_tokens_per_second",
     "peak_memory_bytes",
     "predicted_memory_bytes",
+    "predicted_memory_low_bytes",
+    "predicted_memory_high_bytes",
     "headroom_bytes",
     "fits",
     "goodput_per_hour",
     "tokens_per_success",
     "validated",
+    "in_flight",
+    "verdict",
+    "success_at_least",
+    "p95_at_most_ms",
+    "cases_needed",
+    "demand_per_hour",
+    "machines",
+    "machines_at_low",
+    "calibrates",
     "source",
 ];
 
@@ -65,7 +78,10 @@ pub(super) fn write(page: &SizingPage, out: &mut dyn Write) -> io::Result<()> {
     let lines = measured(page)
         .into_iter()
         .chain(predicted(page))
-        .chain(published(page));
+        .chain(published(page))
+        .chain(verdicts(page))
+        .chain(demands(page))
+        .chain(figures(page));
     for line in lines {
         writer.write_record(FIELDS.map(|field| {
             let found = line.0.iter().find(|(name, _)| *name == field);
@@ -85,6 +101,10 @@ fn measured(page: &SizingPage) -> Vec<Line> {
         line.some("tier", cell.tier.as_ref());
         line.set("context_tokens", &cell.context_tokens);
         line.set("concurrency", &cell.concurrency);
+        line.some(
+            "in_flight",
+            Some(cell.work.in_flight).filter(|found| *found > 0.0),
+        );
         line.some("quantisation", cell.quantisation.as_ref());
         line.set("cases", &cell.cases);
         line.some("success", cell.success.rate);
@@ -136,12 +156,15 @@ fn predicted(page: &SizingPage) -> Vec<Line> {
         line.some("decode_tokens_per_second", value(decode));
         line.some("decode_low_tokens_per_second", decode.map(|it| it.low));
         line.some("decode_high_tokens_per_second", decode.map(|it| it.high));
-        line.some("predicted_memory_bytes", found.memory_bytes);
+        let memory = found.memory_bytes;
+        line.some("predicted_memory_bytes", value(memory));
+        line.some("predicted_memory_low_bytes", memory.map(|it| it.low));
+        line.some("predicted_memory_high_bytes", memory.map(|it| it.high));
         line.some(
             "headroom_bytes",
-            found.memory_bytes.map(|needs| found.usable_bytes - needs),
+            memory.map(|needs| found.usable_bytes - needs.high),
         );
-        line.some("fits", found.fits);
+        line.some("fits", found.fits.map(Fits::as_str));
         line.set("validated", &found.validated);
         line
     };
@@ -154,11 +177,74 @@ fn published(page: &SizingPage) -> Vec<Line> {
         line.set("kind", &"published");
         line.set("model", &row.model);
         line.set("tier", &row.tier);
-        line.set("decode_low_tokens_per_second", &row.low_tokens_per_second);
-        line.set("decode_high_tokens_per_second", &row.high_tokens_per_second);
+        let (low, high) = (row.low_tokens_per_second, row.high_tokens_per_second);
+        match row.phase {
+            Phase::Decode => {
+                line.set("decode_low_tokens_per_second", &low);
+                line.set("decode_high_tokens_per_second", &high);
+            }
+            Phase::Prefill => {
+                let middle = f64::midpoint(low, high);
+                line.set("prefill_tokens_per_second", &middle);
+            }
+        }
+        line.set("calibrates", &row.calibrates);
         let doubt = if row.verified { "" } else { " (unverified)" };
         line.set("source", &format!("{}{doubt}", row.source));
         line
     };
     page.published.iter().map(of_row).collect()
+}
+
+/// What is shown of each cell that was asked about.
+fn verdicts(page: &SizingPage) -> Vec<Line> {
+    let of_claim = |claim: &crate::sizing::answer::Claim| {
+        let mut line = Line::default();
+        line.set("kind", &"verdict");
+        line.set("cell", &claim.cell);
+        line.set("tier", &claim.tier);
+        line.set("context_tokens", &claim.context_tokens);
+        line.set("concurrency", &1);
+        line.set("cases", &claim.cases);
+        line.set("objective", &page.objective.in_words());
+        line.set("verdict", &verdict(claim.verdict));
+        line.some("success_at_least", claim.success_at_least);
+        line.some("p95_at_most_ms", claim.p95_at_most_ms);
+        line.some("cases_needed", claim.cases_needed);
+        line
+    };
+    let claims = page.answer.iter().flat_map(|answer| &answer.claims);
+    claims.map(of_claim).collect()
+}
+
+fn demands(page: &SizingPage) -> Vec<Line> {
+    let of_demand = |row: &crate::sizing::load::Demand| {
+        let mut line = Line::default();
+        line.set("kind", &"demand");
+        line.set("cell", &row.cell);
+        line.set("tier", &row.tier);
+        line.set("concurrency", &row.concurrency);
+        line.set("demand_per_hour", &row.per_hour);
+        line.set("machines", &row.machines);
+        line.some("machines_at_low", row.machines_at_low);
+        line
+    };
+    page.demands.iter().map(of_demand).collect()
+}
+
+/// Figures of others in words.
+fn figures(page: &SizingPage) -> Vec<Line> {
+    let of_claim = |row: &crate::sizing::published::ClaimRow| {
+        let claim = &row.claim;
+        let doubt = if claim.verified { "" } else { " (unverified)" };
+        let mut line = Line::default();
+        line.set("kind", &"published figure");
+        line.set("cell", &format!("{}: {}", claim.what, claim.figure));
+        line.set(
+            "source",
+            &format!("{}, {}{doubt}", claim.document, claim.date),
+        );
+        line
+    };
+    page.claims.iter().map(of_claim).collect()
 }

@@ -4,7 +4,9 @@ use super::super::tables::{Table, number};
 use super::super::text::{DASH, short, whole};
 use super::tables::{Part, gib, rate, seconds, text};
 use crate::sizing::SizingPage;
+use crate::sizing::memory::Fits;
 use crate::sizing::predict::Prediction;
+use crate::sizing::published::PublishedRow;
 use crate::sizing::roofline::Predicted;
 
 fn range(found: Option<Predicted>, show: &dyn Fn(f64) -> String) -> String {
@@ -21,57 +23,60 @@ fn speed(value: f64) -> String {
 /// A table for each cell; without `detailed` for one cell only: the one that the answer names, else the one
 /// with the highest lower limit of success.
 pub(super) fn predictions(page: &SizingPage, detailed: bool) -> Vec<Part> {
-    let mut cells: Vec<(&str, u32)> = Vec::new();
+    let mut cells: Vec<&Prediction> = Vec::new();
     for found in &page.predictions {
-        let key = (found.cell.as_str(), found.context_tokens);
-        if !cells.contains(&key) {
-            cells.push(key);
+        if !cells.iter().any(|known| known.is_of_the_same(found)) {
+            cells.push(found);
         }
     }
     let others = cells.len().saturating_sub(1);
-    if !detailed {
-        let low = |key: &(&str, u32)| {
-            let own = page
-                .predictions
-                .iter()
-                .find(|it| (it.cell.as_str(), it.context_tokens) == *key);
-            own.and_then(|it| it.success.low).unwrap_or(0.0)
+    let several_weights = |first: &Prediction| {
+        let like = |it: &&&Prediction| {
+            (&it.cell, it.context_tokens) == (&first.cell, first.context_tokens)
         };
+        cells.iter().filter(like).count() > 1
+    };
+    let doubled: Vec<bool> = cells.iter().map(|first| several_weights(first)).collect();
+    let mut shown: Vec<(&Prediction, bool)> = cells.into_iter().zip(doubled).collect();
+    if !detailed {
+        let is_named = |found: &Prediction| {
+            page.answer.as_ref().is_some_and(|answer| {
+                answer.cell.as_ref() == Some(&found.cell)
+                    && answer.context_tokens == Some(found.context_tokens)
+                    && answer.weights_sha256 == found.weights_sha256
+            })
+        };
+        let rank = |found: &Prediction| (is_named(found), found.success.low.unwrap_or(0.0));
         // The first of equals: later ones only win by more.
-        let best = cells
+        let best = shown
             .iter()
             .copied()
-            .reduce(|a, b| if low(&b) > low(&a) { b } else { a });
-        cells = best.into_iter().collect();
+            .reduce(|a, b| if rank(b.0) > rank(a.0) { b } else { a });
+        shown = best.into_iter().collect();
     }
-    cells
+    shown
         .into_iter()
-        .map(|(cell, context)| {
+        .map(|(first, doubled)| {
             let own = page
                 .predictions
                 .iter()
-                .filter(|it| it.cell == cell && it.context_tokens == context);
+                .filter(|it| it.is_of_the_same(first));
             let own: Vec<&Prediction> = own.collect();
-            prediction(
-                &own,
-                page.objective.in_words(),
-                if detailed { 0 } else { others },
-            )
+            let others = if detailed { 0 } else { others };
+            prediction(&own, page.objective.in_words(), others, doubled)
         })
         .collect()
 }
 
-fn prediction(own: &[&Prediction], time: &str, others: usize) -> Part {
+fn prediction(own: &[&Prediction], time: &str, others: usize, doubled: bool) -> Part {
     let rows = sizes_together(own).into_iter().map(|found| {
-        let fits = match found.fits {
-            Some(true) => "yes",
-            Some(false) => "no",
-            None => DASH,
-        };
+        let fits = found.fits.map_or(DASH, Fits::as_str);
         vec![
             found.title.clone(),
             fits.to_owned(),
-            gib(found.memory_bytes.map(|needs| found.usable_bytes - needs)),
+            gib(found
+                .memory_bytes
+                .map(|needs| found.usable_bytes - needs.high)),
             found
                 .largest_context_tokens
                 .map_or_else(|| DASH.to_owned(), |tokens| tokens.to_string()),
@@ -87,12 +92,14 @@ fn prediction(own: &[&Prediction], time: &str, others: usize) -> Part {
             many => format!("; {many} further cells with -v, and in JSON and CSV"),
         };
         format!(
-            "Cell: {} at context {}; success {} as measured on {}. Memory, speeds and times (of the \
+            "Cell: {}{} at context {}; success {} as measured on {}. Memory ({}), speeds and times (of the \
              {time}) are predicted{}{others}.",
             first.cell,
+            weights(first, doubled),
             first.context_tokens,
             rate(&first.success),
             first.success_measured_on,
+            memory(own),
             doubts(own),
         )
     });
@@ -112,6 +119,26 @@ fn prediction(own: &[&Prediction], time: &str, others: usize) -> Part {
         },
         under,
     }
+}
+
+/// Which weights, where a name stands for several.
+fn weights(first: &Prediction, doubled: bool) -> String {
+    let sha256 = first.weights_sha256.as_ref().filter(|_| doubled);
+    sha256.map_or_else(String::new, |sha256| {
+        format!(" (weights {})", sha256.chars().take(12).collect::<String>())
+    })
+}
+
+/// The ranges of memory: one on processors, another on what has memory of its own.
+fn memory(own: &[&Prediction]) -> String {
+    let mut ranges: Vec<String> = Vec::new();
+    for found in own {
+        let shown = range(found.memory_bytes, &|bytes| format!("{:.0}", bytes / 1e6));
+        if !ranges.contains(&shown) {
+            ranges.push(shown);
+        }
+    }
+    format!("{} MB", ranges.join(" or "))
 }
 
 /// What is to be said of the ranges.
@@ -139,7 +166,7 @@ fn sizes_together<'a>(own: &[&'a Prediction]) -> Vec<&'a Prediction> {
             .iter_mut()
             .find(|known| family(known) == family(found))
         {
-            Some(known) if known.fits != Some(true) => *known = found,
+            Some(known) if known.fits != Some(Fits::Yes) => *known = found,
             Some(_) => {}
             None => shown.push(found),
         }
@@ -147,8 +174,11 @@ fn sizes_together<'a>(own: &[&'a Prediction]) -> Vec<&'a Prediction> {
     shown
 }
 
+/// Those that are only compared with; what calibrates stands in the notes by its documents, and in JSON and CSV.
 pub(super) fn published(page: &SizingPage) -> Option<Part> {
-    let rows = page.published.iter().map(|row| {
+    let compared = page.published.iter().filter(|row| !row.calibrates);
+    let compared: Vec<&PublishedRow> = compared.collect();
+    let rows = compared.iter().map(|row| {
         vec![
             row.model.clone(),
             row.tier.clone(),
@@ -168,8 +198,7 @@ pub(super) fn published(page: &SizingPage) -> Option<Part> {
             ),
         ]
     });
-    let sources: Vec<String> = page
-        .published
+    let sources: Vec<String> = compared
         .iter()
         .map(|row| {
             let checked = if row.verified { "" } else { " (unverified)" };
@@ -182,7 +211,7 @@ pub(super) fn published(page: &SizingPage) -> Option<Part> {
             sources_once.push(source);
         }
     }
-    (!page.published.is_empty()).then(|| Part {
+    (!compared.is_empty()).then(|| Part {
         table: Table {
             title: "Published decode speeds beside the predictor (none of it measured here)",
             rows: rows.collect(),

@@ -60,36 +60,47 @@ pub(super) fn seconds(ms: Option<f64>) -> String {
 /// What is shown of each cell.
 fn claims(page: &SizingPage) -> Option<Table> {
     let answer = page.answer.as_ref()?;
+    // A bound is shown where it was asked for; one that nobody has is no column.
+    let success = answer.claims.iter().any(|it| it.success_at_least.is_some());
+    let time = page.limit_ms.is_some();
     let rows = answer.claims.iter().map(|claim| {
-        vec![
+        let mut row = vec![
             claim.cell.clone(),
             claim.tier.clone(),
             claim.cases.to_string(),
-            percent(claim.success_at_least),
-            seconds(claim.p95_at_most_ms),
-            match claim.verdict {
-                Verdict::Holds => "holds".to_owned(),
-                Verdict::Misses => "misses".to_owned(),
-                Verdict::NotEnoughData => "not enough data".to_owned(),
-            },
-            claim
-                .cases_needed
-                .map_or_else(|| DASH.to_owned(), |cases| cases.to_string()),
-        ]
+        ];
+        if success {
+            row.push(percent(claim.success_at_least));
+        }
+        if time {
+            row.push(seconds(claim.p95_at_most_ms));
+        }
+        row.push(verdict(claim.verdict).to_owned());
+        let needed = claim.cases_needed.map(|cases| cases.to_string());
+        row.push(needed.unwrap_or_else(|| DASH.to_owned()));
+        row
     });
+    let mut columns = vec![text("measured", 0), text("machine", 2), number("cases")];
+    if success {
+        columns.push(number("success %\nat least"));
+    }
+    if time {
+        columns.push(number("p95 s\nat most"));
+    }
+    columns.extend([text("verdict", 2), number("cases\nneeded")]);
     Some(Table {
-        title: "What is shown (both bounds together at 95 %)",
+        title: "What is shown (all verdicts together at 95 %)",
         rows: rows.collect(),
-        columns: vec![
-            text("measured", 0),
-            text("machine", 2),
-            number("cases"),
-            number("success %\nat least"),
-            number("p95 s\nat most"),
-            text("verdict", 2),
-            number("cases\nneeded"),
-        ],
+        columns,
     })
+}
+
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "holds",
+        Verdict::Misses => "misses",
+        Verdict::NotEnoughData => "not enough data",
+    }
 }
 
 fn machines(page: &SizingPage) -> Option<Table> {
@@ -252,12 +263,20 @@ pub(super) fn rate(rate: &crate::metrics::rates::Rate) -> String {
     }
 }
 
+/// What the rate is over; what is outside of it stands beside.
+fn scored(cell: &Cell) -> String {
+    match cell.excluded_trials {
+        0 => cell.success.n.to_string(),
+        excluded => format!("{} (−{excluded})", cell.success.n),
+    }
+}
+
 fn success(page: &SizingPage) -> Option<Table> {
     of_cells(
         "Success and time (measured)",
         page,
         vec![
-            (number("n"), Box::new(|cell| cell.cases.to_string())),
+            (number("n"), Box::new(scored)),
             (
                 number("success %\n[95 % interval]"),
                 Box::new(|cell| rate(&cell.success)),
@@ -386,7 +405,10 @@ fn load(page: &SizingPage) -> Option<Table> {
         vec![
             row.cell.clone(),
             row.tier.clone(),
-            row.concurrency.to_string(),
+            row.in_flight.map_or_else(
+                || row.concurrency.to_string(),
+                |found| format!("{}/{found:.1}", row.concurrency),
+            ),
             row.cases.to_string(),
             match (row.success, row.success_low, row.success_high) {
                 (Some(value), Some(low), Some(high)) => percents(value, low, high),
@@ -398,12 +420,12 @@ fn load(page: &SizingPage) -> Option<Table> {
         ]
     });
     (!page.load.is_empty()).then(|| Table {
-        title: "By load (measured; times include waiting for a turn)",
+        title: "By load (measured; times include waiting for a turn and for the endpoint)",
         rows: rows.collect(),
         columns: vec![
             text("cell", 0),
             text("machine", 2),
-            number("at\nonce"),
+            number("at once/\nin flight"),
             number("n"),
             number("success %\n[95 % interval]"),
             number("p50/p95\ns"),

@@ -77,17 +77,41 @@ pub(super) fn demands(page: &SizingPage) -> Vec<String> {
                 }
                 _ => String::new(),
             };
+            let wanted = amount(row.per_hour);
+            if row.remote {
+                let times = match row.machines {
+                    1 => "no more than".to_owned(),
+                    several => format!("{several} times"),
+                };
+                return format!(
+                    "{wanted} an hour with {}: {times} what this endpoint gave to one client with {} at \
+                     once{at_low}",
+                    row.cell, row.concurrency
+                );
+            }
             let machines = if row.machines == 1 {
                 "machine"
             } else {
                 "machines"
             };
             format!(
-                "{:.0} an hour with {}: {} {machines} like {} with {} at once{at_low}",
-                row.per_hour, row.cell, row.machines, row.tier, row.concurrency
+                "{wanted} an hour with {}: {} {machines} like {} with {} at once{at_low}",
+                row.cell, row.machines, row.tier, row.concurrency
             )
         })
         .collect()
+}
+
+/// `500`, `0.4`, `0.04`: never 0 of what is more.
+fn amount(value: f64) -> String {
+    if value >= 100.0 {
+        return format!("{value:.0}");
+    }
+    let text = format!("{value:.2}");
+    match text.trim_end_matches('0').trim_end_matches('.') {
+        "0" => format!("{value:.1e}"),
+        short => short.to_owned(),
+    }
 }
 
 /// Notes of the page, and how bounds are meant.
@@ -96,7 +120,7 @@ pub(super) fn notes(page: &SizingPage) -> Vec<String> {
     if let Some(answer) = &page.answer {
         notes.push(format!(
             "at least, at most: success by Clopper and Pearson over cases, p95 by ranks; each is wrong in \
-             at most {:.2} % of data sets, all of the page together in 5 %",
+             at most {:.2} % of data sets, and any verdict of the page (holds or misses) in at most 5 %",
             answer.level * 100.0
         ));
     }
