@@ -15,7 +15,7 @@ pub(super) struct MergeArgs {
     /// Folder in which the merged run is made
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<String>,
-    /// Output format: terminal, json, jsonl (the trials), csv, markdown
+    /// Output format, as of `report`: terminal, json, canonical, jsonl (the trials), csv, csv:trials, csv:tools, markdown, html, junit
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<String>,
 }

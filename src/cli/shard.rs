@@ -93,7 +93,7 @@ fn find(variables: &BTreeMap<String, String>, wanted: Option<u32>) -> Result<Sai
     for pair in &PAIRS {
         found.extend(pair_said(variables, pair)?);
     }
-    found.extend(slurm_said(variables)?);
+    found.extend(slurm_said(variables, wanted)?);
     let mut whole: Vec<Said> = Vec::new();
     for said in found {
         whole.push(counted(said, wanted)?);
@@ -216,8 +216,11 @@ fn pair_said(variables: &BTreeMap<String, String>, pair: &Pair) -> Result<Option
 }
 
 /// A Slurm array may begin anywhere and take steps; a list such as `1,3,7` has places that its
-/// variables do not tell.
-fn slurm_said(variables: &BTreeMap<String, String>) -> Result<Option<Said>, Refusal> {
+/// variables do not tell. A lone task is as likely one that was started again as the whole.
+fn slurm_said(
+    variables: &BTreeMap<String, String>,
+    wanted: Option<u32>,
+) -> Result<Option<Said>, Refusal> {
     let Some(id) = number(variables, SLURM_ID)? else {
         return Ok(None);
     };
@@ -247,12 +250,12 @@ fn slurm_said(variables: &BTreeMap<String, String>) -> Result<Option<Said>, Refu
             "make the array a range, such as `--array=1-8`, or give `--shard I/N`".to_owned(),
         ));
     }
-    if count == 1 && min > 1 {
+    if count == 1 && wanted.is_none() {
         return Err((
             format!(
                 "`--shard auto`: {by} is the only task, and its place among others is not told"
             ),
-            "a task that is started again alone does not know its place: give it as `--shard I/N`"
+            "a task that is started again alone does not know its place: give it as `--shard I/N`; `--shard auto/1` runs the whole"
                 .to_owned(),
         ));
     }
@@ -301,6 +304,11 @@ mod tests {
                 Some(4),
                 (3, 4),
             ),
+            (
+                "SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_MIN=3 SLURM_ARRAY_TASK_MAX=3 SLURM_ARRAY_TASK_COUNT=1",
+                Some(1),
+                (1, 1),
+            ),
             // GitLab tells every job a total; only `parallel:` makes it mean something.
             ("CI_NODE_TOTAL=1 JOB_COMPLETION_INDEX=0", Some(2), (1, 2)),
             // Two that agree are no contradiction.
@@ -338,6 +346,11 @@ mod tests {
             ),
             (
                 "SLURM_ARRAY_TASK_ID=3 SLURM_ARRAY_TASK_MIN=3 SLURM_ARRAY_TASK_MAX=3 SLURM_ARRAY_TASK_COUNT=1",
+                None,
+                "only task",
+            ),
+            (
+                "SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=1 SLURM_ARRAY_TASK_COUNT=1",
                 None,
                 "only task",
             ),

@@ -22,8 +22,8 @@ pub struct CaseChange {
     pub until: String,
     /// Runs since, the first included, that say something of it.
     pub runs: usize,
-    /// What else changed between the two; empty where the plan is the same, so that the case may be
-    /// flaky.
+    /// What else changed between the two; empty where plan and engine are the same, so that the case
+    /// may be flaky.
     pub changed: Vec<Change>,
 }
 
@@ -32,7 +32,7 @@ pub struct CaseChange {
 pub struct FlakyCase {
     /// The case.
     pub case: String,
-    /// Runs of one plan that had trials of it that count, over all plans that show it flaky.
+    /// Runs of one plan on one engine that had trials of it that count, over all that show it flaky.
     pub runs: usize,
     /// Of these, runs in which all its trials passed.
     pub passed_runs: usize,
@@ -134,18 +134,19 @@ fn moments<'a>(seen: &'a [CellSeen<'a>]) -> BTreeMap<&'a str, Vec<Moment<'a>>> {
     all
 }
 
-/// Whether runs of one plan, or trials of one run, differ.
+/// Whether runs of one plan on one engine, or trials of one run, differ.
 fn flaky(case: &str, moments: &[Moment<'_>]) -> Option<FlakyCase> {
-    let mut plans: BTreeMap<&ContentHash, Vec<&Moment<'_>>> = BTreeMap::new();
+    let mut repeated: BTreeMap<_, Vec<&Moment<'_>>> = BTreeMap::new();
     for moment in moments {
-        plans.entry(moment.plan()).or_default().push(moment);
+        let same = repeated.entry(moment.seen.conditions()).or_default();
+        same.push(moment);
     }
     let varies = |same: &Vec<&Moment<'_>>| {
         let differs =
             |it: &&Moment<'_>| it.state() == State::Mixed || it.state() != same[0].state();
         same.iter().any(differs)
     };
-    let varying: Vec<&Moment<'_>> = plans.into_values().filter(varies).flatten().collect();
+    let varying: Vec<&Moment<'_>> = repeated.into_values().filter(varies).flatten().collect();
     let runs_in = |state| varying.iter().filter(|it| it.state() == state).count();
     (!varying.is_empty()).then(|| FlakyCase {
         case: case.to_owned(),

@@ -3,7 +3,7 @@
 //! Data in: outlines of stored runs. Data out: a [`History`] and its texts. Invariants: pure; runs stand
 //! in the order of time; rates and quantiles are those that `report` gives; what was judged by other
 //! rules, with other weights or on other cases stands in a series of its own, and nothing is said
-//! across series; a case is called flaky only where nothing of the plan had changed.
+//! across series; a case is called flaky only where neither plan nor engine had changed.
 
 mod cases;
 mod csv;

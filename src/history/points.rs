@@ -244,6 +244,18 @@ impl CellSeen<'_> {
         self.model.map_or("", |it| &it.facts.reported_name)
     }
 
+    /// Runs of equal conditions are repetitions of one another: plan, engine or server, what the model
+    /// calls itself, toolbench.
+    pub(super) fn conditions(&self) -> (&ContentHash, String, &str, &str) {
+        let header = &self.run.header;
+        (
+            &header.plan_hash,
+            self.engine_build(),
+            self.reported_name(),
+            &header.toolbench_version,
+        )
+    }
+
     fn hashes(&self) -> BTreeMap<&str, &ContentHash> {
         let cases = self.cases.iter();
         cases.map(|(case, seen)| (*case, seen.case_hash)).collect()

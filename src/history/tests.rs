@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::points::in_words;
 use super::*;
 use crate::metrics::testing::{Run as Sample, key};
 use crate::metrics::{SummaryOptions, summarise};
@@ -90,6 +91,26 @@ proptest! {
             prop_assert_eq!(cell.newly_passing.iter().any(|it| it.case == name), is_step('F', 'P'), "{}", letters);
         }
     }
+}
+
+#[test]
+fn another_engine_is_a_change_and_no_wobble() {
+    let run = |engine: &str, script: &str, at: usize| {
+        let mut run = sample(script);
+        run.header.models[0].facts.engine_build = engine.to_owned();
+        outline(&run, &format!("run-{at}"), at)
+    };
+    let found = |engines: [&str; 4]| {
+        let scripts = ["PP", "PP", "PF", "PF"].iter().enumerate();
+        let runs = scripts.map(|(at, script)| run(engines[at], script, at));
+        history(runs.collect(), &Filter::default()).cells.remove(0)
+    };
+    let changed = found(["1", "1", "2", "2"]);
+    assert_eq!(changed.flaky, []);
+    assert_eq!(changed.newly_failing[0].case, "case-02");
+    assert_eq!(in_words(&changed.newly_failing[0].changed), "engine 1 → 2");
+    let same = found(["1"; 4]);
+    assert_eq!(same.flaky[0].case, "case-02");
 }
 
 #[test]

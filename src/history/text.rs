@@ -364,7 +364,7 @@ fn change_lines(what: &str, changes: &[CaseChange]) -> Vec<String> {
 fn notes(history: &History) -> Vec<String> {
     let mut notes = vec![
         "n: cases × trials a case. Success is the mean over cases with its 95 % interval, as in `toolbench report`; two intervals that overlap are no verdict: `toolbench gate` gives one.".to_owned(),
-        "flaky: the outcome differs between runs of one plan, or between trials of one run.".to_owned(),
+        "flaky: the outcome differs between runs of one plan on one engine, or between trials of one run.".to_owned(),
     ];
     let mut points = history.cells.iter().flat_map(|cell| &cell.points);
     if points.any(|point| point.noisy_trials > 0) {

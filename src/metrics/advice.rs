@@ -28,13 +28,28 @@ pub(super) fn advice(rows: &[Row], comparisons: &[Comparison]) -> String {
     if clauses.is_empty() {
         clauses.push(rate_clause(leader));
     }
-    clauses.join("; ")
+    format!("{}{}", on_tier(leader, rows), clauses.join("; "))
+}
+
+/// Where the same cell was run on several tiers, which of them is spoken of.
+fn on_tier(row: &Row, rows: &[Row]) -> String {
+    let what = |row: &Row| {
+        let names = (row.model.clone(), row.variant.clone());
+        (names, row.dialect, row.constraint, row.settings.clone())
+    };
+    let is_twin = |other: &Row| other.tier != row.tier && what(other) == what(row);
+    if rows.iter().any(is_twin) {
+        format!("on {}: ", row.tier)
+    } else {
+        String::new()
+    }
 }
 
 fn nothing_to_say(rows: &[Row]) -> String {
     match rows.iter().find(|row| !row.decidable) {
         Some(row) => format!(
-            "no conclusion can be drawn: {}: {}; {}",
+            "no conclusion can be drawn: {}{}: {}; {}",
+            on_tier(row, rows),
             name(row),
             row.undecidable.join(", "),
             next_step(row)

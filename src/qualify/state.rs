@@ -108,13 +108,8 @@ impl State {
     }
 }
 
-/// Why what is known no longer holds: every dependency that differs. `unasked` is said of values that
-/// were not looked at now; they hold.
-pub fn reasons(
-    then: &BTreeMap<String, String>,
-    now: &BTreeMap<String, String>,
-    unasked: impl Fn(&str) -> bool,
-) -> Vec<String> {
+/// Why what is known no longer holds: every dependency that differs.
+pub fn reasons(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, value) in now {
         match then.get(name) {
@@ -127,10 +122,7 @@ pub fn reasons(
         }
     }
     let gone = then.keys().filter(|name| !now.contains_key(*name));
-    found.extend(
-        gone.filter(|name| !unasked(name))
-            .map(|name| format!("{name} is gone")),
-    );
+    found.extend(gone.map(|name| format!("{name} is gone")));
     found
 }
 
@@ -151,15 +143,10 @@ mod tests {
     #[test]
     fn every_difference_is_a_reason() {
         let long = "0123456789012345678901234567890123456789x";
-        let then = map(&[
-            ("toolbench", "0.1.0"),
-            ("cases", long),
-            ("gone", "1"),
-            ("tools", "1"),
-        ]);
+        let then = map(&[("toolbench", "0.1.0"), ("cases", long), ("gone", "1")]);
         let now = map(&[("toolbench", "0.2.0"), ("cases", "other"), ("new", "1")]);
         assert_eq!(
-            reasons(&then, &now, |name| name == "tools"),
+            reasons(&then, &now),
             [
                 "cases changed",
                 "new is new",
@@ -167,7 +154,7 @@ mod tests {
                 "gone is gone"
             ]
         );
-        assert!(reasons(&then, &then, |_| false).is_empty());
+        assert!(reasons(&then, &then).is_empty());
     }
 
     #[test]

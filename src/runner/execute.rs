@@ -50,6 +50,10 @@ pub enum RunError {
 #[expect(clippy::implicit_hasher, reason = "there is one caller")]
 /// Runs what is not in `finished`. `routes` has one entry per cell, `None` for excluded ones; a
 /// route for each leg.
+///
+/// # Panics
+///
+/// Where there is not one host for each suite of the plan: cells would be run on tools of others.
 pub async fn execute(
     plan: &Plan,
     prepared: &Prepared,
@@ -59,6 +63,11 @@ pub async fn execute(
     sink: &mut dyn EventSink,
     cancel: &Cancel,
 ) -> Result<RunTotals, RunError> {
+    assert_eq!(
+        ports.hosts.len(),
+        plan.suites.len(),
+        "a host for each suite"
+    );
     let mut execution = Execution {
         plan,
         prepared,

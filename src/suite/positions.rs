@@ -71,7 +71,11 @@ pub struct Entry {
 impl Positions {
     /// Reads the positions of a text.
     pub fn of(text: &str) -> Self {
-        let parsed = serde_saphyr::from_str::<Spanned<Raw>>(text);
+        // A number without end is refused by who reads the value, and has a place too.
+        let options = serde_saphyr::options! {
+            non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::AsString,
+        };
+        let parsed = serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options);
         Self(parsed.ok().map(Node::from))
     }
 
@@ -346,6 +350,13 @@ cases:
         assert_eq!(positions.find(&["x"]), Some((2, 19)));
         assert_eq!(Positions::of("a: [").at(&["a".into()]), None);
         assert_eq!(Positions::of("").find(&["a"]), None);
+    }
+
+    #[test]
+    fn numbers_without_end_have_places_too() {
+        let positions = Positions::of("a: {floor: .nan}\nb: -.inf\n");
+        assert_eq!(positions.at(&["a".into(), "floor".into()]), Some((1, 12)));
+        assert_eq!(positions.at(&["b".into()]), Some((2, 4)));
     }
 
     #[test]

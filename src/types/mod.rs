@@ -52,7 +52,7 @@ pub use generate::{
 pub use grammar::{Grammar, Node};
 pub use hash::{ContentHash, canonical_json};
 pub use hybrid::{FallbackCause, FallbackRules};
-pub use names::did_you_mean;
+pub use names::{did_you_mean, shell_word};
 pub use outcome::Outcome;
 pub use price::Price;
 pub use settings::{Setting, TrialRules};

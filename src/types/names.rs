@@ -1,4 +1,4 @@
-//! Near names, for "did you mean".
+//! Names in messages: near ones, for "did you mean", and words of commands.
 
 /// How much further from what was wanted than the best name another may be.
 const MOST_BEHIND: f64 = 0.15;
@@ -31,6 +31,11 @@ pub fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) 
         let quoted: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
         format!("did you mean {}?", quoted.join(" or "))
     })
+}
+
+/// A text as one word of a shell command, in quotes where it needs them.
+pub fn shell_word(text: &str) -> String {
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
 }
 
 /// A hint for a message of the form ``unknown field `x`, expected one of `a`, `b` ``, as the

@@ -34,7 +34,7 @@ pub fn qualify(context: &Context, further: &[&str]) -> Output {
         .unwrap()
 }
 
-fn judged(context: &Context, code: i32, further: &[&str]) -> Value {
+pub fn judged(context: &Context, code: i32, further: &[&str]) -> Value {
     let mut arguments = vec!["--format", "json"];
     arguments.extend(further);
     let output = qualify(context, &arguments);
@@ -59,14 +59,14 @@ pub fn statuses(found: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn reasons(found: &Value, stage: usize) -> String {
+pub fn reasons(found: &Value, stage: usize) -> String {
     let reasons = found["stages"][stage]["reasons"].as_array().unwrap();
     let reasons: Vec<&str> = reasons.iter().filter_map(Value::as_str).collect();
     reasons.join("; ")
 }
 
 /// Replaces a part of a file, which has to be there.
-fn edit(context: &Context, file: &str, from: &str, to: &str) {
+pub fn edit(context: &Context, file: &str, from: &str, to: &str) {
     let path = context.path(file);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{file} has no {from}");
@@ -74,7 +74,7 @@ fn edit(context: &Context, file: &str, from: &str, to: &str) {
 }
 
 /// Without the directory of states.
-fn run_count(context: &Context) -> usize {
+pub fn run_count(context: &Context) -> usize {
     let runs = context.runs();
     runs.iter()
         .filter(|run| run.join("header.json").exists())

@@ -29,6 +29,12 @@ fn mistakes_in_a_file_have_their_place() {
             ":15:12",
         ),
         (
+            "    floor: 70\n  - stage: dev",
+            "    floor: .nan\n  - stage: dev",
+            "over 0 and up to 100",
+            ":15:12",
+        ),
+        (
             "kind: simulated",
             "kind: simulatd",
             "did you mean `simulated`?",

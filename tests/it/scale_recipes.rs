@@ -49,6 +49,38 @@ fn every_yaml_snippet_is_yaml_with_the_parts_it_needs() {
     );
 }
 
+/// 3: a shard alone decides nothing; 5: it has no case. The whole may well decide.
+#[test]
+fn shards_that_decide_nothing_do_not_stop_the_merge() {
+    let github: Value = serde_saphyr::from_str(&read("github.yaml")).unwrap();
+    assert_eq!(github["jobs"]["merge"]["if"], "${{ !cancelled() }}");
+    let gitlab: Value = serde_saphyr::from_str(&read("gitlab.yaml")).unwrap();
+    let codes = &gitlab["measure"]["allow_failure"]["exit_codes"];
+    assert_eq!(*codes, serde_json::json!([3, 5]));
+    assert!(read("slurm.sbatch").contains("--dependency=afterany:"));
+    assert!(read("kubernetes.yaml").contains("3|5) exit 0"));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_kubernetes_script_ends_well_where_a_shard_decides_nothing() {
+    let documents = read("kubernetes.yaml");
+    let job: Value = serde_saphyr::from_str(documents.split("\n---\n").nth(1).unwrap()).unwrap();
+    let script = job["spec"]["template"]["spec"]["containers"][0]["args"][0].as_str();
+    for (code, ended) in [(0, 0), (3, 0), (5, 0), (2, 2), (1, 1), (130, 130)] {
+        let ended_with = Command::new("sh")
+            .args([
+                "-euc",
+                &format!("toolbench() {{ return {code}; }}\n{}", script.unwrap()),
+            ])
+            .env("JOB_COMPLETION_INDEX", "0")
+            .env("MODEL", "any")
+            .status()
+            .expect("sh");
+        assert_eq!(ended_with.code(), Some(ended), "{code}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn shell_snippets_parse() {
@@ -85,7 +117,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
         .filter(|line| !line.trim_start().starts_with('#'))
     {
         for part in line.split("toolbench ").skip(1) {
-            let end = part.find([';', '>', '\'']).unwrap_or(part.len());
+            let end = part.find([';', '>', '|', '\'']).unwrap_or(part.len());
             let words = shlex::split(&part[..end]).unwrap_or_default();
             if words
                 .first()

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::gate::{file, folder, latency_file, names, of_file, read};
+use super::merge::check_whole;
 use super::{App, CliError, Status, print, print_json};
 use crate::cli::args::ListFormat;
 use crate::cli::flags::SettingFlags;
@@ -63,6 +64,7 @@ impl New {
         let path = file(&out, &args.name)?;
         let directory = find_run(&out, &args.run)?;
         let run = Run::open(&directory)?;
+        check_whole(&run)?;
         let measured = Measured::of_run(&run.header, &run.trials, &run.ended_early());
         let trouble = measured.all_trouble();
         if !trouble.is_empty() {

@@ -12,6 +12,7 @@ use crate::cli::args::MergeArgs;
 use crate::cli::flags::SettingFlags;
 use crate::cli::outputs::Outputs;
 use crate::clock::now_compact;
+use crate::config::Resolved;
 use crate::record::format::ContentLine;
 use crate::record::{Run, State, find_run, list_runs, merge as put_together, state, write_whole};
 use crate::types::ContentHash;
@@ -53,6 +54,34 @@ pub(super) fn merge(app: &App, args: &MergeArgs) -> Result<Status, CliError> {
     let run = Run::open(&directory)?;
     let summary = print_run(&run, &outputs, &ReportOptions::of(&settings), app)?;
     Ok(status_of(&run.header, &summary))
+}
+
+/// Refuses one part where only the whole says anything.
+pub(super) fn check_whole(run: &Run) -> Result<(), CliError> {
+    match run.header.shard {
+        Some((index, count)) if count > 1 => Err(CliError::usage(format!(
+            "run `{}` is shard {index}/{count}, and a part says nothing of the whole",
+            run.header.run
+        ))
+        .kind("shard", Status::Usage)
+        .hint("put the shards together first: `toolbench merge RUN…`, then name the merged run")),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to make one part where the whole is to be judged.
+pub(super) fn check_unsharded(resolved: &Resolved) -> Result<(), CliError> {
+    match resolved.text("shard") {
+        None | Some("1/1") => Ok(()),
+        Some(shard) => Err(CliError {
+            param: resolved.origin("shard").map(str::to_owned),
+            ..CliError::usage(format!(
+                "`--shard {shard}` makes a part, and a part says nothing of the whole"
+            ))
+            .kind("shard", Status::Usage)
+            .hint("`toolbench run` makes shards, `toolbench merge` puts them together; then name the merged run")
+        }),
+    }
 }
 
 fn flags(args: &MergeArgs) -> SettingFlags {

@@ -11,10 +11,13 @@ use crate::types::{CellKey, Code};
 
 /// Settings that may differ between shards: they say where things are, what is shown, or what a
 /// shard may take, and shape no trial. Where they do differ the whole has none.
-const FREE: [&str; 16] = [
+const FREE: [&str; 19] = [
     "out",
     "format",
     "by",
+    "write",
+    "margin",
+    "objective",
     "pull",
     "cache",
     "data",
@@ -37,7 +40,7 @@ pub(super) fn check_same(one: &Part<'_>, other: &Part<'_>) -> Result<(), MergeEr
     let mut differences = differences(one, other);
     if differences.is_empty() && one.whole.tierless_hash != other.whole.tierless_hash {
         differences.push(
-            "plan: models' weights, prompts, grammars, corrections or the engine differ".to_owned(),
+            "plan: models' weights, what cases ask or expect, tools, prompts, grammars, corrections or the engine differ".to_owned(),
         );
     }
     if differences.is_empty() {
@@ -259,7 +262,7 @@ pub(super) fn check_gaps(parts: &[Part<'_>]) -> Result<(), MergeError> {
         return Ok(());
     };
     let mut lines = Vec::new();
-    let mut unfinished = Vec::new();
+    let mut unfinished: Vec<String> = Vec::new();
     let held: HashSet<(String, String)> = parts.iter().flat_map(cases_of).collect();
     let absent: Vec<String> = first
         .whole
@@ -295,7 +298,7 @@ pub(super) fn check_gaps(parts: &[Part<'_>]) -> Result<(), MergeError> {
                 part.run.header.planned_trials,
                 some_of(&without)
             ));
-            unfinished.push(run.clone());
+            unfinished.push(part.run.directory.display().to_string());
         }
     }
     lines.extend(cells_of_some(parts));

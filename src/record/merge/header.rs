@@ -24,6 +24,7 @@ pub(super) fn header(parts: &[Part<'_>]) -> Header {
         plan_hash: plan_hash(parts),
         suites: suites(&headers, &order.whole),
         settings: settings(&headers),
+        margin_points: margin_points(&headers),
         models: models(&headers),
         planned_trials: cells.iter().map(|cell| cell.trials).sum(),
         cells,
@@ -88,6 +89,12 @@ fn settings(headers: &[&Header]) -> Vec<Setting> {
     };
     let first = headers.iter().take(1).flat_map(|header| &header.settings);
     first.filter(shared).cloned().collect()
+}
+
+/// The narrowest: what it calls tied, the others do too.
+fn margin_points(headers: &[&Header]) -> f64 {
+    let margins = headers.iter().map(|header| header.margin_points);
+    margins.fold(f64::INFINITY, f64::min)
 }
 
 /// As the first shard knows them that could load them; memory at its highest.

@@ -10,8 +10,8 @@ mod header;
 
 use super::format::{EndingLine, Execution, Header};
 use super::reader::Run;
-use crate::types::TrialRecord;
 use crate::types::shard::WholePlan;
+use crate::types::{TrialRecord, shell_word};
 use check::{check_gaps, check_overlaps, check_same};
 use header::header;
 
@@ -49,7 +49,7 @@ pub enum MergeError {
     Gap {
         /// Shards, cases and trials that are missing.
         parts: Vec<String>,
-        /// Runs that were begun and can be gone on with.
+        /// Directories of runs that were begun and can be gone on with.
         unfinished: Vec<String>,
         /// Shards of which there is no run.
         missing: Vec<(u32, u32)>,
@@ -75,7 +75,10 @@ impl MergeError {
                 ..
             } => match (unfinished.first(), missing.first()) {
                 (Some(run), _) => {
-                    format!("go on with it: `toolbench run --resume {run}`, then merge")
+                    format!(
+                        "go on with it: `toolbench run --resume {}`, then merge",
+                        shell_word(run)
+                    )
                 }
                 (None, Some((index, count))) => format!(
                     "run what is missing with the same command and `--shard {index}/{count}`, then merge"

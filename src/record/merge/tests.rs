@@ -85,6 +85,7 @@ fn part_of(whole: &Run, (index, count): (u32, u32), owner: &dyn Fn(usize) -> u32
     let mut part = whole.clone();
     let header = &mut part.header;
     header.run = format!("shard-{index}");
+    part.directory = PathBuf::from("in a folder").join(&header.run);
     header.shard = Some((index, count));
     header.whole = Some(WholePlan {
         plan_hash: whole.header.plan_hash.clone(),
@@ -210,7 +211,7 @@ fn what_is_missing_is_named() {
         "{error}"
     );
     assert!(
-        error.hint().contains("--resume shard-2"),
+        error.hint().contains("--resume 'in a folder/shard-2'"),
         "{}",
         error.hint()
     );
@@ -283,7 +284,7 @@ fn what_does_not_belong_together_is_named() {
                     whole.tierless_hash = hash("changed");
                 }
             },
-            "plan: models' weights, prompts",
+            "plan: models' weights, what cases ask",
         ),
         (
             |header| {

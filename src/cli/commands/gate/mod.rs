@@ -14,6 +14,7 @@ pub(in crate::cli) use sides::{file, folder, latency_file, names, of_file, read}
 
 use std::path::{Path, PathBuf};
 
+use super::merge::{check_unsharded, check_whole};
 use super::run::{Recorded, recorded};
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
@@ -60,6 +61,7 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
             directory
         }
         Target::Made(models) => {
+            check_unsharded(&resolved)?;
             let times = against.as_ref().and_then(|side| side.times.as_ref());
             let tier = against.as_ref().map(|side| side.snapshot.cells.as_slice());
             let args = args.into_run(models);
@@ -252,6 +254,7 @@ fn verdict(
     known: &[KnownFailure],
     app: &App,
 ) -> Result<Verdict, CliError> {
+    check_whole(run)?;
     let same = |side: &Side| {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         real(&side.path) == real(directory)

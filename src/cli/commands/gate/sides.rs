@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::merge::check_whole;
 use super::super::{CliError, Status};
 use crate::gate::baseline::{self, BaselineError, Times};
 use crate::gate::{Against, DEFAULT_NAME, Measured, Snapshot};
@@ -193,6 +194,7 @@ pub(in crate::cli) fn of_file(name: &str, path: &Path) -> Result<Side, CliError>
 
 fn of_run(directory: &Path) -> Result<Side, CliError> {
     let run = Run::open(directory)?;
+    check_whole(&run)?;
     let measured = Measured::of_run(&run.header, &run.trials, &run.ended_early());
     Ok(Side {
         name: run.header.run.clone(),

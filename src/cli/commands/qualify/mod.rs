@@ -4,13 +4,13 @@
 //! file, a verdict. Invariants: a stage runs only when all before it stand; each is judged from its
 //! record, also when it is not run again; the state is written after every stage.
 
+mod look;
 mod stage;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::run::depends::{MODEL, PLAN, SERVER_TOOLS};
 use super::run::{Planned, execute_planned};
 use super::{App, CliError, Status, print, print_json};
 use crate::cli::args::{ListFormat, QualifyArgs, RunArgs};
@@ -19,13 +19,14 @@ use crate::cli::ui::Ui;
 use crate::clock::now_rfc3339;
 use crate::metrics::floor::FloorStatus;
 use crate::metrics::{SummaryOptions, summarise_run};
-use crate::qualify::state::{Known, Outcome, State, reasons};
+use crate::qualify::state::{Known, Outcome, State};
 use crate::qualify::{
     FileError, Judged, Places, QualifyFile, StageKind, StageLine, StageStatus, judge, parse,
     starter, terminal,
 };
-use crate::record::{Run, find_run};
-use crate::types::did_you_mean;
+use crate::record::Run;
+use crate::types::{did_you_mean, shell_word};
+use look::Looked;
 
 /// Runs the stages and says what came of them.
 pub(super) fn qualify(app: &App, args: &QualifyArgs) -> Result<Status, CliError> {
@@ -109,9 +110,14 @@ fn init(app: &App, path: &Path, model: Option<&str>) -> Result<Status, CliError>
     app.ui.say(&format!(
         "wrote {}; next: `toolbench qualify {} --dry-run`",
         path.display(),
-        path.display()
+        shown(path)
     ));
     Ok(Status::Complete)
+}
+
+/// A path as a word of a command.
+fn shown(path: &Path) -> String {
+    shell_word(&path.display().to_string())
 }
 
 /// Where `--from` begins.
@@ -150,23 +156,6 @@ struct Flow<'a> {
     out: PathBuf,
     state: State,
     state_path: PathBuf,
-}
-
-/// A stage before it is run.
-struct Looked {
-    planned: Planned,
-    depends: BTreeMap<String, String>,
-    bounds: Vec<String>,
-    /// Why it has to run; empty where it stands.
-    reasons: Vec<String>,
-    /// Its earlier run, where nothing has changed since.
-    earlier: Option<Earlier>,
-}
-
-/// A run of a stage on which it still rests.
-struct Earlier {
-    run: Run,
-    result: Outcome,
 }
 
 impl Flow<'_> {
@@ -270,7 +259,8 @@ impl Flow<'_> {
 
     fn one(&mut self, index: usize, first: Option<usize>) -> Result<StageLine, CliError> {
         let stage = &self.file.stages[index];
-        let mut looked = self.look(index)?;
+        let is_fresh = first.is_some_and(|first| index >= first);
+        let mut looked = self.look(index, is_fresh, self.may_ask(index))?;
         let stands = matches!(&looked.earlier, Some(earlier) if earlier.result == Outcome::Passed);
         if first.is_some_and(|first| index < first) && !stands {
             return Err(CliError::usage(format!(
@@ -280,90 +270,57 @@ impl Flow<'_> {
             .kind("qualify", Status::Usage)
             .hint(format!(
                 "run it too: `toolbench qualify {}`",
-                self.args
-                    .file
-                    .as_deref()
-                    .unwrap_or(Path::new("FILE"))
-                    .display()
+                shown(self.args.file.as_deref().unwrap_or(Path::new("FILE")))
             )));
         }
-        if stands
-            && first.is_none_or(|first| index < first)
-            && let Some(earlier) = looked.earlier.take()
-        {
+        if stands && let Some(earlier) = looked.earlier.take() {
             return self.rest_on(index, &looked, &earlier.run);
         }
-        if stands {
-            looked.earlier = None;
-            looked.reasons = vec!["asked for with `--from`".to_owned()];
+        let line = self.would_run(index, &looked);
+        if self.args.dry_run {
+            return Ok(line);
         }
-        let line = StageLine {
+        if stage.kind == StageKind::Production && !self.args.allow_production {
+            if !self.is_agreed(&line) {
+                return Ok(StageLine {
+                    status: StageStatus::Undecided,
+                    advice: vec![
+                        "it touches production and was not allowed to: `--allow-production`, or a yes on a terminal"
+                            .to_owned(),
+                    ],
+                    ..line
+                });
+            }
+            // Only now may its server be asked for its tools.
+            looked = self.look(index, is_fresh, true)?;
+        }
+        let line = self.would_run(index, &looked);
+        self.run(index, line, looked)
+    }
+
+    /// Whether the stage's server may be asked for its tools; that of production after a yes only.
+    fn may_ask(&self, index: usize) -> bool {
+        let is_production = self.file.stages[index].kind == StageKind::Production;
+        !self.args.dry_run && (!is_production || self.args.allow_production)
+    }
+
+    fn would_run(&self, index: usize, looked: &Looked) -> StageLine {
+        StageLine {
             reasons: looked.reasons.clone(),
             bounds: looked.bounds.clone(),
             planned_trials: Some(looked.planned.trial_count()),
             ..self.line(index, StageStatus::WouldRun)
-        };
-        if self.args.dry_run {
-            return Ok(line);
         }
-        if stage.kind == StageKind::Production && !self.is_allowed(&line) {
-            return Ok(StageLine {
-                status: StageStatus::Undecided,
-                advice: vec![
-                    "it touches production and was not allowed to: `--allow-production`, or a yes on a terminal"
-                        .to_owned(),
-                ],
-                ..line
-            });
-        }
-        self.run(index, line, looked)
     }
 
-    fn is_allowed(&self, line: &StageLine) -> bool {
-        self.args.allow_production
-            || self.app.ui.can_ask()
-                && Ui::ask(&format!(
-                    "Run {} trials of stage `{}` against production ({})?",
-                    line.planned_trials.unwrap_or_default(),
-                    line.stage,
-                    line.bounds.join(", ")
-                ))
-    }
-
-    /// Plans a stage and finds out whether what is known of it still holds.
-    fn look(&self, index: usize) -> Result<Looked, CliError> {
-        let stage = &self.file.stages[index];
-        let mut args = self.run_args(index)?;
-        let mut planned = Planned::of(self.app, &args, "run")?;
-        self.check_kind(index, &planned)?;
-        let each = stage::share_of_calls(stage, planned.trial_count(), self.places, index)?;
-        if each.is_some() {
-            args.safety.max_tool_calls = each;
-            planned.reopen(self.app, &args)?;
-        }
-        let mut depends = planned.depends_on();
-        if stage.server.is_some() {
-            let touched = stage::may_touch(stage, each);
-            depends.insert("what may be called".to_owned(), touched);
-        }
-        if !self.args.dry_run {
-            depends.extend(planned.tools_now(self.app, &args)?);
-        }
-        let (reasons, earlier) = self.standing(index, &mut depends);
-        if let Some(earlier) = &earlier
-            && earlier.result != Outcome::Passed
-            && !self.args.dry_run
-        {
-            args.resume = Some(earlier.run.directory.display().to_string());
-            planned = Planned::of(self.app, &args, "run")?;
-        }
-        Ok(Looked {
-            bounds: stage::bounds(stage, each),
-            planned,
-            depends,
-            reasons,
-            earlier,
-        })
+    fn is_agreed(&self, line: &StageLine) -> bool {
+        self.app.ui.can_ask()
+            && Ui::ask(&format!(
+                "Run {} trials of stage `{}` against production ({})?",
+                line.planned_trials.unwrap_or_default(),
+                line.stage,
+                line.bounds.join(", ")
+            ))
     }
 
     /// What a kind says of servers has to hold of the suites too.
@@ -390,61 +347,6 @@ impl Flow<'_> {
         })
     }
 
-    /// Why the stage has to run, and the run it rests on where nothing has changed.
-    fn standing(
-        &self,
-        index: usize,
-        depends: &mut BTreeMap<String, String>,
-    ) -> (Vec<String>, Option<Earlier>) {
-        let stage = &self.file.stages[index].stage;
-        let Some(known) = self.state.of(&self.model, stage) else {
-            return (vec!["it was not run before".to_owned()], None);
-        };
-        if self.args.dry_run {
-            as_asked(depends, &known.depends);
-        }
-        let is_unasked = |name: &str| self.args.dry_run && name.starts_with(SERVER_TOOLS);
-        let mut why = reasons(&known.depends, depends, is_unasked);
-        let of_plan = format!("{PLAN} changed");
-        if why.len() > 1 {
-            why.retain(|reason| *reason != of_plan);
-        } else if let Some(reason) = why.iter_mut().find(|reason| **reason == of_plan) {
-            "something else of the plan changed (settings, order of cases)".clone_into(reason);
-        }
-        if !why.is_empty() {
-            return (why, None);
-        }
-        let run = match find_run(&self.out, &known.run).and_then(|path| Run::open(&path)) {
-            Ok(run) => run,
-            Err(error) => return (vec![format!("its run cannot be read: {error}")], None),
-        };
-        let has_failed = run.header.excluded.iter().any(|cell| cell.failed);
-        let reason = match known.result {
-            Outcome::Passed => {
-                return (
-                    Vec::new(),
-                    Some(Earlier {
-                        run,
-                        result: known.result,
-                    }),
-                );
-            }
-            Outcome::Missed => {
-                return (vec![format!("it missed its floor in {}", known.run)], None);
-            }
-            Outcome::Undecided | Outcome::Interrupted if has_failed => {
-                return (
-                    vec![format!("parts of {} could not be run", known.run)],
-                    None,
-                );
-            }
-            Outcome::Undecided => format!("{} decided nothing, and is gone on with", known.run),
-            Outcome::Interrupted => format!("{} was interrupted, and is gone on with", known.run),
-        };
-        let result = known.result;
-        (vec![reason], Some(Earlier { run, result }))
-    }
-
     /// A stage that is not run again is judged again, by the floor of now.
     fn rest_on(&mut self, index: usize, looked: &Looked, run: &Run) -> Result<StageLine, CliError> {
         let judged = self.judged(index, run);
@@ -455,10 +357,19 @@ impl Flow<'_> {
         };
         let line = self.line(index, status);
         if status != StageStatus::Stands && !self.args.dry_run {
-            self.remember(index, judged.status, run, looked.depends.clone())?;
+            self.remember(
+                index,
+                judged.status,
+                &run.header.run,
+                looked.depends.clone(),
+            )?;
         }
         let reasons = if status == StageStatus::Stands {
-            vec!["passed before, and nothing it depends on has changed".to_owned()]
+            let mut reason = "passed before, and nothing it depends on has changed".to_owned();
+            if self.file.stages[index].kind == StageKind::Production && !self.may_ask(index) {
+                reason.push_str(", as far as is known without asking its server");
+            }
+            vec![reason]
         } else {
             vec!["passed before, and not by the floor of now".to_owned()]
         };
@@ -489,11 +400,16 @@ impl Flow<'_> {
         let Looked {
             planned, depends, ..
         } = looked;
-        let done = execute_planned(self.app, planned, "run")?;
+        let app = self.app;
+        // From here on there is something to go on with, also after a kill.
+        let mut begun = |directory: &Path| {
+            let run = directory.file_name().unwrap_or_default().to_string_lossy();
+            self.put(index, Outcome::Interrupted, &run, depends.clone())
+        };
+        let done = execute_planned(app, planned, "run", &mut begun)?;
         let run = Run::open(&done.directory)?;
         let judged = self.judged(index, &run);
         if done.interrupted {
-            self.put(index, Outcome::Interrupted, &run, depends)?;
             return Ok(verdict::with_findings(
                 StageLine {
                     status: StageStatus::Interrupted,
@@ -503,7 +419,7 @@ impl Flow<'_> {
                 judged,
             ));
         }
-        self.remember(index, judged.status, &run, depends)?;
+        self.remember(index, judged.status, &run.header.run, depends)?;
         let status = match judged.status {
             FloorStatus::Met => StageStatus::Passed,
             FloorStatus::Missed => StageStatus::Missed,
@@ -534,7 +450,7 @@ impl Flow<'_> {
         &mut self,
         index: usize,
         status: FloorStatus,
-        run: &Run,
+        run: &str,
         depends: BTreeMap<String, String>,
     ) -> Result<(), CliError> {
         let result = match status {
@@ -549,12 +465,12 @@ impl Flow<'_> {
         &mut self,
         index: usize,
         result: Outcome,
-        run: &Run,
+        run: &str,
         depends: BTreeMap<String, String>,
     ) -> Result<(), CliError> {
         let known = Known {
             result,
-            run: run.header.run.clone(),
+            run: run.to_owned(),
             judged_at: now_rfc3339(),
             depends,
         };
@@ -568,25 +484,5 @@ impl Flow<'_> {
             .kind("qualify", Status::NotWritten)
             .hint("the run itself is on record; free some space, or choose another folder with `--out`")
         })
-    }
-}
-
-/// In a dry run no server is asked, so what only a server tells is taken as it was.
-fn as_asked(now: &mut BTreeMap<String, String>, then: &BTreeMap<String, String>) {
-    let mut is_unasked = false;
-    for (name, value) in now.iter_mut() {
-        let of_model = name
-            .strip_prefix(MODEL)
-            .is_some_and(|rest| rest.starts_with(' '));
-        if let Some(old) = then.get(name).filter(|_| of_model)
-            && old != value
-            && old.starts_with(value.as_str())
-        {
-            value.clone_from(old);
-            is_unasked = true;
-        }
-    }
-    if is_unasked && let Some(plan) = then.get(PLAN) {
-        now.insert(PLAN.to_owned(), plan.clone());
     }
 }

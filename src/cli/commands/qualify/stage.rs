@@ -9,8 +9,9 @@ use crate::cli::host_args::HostArgs;
 use crate::cli::safety_args::SafetyArgs;
 use crate::config::ConfigError;
 use crate::qualify::{Places, QualifyFile, Server, Stage};
+use crate::record::Run;
 use crate::suite::positions::Step;
-use crate::types::ContentHash;
+use crate::types::{ContentHash, shell_word};
 
 /// What a stage of a file runs. `calls_each` is the share of a trial, where calls are bounded.
 pub(super) fn run_args(
@@ -141,6 +142,38 @@ pub(super) fn share_of_calls(
     })
 }
 
+/// Refuses to go on with a run where the calls on its record leave less than the shares of the trials
+/// to come. Calls of a trial that a kill cut off are on no record.
+pub(super) fn check_calls_left(
+    stage: &Stage,
+    calls_each: Option<u64>,
+    (run, trials): (&Run, usize),
+    places: &Places,
+    index: usize,
+) -> Result<(), CliError> {
+    let (Some(calls), Some(each)) = (stage.budget.calls, calls_each) else {
+        return Ok(());
+    };
+    let made: u64 = run.trials.iter().map(|it| it.calls.len() as u64).sum();
+    let to_come = trials.saturating_sub(run.finished().len()) as u64;
+    if stage.dry_run_calls || to_come == 0 || made + to_come * each <= calls {
+        return Ok(());
+    }
+    let place = places.in_stage(index, &["budget".into(), "calls".into()]);
+    Err(CliError {
+        param: Some(place.clone()),
+        ..CliError::usage(format!(
+            "stage `{}`: {made} of its {calls} calls are made in {}, and {to_come} trials to come may make {each} each\n  {place}",
+            stage.stage, run.header.run
+        ))
+        .kind("qualify", Status::Usage)
+        .hint(format!(
+            "begin it anew with `--from {}`, or raise `calls`",
+            stage.stage
+        ))
+    })
+}
+
 /// A name for everything that decides which calls reach a server.
 pub(super) fn may_touch(stage: &Stage, calls_each: Option<u64>) -> String {
     let touched = (
@@ -165,9 +198,15 @@ pub(super) fn setting_flags(file: &QualifyFile, stage: &Stage) -> String {
         .map(|(name, value)| match value.0.as_slice() {
             [switch] if switch == "true" => format!(" --{name}"),
             [switch] if switch == "false" => String::new(),
-            values => format!(" --{name} {}", values.join(",")),
+            values => format!(" --{name} {}", shell_list(values)),
         });
     flags.collect()
+}
+
+/// Values of a flag as one word of a command.
+pub(super) fn shell_list(values: &[String]) -> String {
+    let words: Vec<String> = values.iter().map(|value| shell_word(value)).collect();
+    words.join(",")
 }
 
 /// What a stage may take and touch, in words.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::super::Status;
-use super::stage::setting_flags;
+use super::stage::{setting_flags, shell_list};
 use crate::cli::args::QualifyArgs;
 use crate::metrics::floor::FloorStatus;
 use crate::qualify::{Judged, QUALIFY_SCHEMA, Qualification, QualifyFile, StageLine, StageStatus};
 use crate::record::Run;
-use crate::types::{Code, TrialRecord};
+use crate::types::{Code, TrialRecord, shell_word};
 
 /// Failing cases that are named at most.
 const CASES: usize = 8;
@@ -109,19 +109,23 @@ pub(super) fn qualification(
     });
     let again = again(&path, args);
     let (verdict, status, line, next) = match stopped {
-        Some(stage) => stopped_at(file, stage, model, &again),
-        None if args.dry_run => {
-            let would = count(StageStatus::WouldRun);
-            (
-                "not_run",
-                Status::Complete,
-                format!(
-                    "nothing was run (--dry-run): {would} of {all} stages would, {} stand",
-                    count(StageStatus::Stands)
-                ),
-                format!("`{again}`"),
-            )
+        // A dry run judges nothing: what it did not look at may have changed.
+        stopped if args.dry_run => {
+            let mut line = format!(
+                "nothing was run (--dry-run): {} of {all} stages would, {} stand",
+                count(StageStatus::WouldRun),
+                count(StageStatus::Stands)
+            );
+            if let Some(stage) = stopped {
+                line.push_str(&format!(
+                    "; {} would stop it, as far as is known: {}",
+                    stage.stage,
+                    stage.status.in_words()
+                ));
+            }
+            ("not_run", Status::Complete, line, format!("`{again}`"))
         }
+        Some(stage) => stopped_at(file, stage, model, &again),
         None => (
             "qualified",
             Status::Complete,
@@ -148,10 +152,10 @@ pub(super) fn qualification(
 
 /// The command that goes on.
 fn again(path: &str, args: &QualifyArgs) -> String {
-    let mut command = format!("toolbench qualify {path}");
+    let mut command = format!("toolbench qualify {}", shell_word(path));
     for (flag, value) in [("--model", &args.model), ("--out", &args.out)] {
         if let Some(value) = value {
-            command.push_str(&format!(" {flag} {value}"));
+            command.push_str(&format!(" {flag} {}", shell_word(value)));
         }
     }
     command
@@ -174,9 +178,11 @@ fn stopped_at(
                     case.rsplit('/').next().unwrap_or(case)
                 });
                 format!(
-                    "`toolbench run {model} --suite {}{} --case {case} -vv` what was said",
-                    it.suites.join(","),
-                    setting_flags(file, it)
+                    "`toolbench run {} --suite {}{} --case {} -vv` what was said",
+                    shell_word(model),
+                    shell_list(&it.suites),
+                    setting_flags(file, it),
+                    shell_word(case)
                 )
             });
             let said = said.unwrap_or_else(|| {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::super::{App, CliError};
 use super::planned::Planned;
 use super::servers::GivenServers;
-use super::suites;
+use super::suites::{self, RunSuites};
 use crate::cli::args::RunArgs;
 use crate::record::format::SCORER_VERSION;
 use crate::types::violation::TAXONOMY_VERSION;
@@ -84,11 +84,23 @@ impl Planned {
         items
     }
 
-    /// Gives the suites' hosts other bounds; the plan stays.
+    /// Gives the suites' hosts other bounds, which are recorded; the plan stays.
     pub(in crate::cli) fn reopen(&mut self, app: &App, args: &RunArgs) -> Result<(), CliError> {
         let given = GivenServers::of(args)?;
-        self.suites = suites::load(app, &self.resolved, &self.settings, given.as_ref())?;
+        self.suites = self.suites_with(app, given.as_ref())?;
+        self.policy = given.map(|given| given.policy);
         Ok(())
+    }
+
+    /// The planned suites on hosts of their own.
+    fn suites_with(
+        &self,
+        app: &App,
+        given: Option<&GivenServers<'_>>,
+    ) -> Result<RunSuites, CliError> {
+        let mut suites = suites::load(app, &self.resolved, &self.settings, given)?;
+        suites.keep(&self.plan.suites);
+        Ok(suites)
     }
 
     /// Trials of the plan.
@@ -116,7 +128,7 @@ impl Planned {
             return Ok(BTreeMap::new());
         }
         let given = GivenServers::of(args)?;
-        let fresh = suites::load(app, &self.resolved, &self.settings, given.as_ref())?;
+        let fresh = self.suites_with(app, given.as_ref())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -25,7 +25,7 @@ pub(in crate::cli) use probe::probe;
 pub(in crate::cli) use suites::{mock, selected};
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
@@ -67,14 +67,19 @@ pub(in crate::cli) fn recorded(
     if args.dry_run {
         return planned.dry_run(app).show().map(Recorded::Dry);
     }
-    execute_planned(app, planned, command).map(|done| Recorded::Run(Box::new(done)))
+    execute_planned(app, planned, command, &mut |_| Ok(()))
+        .map(|done| Recorded::Run(Box::new(done)))
 }
+
+/// Is told the directory of a run as soon as there is one.
+pub(in crate::cli) type Begun<'a> = dyn FnMut(&Path) -> Result<(), CliError> + 'a;
 
 /// Runs and records what was planned.
 pub(in crate::cli) fn execute_planned(
     app: &App,
     planned: Planned,
     command: &str,
+    begun: &mut Begun<'_>,
 ) -> Result<Done, CliError> {
     let Planned {
         resumed,
@@ -111,7 +116,7 @@ pub(in crate::cli) fn execute_planned(
         .build()
         .map_err(|error| CliError::usage(format!("cannot start the runtime: {error}")))?;
     let ports = ports(&settings, &models, &suites, corrections, envelopes, limits);
-    let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports))?;
+    let (directory, interrupted) = runtime.block_on(prepared_run.drive(&ports, begun))?;
     Ok(Done {
         directory,
         interrupted,
@@ -138,7 +143,11 @@ struct RunParts<'a> {
 
 impl RunParts<'_> {
     /// Prepares, records and executes; gives the run's directory and whether it was interrupted.
-    async fn drive(&self, ports: &Ports) -> Result<(PathBuf, bool), CliError> {
+    async fn drive(
+        &self,
+        ports: &Ports,
+        begun: &mut Begun<'_>,
+    ) -> Result<(PathBuf, bool), CliError> {
         let cancel = self.app.interrupts();
         let mut prepared = prepare(ports, cancel).await;
         if cancel.stop.is_cancelled() {
@@ -172,6 +181,7 @@ impl RunParts<'_> {
         let (mut writer, finished) =
             self.writer(&prepared, &routing, &ports.meter, tool_servers)?;
         let directory = writer.directory().to_path_buf();
+        begun(&directory)?;
         self.app.ui.say(&format!("record: {}", directory.display()));
         let mut progress = RunProgress::new(&self.app.ui);
         for message in routing.notices() {

@@ -70,7 +70,7 @@ impl Planned {
             );
         }
         let given = GivenServers::of(args)?;
-        let suites = suites::load(app, &resolved, &settings, given.as_ref())?;
+        let mut suites = suites::load(app, &resolved, &settings, given.as_ref())?;
         let envelopes = suites::envelopes(app, &resolved)?;
         let models = models::resolve(app, &resolved, &settings, &names, args.dry_run)?;
         check_weights(&models)?;
@@ -83,6 +83,7 @@ impl Planned {
             &envelopes,
             &fingerprint,
         ))?;
+        suites.keep(&plan.suites);
         // Refused before anything starts, also in a dry run.
         let private = limits::private(&settings, resumed.as_ref())?;
         let policy = given.map(|given| given.policy);

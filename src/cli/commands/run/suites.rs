@@ -24,7 +24,7 @@ pub(super) struct SkippedSuite {
     pub(super) reason: String,
 }
 
-/// The suites of a run.
+/// The suites of a run; `suites`, `hosts` and `given` go together by index.
 pub(super) struct RunSuites {
     /// As named.
     pub(super) selection: Vec<String>,
@@ -53,6 +53,19 @@ impl RunSuites {
             skipped: Vec::new(),
             given: Vec::new(),
         }
+    }
+
+    /// Leaves out suites of which nothing is planned, with their hosts: cells name both by the index of
+    /// the plan's suites, and a shard's plan has only those of which it holds a case.
+    pub(super) fn keep(&mut self, planned: &[Suite]) {
+        let is_planned: Vec<bool> = self
+            .suites
+            .iter()
+            .map(|own| planned.iter().any(|other| other.suite == own.suite))
+            .collect();
+        retain(&mut self.suites, &is_planned);
+        retain(&mut self.hosts, &is_planned);
+        retain(&mut self.given, &is_planned);
     }
 
     pub(super) fn distractors_hash(&self) -> String {
@@ -86,6 +99,11 @@ impl RunSuites {
         }
         found
     }
+}
+
+fn retain<T>(items: &mut Vec<T>, stays: &[bool]) {
+    let mut stays = stays.iter();
+    items.retain(|_| stays.next() == Some(&true));
 }
 
 /// The suites of the settings with the cases that they select, before any sample is drawn.
