@@ -162,6 +162,13 @@ fn reports_beside_a_verdict_are_shaped_as_asked() {
             "cells.csv,report.html",
         ],
     );
+    let page = std::fs::read_to_string(context.path("report.html")).unwrap();
+    assert!(
+        page.contains("scripted:model.yaml · json · off · even"),
+        "by category"
+    );
     let cells = std::fs::read_to_string(context.path("cells.csv")).unwrap();
-    assert!(cells.contains("even") && cells.contains("odd"), "{cells}");
+    let rows: Vec<Vec<&str>> = cells.lines().map(|row| row.split(',').collect()).collect();
+    let place = rows[0].iter().position(|name| *name == "objective_rate");
+    assert_ne!(rows[1][place.unwrap()], "", "within the objective");
 }
