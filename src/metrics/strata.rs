@@ -203,7 +203,7 @@ mod tests {
             of: 1,
         };
         let cases = vec![counts((1, 1), (0, 1)); 6];
-        near(stratified(&cases), stratified(&vec![pair; 6]));
+        near(stratified(&cases), stratified(&[pair; 6]));
         near(stratified(&cases), 2.0 / 64.0);
         let five = Stratum::Pairs {
             up: 0,

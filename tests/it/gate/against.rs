@@ -319,14 +319,14 @@ fn a_changed_tool_and_prompt_are_shown() {
     let context = prepared("....");
     let first = run(&context, &[]);
     save(&context, &first, &[]);
-    let changed = suite(4)
+    let other = suite(4)
         .replace("The time in a zone.", "Time.")
         .replace(
             "{zone: {type: string}}",
             "{zone: {type: string, minLength: 1}}",
         )
         .replace("You help with clocks.", "You help.");
-    context.write("clock.yaml", &changed);
+    context.write("clock.yaml", &other);
     let change = |verdict: &Value, what: &str| -> Value {
         let changes = verdict["changes"].as_array().unwrap();
         changes
