@@ -134,9 +134,26 @@ pub fn newcombe_paired(table: &PairedTable) -> Option<(f64, Interval)> {
 /// [`newcombe_paired`] with `z` standard errors ([`z_of`]).
 pub fn newcombe_paired_at(table: &PairedTable, z: f64) -> Option<(f64, Interval)> {
     let n = table.cases();
+    newcombe_unequal_at(table, n, n, z)
+}
+
+/// The same where one side has more trials of each case than the other: Wilson's limits of each are
+/// those of its own number of trials. What the sides have in common is taken off by their geometric
+/// mean, which is less than it may be, so that the interval errs to the wide side.
+pub fn newcombe_unequal_at(
+    table: &PairedTable,
+    baseline_n: f64,
+    candidate_n: f64,
+    z: f64,
+) -> Option<(f64, Interval)> {
+    let n = table.cases();
+    if n <= 0.0 {
+        return None;
+    }
     let candidate = table.both + table.only_candidate;
     let baseline = table.both + table.only_baseline;
-    let (one, two) = (wilson_at(candidate, n, z)?, wilson_at(baseline, n, z)?);
+    let one = wilson_at(candidate * (candidate_n / n), candidate_n, z)?;
+    let two = wilson_at(baseline * (baseline_n / n), baseline_n, z)?;
     let (p1, p2) = (candidate / n, baseline / n);
     let phi = table.corrected_phi();
     let combine = |x: f64, y: f64| (x * x - 2.0 * phi * x * y + y * y).max(0.0).sqrt();

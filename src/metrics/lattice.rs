@@ -148,6 +148,18 @@ impl Lattice {
         (low.min(self.highest()), high.max(self.lowest))
     }
 
+    /// Mass on `highest` and below.
+    pub(super) fn at_most(&self, highest: i64) -> f64 {
+        let kept = (highest - self.lowest + 1).clamp(0, signed(self.mass.len()));
+        self.mass[..kept as usize].iter().sum()
+    }
+
+    /// Mass on `lowest` and above.
+    pub(super) fn at_least(&self, lowest: i64) -> f64 {
+        let cut = (lowest - self.lowest).clamp(0, signed(self.mass.len()));
+        self.mass[cut as usize..].iter().sum()
+    }
+
     /// Mass at least `distance` away from 0.
     pub(super) fn at_least_from_zero(&self, distance: i64) -> f64 {
         let far = |place: usize| (self.lowest + signed(place)).abs() >= distance;
@@ -194,6 +206,15 @@ mod tests {
             "1/64 lies below 2.5 %, 7/64 does not"
         );
         assert!((six.at_least_from_zero(5) - 7.0 / 64.0).abs() < 1e-15);
+        for (found, wanted) in [
+            (six.at_most(1), 7.0 / 64.0),
+            (six.at_least(6), 1.0 / 64.0),
+            (six.at_most(-1), 0.0),
+            (six.at_least(-1), 1.0),
+            (six.at_least(7), 0.0),
+        ] {
+            assert!((found - wanted).abs() < 1e-15, "{found} against {wanted}");
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod sensitivity;
 pub mod sequential;
 pub mod significance;
 pub mod spending;
+pub mod strata;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
