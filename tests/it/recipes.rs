@@ -320,6 +320,25 @@ fn the_steps_of_the_action_do_what_they_say() {
     let summary = std::fs::read_to_string(context.path("github/summary")).unwrap();
     assert!(!summary.is_empty());
 
+    // Too few data: a warning unless it is to fail.
+    let few = [
+        given[0],
+        given[1],
+        (
+            "args",
+            "--dialect json --constraint off --min-success 90 --temperature 0.7",
+        ),
+        given[3],
+    ];
+    for (asked, code) in [(None, 0), (Some("fail"), 3), (Some(""), 3)] {
+        let asked = asked.map(|value| ("on-undecided", value));
+        let given: Vec<(&str, &str)> = few.into_iter().chain(asked).collect();
+        let mut runner = Runner::new(&context, &action, &given);
+        let (ended, log) = runner.job(&action);
+        assert_eq!(ended, code, "{asked:?}\n{log}");
+        assert!(log.contains("::warning"), "{log}");
+    }
+
     // A failing gate fails the job, after its reports were kept.
     context.write("project/right.yaml", "name: right\nreplies:\n  t-time: [nope, nope, nope]\n  t-alarm: [nope, nope, nope]\n  t-thanks: ['{\"answer\":\"bye\"}']\n");
     let mut runner = Runner::new(&context, &action, &given);
