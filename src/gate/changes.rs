@@ -124,6 +124,8 @@ impl Found {
                 subject: subject.to_owned(),
                 then,
                 now,
+                parts: Vec::new(),
+                diff: Vec::new(),
             });
         }
     }
@@ -220,6 +222,13 @@ impl Found {
             tools.map(|it| (it.tool.clone(), it.hash.clone())).collect()
         };
         self.maps(ChangeKind::Tool, "", &hashes(baseline), &hashes(candidate));
+        for change in self.0.iter_mut().filter(|it| it.what == ChangeKind::Tool) {
+            let of = |side: &Snapshot| {
+                let found = side.tools.iter().find(|it| it.tool == change.subject);
+                found.map(|it| it.parts.clone()).unwrap_or_default()
+            };
+            change.parts = differing(&of(baseline), &of(candidate));
+        }
     }
 
     fn variants(
@@ -317,6 +326,8 @@ impl Found {
                     subject: format!("{number} of {all} paired cases"),
                     then: None,
                     now: Some("changed".to_owned()),
+                    parts: Vec::new(),
+                    diff: Vec::new(),
                 });
             }
         }
@@ -336,6 +347,19 @@ impl Found {
             self.compare(what, &subject, value(then), value(now));
         }
     }
+}
+
+/// Names of what differs; none where a side does not tell its parts.
+fn differing(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    if then.is_empty() || now.is_empty() {
+        return Vec::new();
+    }
+    let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| then.get(*name) != now.get(*name))
+        .cloned()
+        .collect()
 }
 
 fn replies(model: &ModelFact) -> &'static str {

@@ -5,7 +5,7 @@
 //! case is held to its observed share, because the interval of a handful of trials holds nearly
 //! everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::Cell;
 use super::rates::SuiteRate;
@@ -48,8 +48,24 @@ pub(super) fn checks(cell: &Cell<'_>, rules: &Rules, out: &mut Vec<Check>) {
             };
             out.push(what.check(&rate, floor.share, rules.point_estimate));
         }
+        // A floor that nothing was held to is no floor that was met.
+        let seen: BTreeSet<&str> = cell.lines.iter().map(|it| it.category.as_str()).collect();
+        for floor in &rules.min_category {
+            let Some(name) = floor.name.as_deref().filter(|name| !seen.contains(name)) else {
+                continue;
+            };
+            let what = Rated {
+                kind: CheckKind::Category,
+                label,
+                subject: Some(name),
+                lines: &[],
+            };
+            let rate = SuiteRate::of([], cell.fact.deterministic);
+            out.push(what.check(&rate, floor.share, rules.point_estimate));
+        }
     }
     case_check(cell, rules, out);
+    absent_cases(cell, rules, out);
 }
 
 /// Something with a rate and a floor.
@@ -156,6 +172,7 @@ fn case_check(cell: &Cell<'_>, rules: &Rules, out: &mut Vec<Check>) {
     if rules.min_case.is_empty() {
         return;
     }
+    let for_all = rules.min_case.iter().any(|floor| floor.name.is_none());
     let mut under = Vec::new();
     let (mut checked, mut highest) = (0, None::<f64>);
     for line in &cell.lines {
@@ -169,6 +186,10 @@ fn case_check(cell: &Cell<'_>, rules: &Rules, out: &mut Vec<Check>) {
         if share < floor.share - SAME {
             under.push(note(line));
         }
+    }
+    if checked == 0 && !for_all {
+        // Each of the names has a check of its own.
+        return;
     }
     sort(&mut under);
     let label = &cell.fact.cell;
@@ -204,4 +225,42 @@ fn case_check(cell: &Cell<'_>, rules: &Rules, out: &mut Vec<Check>) {
         reason,
         cases: under,
     });
+}
+
+/// Cases with a floor of their own that this run has not, one check each; those that are known to fail
+/// are held to nothing.
+fn absent_cases(cell: &Cell<'_>, rules: &Rules, out: &mut Vec<Check>) {
+    let label = &cell.fact.cell;
+    for floor in &rules.min_case {
+        let Some(name) = floor.name.as_deref() else {
+            continue;
+        };
+        let is_named = |case: &str| {
+            let id = case.split_once('/').map_or("", |(_, id)| id);
+            name == case || name == id
+        };
+        let counted = cell
+            .lines
+            .iter()
+            .any(|it| is_named(&it.case) && it.share().is_some());
+        if counted || cell.excused.iter().any(|case| is_named(case)) {
+            continue;
+        }
+        out.push(Check {
+            kind: CheckKind::Case,
+            cell: Some(label.clone()),
+            subject: Some(name.to_owned()),
+            status: CheckStatus::NotEnoughData,
+            unit: Unit::Share,
+            required: Some(floor.share),
+            observed: None,
+            low: None,
+            high: None,
+            reason: format!(
+                "{label}, case {name}: no trial counts, so the floor of {} % cannot be checked",
+                size(floor.share)
+            ),
+            cases: Vec::new(),
+        });
+    }
 }

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use super::baseline::{Times, refusal};
 use super::changes::{CellPair, case_sets, cell_pairs, changes, unchanged_lines};
 use super::known::KnownFailure;
+use super::line::{self, Advice, Repeated};
 use super::measured::Measured;
 use super::rates::SuiteRate;
 use super::regression::{Compared, compare, settle};
 use super::rules::Rules;
 use super::snapshot::{CaseLine, CellFact, Snapshot};
+use super::texts::Texts;
 use super::verdict::{
     BaselineName, CaseSets, CellVerdict, Change, Check, CheckKind, CheckStatus, ESTIMAND,
     GATE_SCHEMA, GateOutcome, KnownResult, KnownStatus, Unit, Verdict,
@@ -44,6 +46,8 @@ pub struct Input<'a> {
     pub today: &'a str,
     /// What is asked.
     pub rules: &'a Rules,
+    /// What the commands that are advised repeat of this one.
+    pub repeated: Repeated<'a>,
 }
 
 /// What a run is compared with.
@@ -63,6 +67,10 @@ pub struct Against<'a> {
     pub no_times: Option<&'a str>,
     /// What keeps it from being compared with; empty for a file, which is written only without.
     pub trouble: &'a [String],
+    /// The command that puts this run in its place; `None` where there is none.
+    pub replace: Option<&'a str>,
+    /// What both sides are made of, its own first, where both records hold it.
+    pub texts: Option<(&'a Texts, &'a Texts)>,
 }
 
 /// The sides may not be compared.
@@ -96,6 +104,8 @@ pub(super) struct Cell<'a> {
     pub(super) fact: &'a CellFact,
     /// Lines that count: known failures are left out.
     pub(super) lines: Vec<&'a CaseLine>,
+    /// Cases that are left out as known failures.
+    pub(super) excused: Vec<&'a str>,
     pub(super) rate: SuiteRate,
     pub(super) trouble: Vec<String>,
     pub(super) compared: Option<Compared<'a>>,
@@ -107,11 +117,15 @@ pub fn judge(input: &Input<'_>) -> Result<Verdict, Refusal> {
         entries: input.known,
         today: input.today,
     };
-    let sides = input
+    let mut sides = input
         .baseline
         .as_ref()
         .map(|against| Sides::of(against, input.candidate))
         .transpose()?;
+    let texts = input.baseline.as_ref().and_then(|it| it.texts);
+    if let (Some(sides), Some((then, now))) = (&mut sides, texts) {
+        super::texts::show(&mut sides.changes, then, now);
+    }
     if let Some(sides) = &sides
         && input.rules.strict
     {
@@ -132,7 +146,7 @@ pub fn judge(input: &Input<'_>) -> Result<Verdict, Refusal> {
     budgets::run_checks(input, &mut checks);
     checks.sort_by_key(|check| check.kind);
     let known_failures = known_results(input, &known);
-    let notes = notes(input, sides.as_ref(), &checks, &detectable);
+    let notes = notes(input, sides.as_ref(), &checks, &cells, &detectable);
     let (outcome, exit_code) = outcome(&checks, input.rules);
     let cell_verdicts = cells.iter().map(Cell::verdict).collect();
     let (changes, cases) = sides.map_or_else(Default::default, |it| (it.changes, it.cases));
@@ -156,8 +170,19 @@ pub fn judge(input: &Input<'_>) -> Result<Verdict, Refusal> {
         notes,
         estimand: ESTIMAND.to_owned(),
     };
-    verdict.line = super::line::line(&verdict);
-    verdict.next = super::line::next(&verdict, input.path);
+    verdict.line = line::line(&verdict);
+    verdict.next = line::next(
+        &verdict,
+        &Advice {
+            path: input.path,
+            repeated: input.repeated,
+            replace: input.baseline.and_then(|against| against.replace),
+            run_in_trouble: !input.measured.all_trouble().is_empty(),
+            baseline_in_trouble: input
+                .baseline
+                .is_some_and(|against| !against.trouble.is_empty()),
+        },
+    );
     Ok(verdict)
 }
 
@@ -195,7 +220,7 @@ impl<'a> Sides<'a> {
             .changes
             .iter()
             .filter(|change| change.what.is_of_the_question())
-            .map(super::line::change)
+            .map(line::change)
             .collect();
         let sets = [
             ("changed", &self.cases.changed),
@@ -231,24 +256,26 @@ fn cells<'a>(input: &Input<'a>, known: &Known<'_>, sides: Option<&Sides<'a>>) ->
         .iter()
         .map(|fact| {
             let all = by_cell.remove(fact.cell.as_str()).unwrap_or_default();
-            let lines: Vec<&CaseLine> = all
+            let (excused, lines): (Vec<&CaseLine>, Vec<&CaseLine>) = all
                 .into_iter()
-                .filter(|line| !known.excuses(&line.case, fact))
-                .collect();
+                .partition(|line| known.excuses(&line.case, fact));
             let measured = input.measured.cell(&fact.cell);
             let compared = sides.and_then(|sides| {
                 let pair = sides.pair_of(fact)?;
                 let unchanged = unchanged_lines(sides.baseline, sides.candidate, pair);
+                let all = unchanged.len();
                 let counted: Vec<_> = unchanged
                     .into_iter()
                     .filter(|(_, now)| !known.excuses(&now.case, fact))
                     .collect();
-                Some(compare(pair, &counted, sides.baseline, candidate))
+                let left_out = all - counted.len();
+                Some(compare(pair, &counted, left_out, sides.baseline, candidate))
             });
             Cell {
                 fact,
                 rate: SuiteRate::of(lines.iter().copied(), fact.deterministic),
                 lines,
+                excused: excused.into_iter().map(|it| it.case.as_str()).collect(),
                 trouble: measured.map_or_else(Vec::new, |it| it.trouble.clone()),
                 compared,
             }
@@ -346,6 +373,9 @@ fn outcome(checks: &[Check], rules: &Rules) -> (GateOutcome, u8) {
     } else if any(&|status| status == CheckStatus::Trouble) {
         // What failed for other reasons than the model is never a pass, whatever is asked.
         (GateOutcome::Undecided, 3)
+    } else if checks.is_empty() {
+        // Nothing that was checked is nothing that passed, whatever is asked.
+        (GateOutcome::Undecided, 3)
     } else if any(&CheckStatus::is_undecided) && !rules.warn_undecided {
         (GateOutcome::Undecided, 3)
     } else {
@@ -390,9 +420,12 @@ fn notes(
     input: &Input<'_>,
     sides: Option<&Sides<'_>>,
     checks: &[Check],
+    cells: &[Cell<'_>],
     detectable: &[String],
 ) -> Vec<String> {
-    let mut notes: Vec<String> = detectable.to_vec();
+    let of_cell = |cell: &Cell<'_>| cell.compared.as_ref().map(|found| found.notes(cell));
+    let mut notes: Vec<String> = cells.iter().filter_map(of_cell).flatten().collect();
+    notes.extend(detectable.iter().cloned());
     let Some(sides) = sides else {
         notes.push(
             "no baseline: nothing is said of regressions; `toolbench baseline save` makes one"

@@ -10,6 +10,9 @@ use super::verdict::{
 };
 use super::words::{count, some_of};
 
+/// Parts of a tool that are named.
+const PARTS: usize = 8;
+
 /// The one line: outcome, run, baseline, how many checks.
 pub(super) fn line(verdict: &Verdict) -> String {
     let against = verdict
@@ -39,43 +42,71 @@ pub(super) fn line(verdict: &Verdict) -> String {
     )
 }
 
+/// What the commands that are advised repeat of the one given, each with a blank before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Repeated<'a> {
+    /// Flags of the gate, for the same run judged again.
+    pub gate: &'a str,
+    /// The folder of runs, for baselines.
+    pub out: &'a str,
+}
+
+/// What the next command depends on beside the verdict.
+pub(super) struct Advice<'a> {
+    /// How commands name the run.
+    pub(super) path: &'a str,
+    pub(super) repeated: Repeated<'a>,
+    /// The command that puts the run in place of the baseline.
+    pub(super) replace: Option<&'a str>,
+    /// Trials of the run were lost, or it ended early: it can be gone on with.
+    pub(super) run_in_trouble: bool,
+    /// The same of the run that it is compared with.
+    pub(super) baseline_in_trouble: bool,
+}
+
 /// What to do next.
-pub(super) fn next(verdict: &Verdict, path: &str) -> String {
+pub(super) fn next(verdict: &Verdict, advice: &Advice<'_>) -> String {
     let has = |status| verdict.checks.iter().any(|it| it.status == status);
-    let save = |verb: &str, name: &str| {
-        let name = if name == DEFAULT_NAME {
-            String::new()
-        } else {
-            format!(" --name {name}")
-        };
-        format!("toolbench baseline {verb} {path}{name}")
-    };
-    let update = verdict.baseline.as_ref().filter(|it| it.is_file);
+    let Advice { path, repeated, .. } = advice;
+    let Repeated { gate, out } = repeated;
+    let save = format!("toolbench baseline save {path}{out}");
+    let warn = format!("toolbench gate {path}{gate} --on-undecided warn");
     match verdict.outcome {
         GateOutcome::Fail => {
             let explain = worst_code(verdict).map_or_else(
                 || format!("toolbench report {path} --by category"),
                 |code| format!("toolbench explain {code}"),
             );
-            match update.filter(|_| is_regression(verdict)) {
-                Some(known) => format!(
-                    "{explain}; if the change is meant: {}",
-                    save("update", &known.name)
-                ),
+            match advice.replace.filter(|_| is_regression(verdict)) {
+                Some(replace) => format!("{explain}; if the change is meant: {replace}"),
                 None => explain,
             }
         }
         GateOutcome::Undecided if has(CheckStatus::Trouble) => {
-            format!("toolbench gate --resume {path}")
+            let of_baseline = verdict.baseline.as_ref();
+            match of_baseline.filter(|_| advice.baseline_in_trouble) {
+                // Only what was lost in the run itself can be asked again.
+                _ if advice.run_in_trouble => format!("toolbench gate --resume {path}{gate}"),
+                Some(baseline) => format!("toolbench report {}", baseline.path),
+                None => format!(
+                    "if the change is meant: {}",
+                    advice.replace.unwrap_or(save.as_str())
+                ),
+            }
         }
-        GateOutcome::Undecided if has(CheckStatus::NotEnoughData) => format!(
-            "more trials decide it (`--trials N --temperature T`, on both sides); to let it pass: toolbench gate {path} --on-undecided warn"
-        ),
-        GateOutcome::Undecided => format!("toolbench gate {path} --on-undecided warn"),
-        GateOutcome::Pass => match (&verdict.baseline, update) {
-            (None, _) => save("save", DEFAULT_NAME),
-            (Some(_), Some(known)) if has_risen(verdict) => {
-                format!("keep what is better now: {}", save("update", &known.name))
+        GateOutcome::Undecided if has(CheckStatus::NotEnoughData) => {
+            format!(
+                "more trials decide it (`--trials N --temperature T`, on both sides); to let it pass: {warn}"
+            )
+        }
+        GateOutcome::Undecided if verdict.checks.is_empty() => {
+            format!("nothing was checked: toolbench gate {path}{gate} --min-success 80")
+        }
+        GateOutcome::Undecided => warn,
+        GateOutcome::Pass => match (&verdict.baseline, advice.replace) {
+            (None, _) => save,
+            (Some(_), Some(replace)) if has_risen(verdict) => {
+                format!("keep what is better now: {replace}")
             }
             _ => format!("toolbench report {path}"),
         },
@@ -123,8 +154,13 @@ pub(super) fn change(change: &Change) -> String {
     } else {
         format!("{what} {}", change.subject)
     };
+    let parts = if change.parts.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", some_of(&change.parts, PARTS))
+    };
     match (&change.then, &change.now) {
-        (Some(then), Some(now)) => format!("{name}: {then} then, {now} now"),
+        (Some(then), Some(now)) => format!("{name}: {then} then, {now} now{parts}"),
         (Some(then), None) => format!("{name}: gone ({then} then)"),
         (None, Some(now)) if now == "changed" => format!("{name}: changed"),
         (None, Some(now)) => format!("{name}: new ({now})"),

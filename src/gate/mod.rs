@@ -10,7 +10,7 @@
 //! them narrow its intervals without end, and where decoding repeats itself there is nothing left to
 //! chance: rates and differences are exact. `rates` and `pairs` say which interval follows from that.
 //!
-//! When a drop is a regression. The exact test over pairs of trials is two-sided at 5 %, after Holm's
+//! When a drop is a regression. The exact test over trials is two-sided at 5 %, after Holm's
 //! adjustment over all cells: if nothing changed, at most 2.5 % of runs fail, whatever the number of
 //! cells. A drop also has to be as large as `--min-effect`. One that is, without the test, is not enough
 //! data; a smaller one passes, and the verdict says which drop would have been found.
@@ -23,6 +23,7 @@ pub mod annotations;
 pub mod baseline;
 mod budgets;
 pub mod changes;
+mod facts;
 mod floors;
 mod judge;
 pub mod known;
@@ -34,13 +35,15 @@ mod regression;
 pub mod rules;
 pub mod snapshot;
 pub mod text;
+pub mod texts;
 pub mod verdict;
 mod words;
 
 pub use judge::{Against, Input, Refusal, judge};
 pub use known::KnownFailure;
-pub use line::DEFAULT_NAME;
+pub use line::{DEFAULT_NAME, Repeated};
 pub use measured::Measured;
 pub use rules::Rules;
 pub use snapshot::Snapshot;
+pub use texts::Texts;
 pub use verdict::{GateOutcome, Verdict, gate_schema};

@@ -13,11 +13,17 @@
 //! bring, and the spread of the cases' own differences on top, which a fixed suite does not have. So it
 //! errs to the wide side where cases changed by different amounts, and is right where none did.
 //!
+//! Where a case has trials without a partner (`--trials` differ, or some were lost on one side), all of
+//! its trials count: they are exchangeable between the sides if nothing has changed, which is tested
+//! exactly within each case (`metrics::strata`). Rates are means over cases of all trials, and the
+//! interval is Newcombe's with the limits that each side's number of trials gives.
+//!
 //! Where decoding is greedy, every route repeats itself, and both sides ran on one tier and engine
 //! build, nothing is uncertain: the same command gives the same replies, and the difference is exact.
 
-use crate::metrics::interval::{PairedTable, newcombe_paired_at, z_of};
+use crate::metrics::interval::{PairedTable, newcombe_unequal_at, z_of};
 use crate::metrics::significance::{mcnemar_exact, sign_flip, sign_flip_drawn, tango_interval};
+use crate::metrics::strata::{Stratum, stratified};
 use crate::metrics::verdict::LEVEL;
 
 use super::snapshot::CaseLine;
@@ -29,25 +35,84 @@ const FINEST: usize = 60;
 /// Fewest pairs with which the test can reject at all: 2 · 2⁻⁶ is under 5 %.
 pub const FEWEST_PAIRS: f64 = 6.0;
 
-/// One case on both sides: success then and now in each pair of trials.
+/// One case on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PairedTrials(pub Vec<(bool, bool)>);
+pub struct PairedTrials {
+    /// Success then and now in trials with equal index that were scored on both sides.
+    pairs: Vec<(bool, bool)>,
+    /// Successes and scored trials of the baseline.
+    then: (u32, u32),
+    /// Successes and scored trials of the candidate.
+    now: (u32, u32),
+}
 
 impl PairedTrials {
-    /// Trials with equal index that were scored on both sides; where there are none, scored ones in
-    /// order. `None` where a side has none at all.
+    /// All scored trials of both sides; `None` where a side has none.
     pub fn of(baseline: &CaseLine, candidate: &CaseLine) -> Option<Self> {
         let both = baseline.outcomes().zip(candidate.outcomes());
-        let mut pairs: Vec<(bool, bool)> = both.filter_map(|(one, two)| one.zip(two)).collect();
-        if pairs.is_empty() {
-            let (one, two) = (
-                baseline.outcomes().flatten(),
-                candidate.outcomes().flatten(),
-            );
-            pairs.extend(one.zip(two));
-        }
-        (!pairs.is_empty()).then_some(Self(pairs))
+        let pairs = both.filter_map(|(one, two)| one.zip(two)).collect();
+        let (then, now) = (baseline.counts(), candidate.counts());
+        (then.1 > 0 && now.1 > 0).then_some(Self { pairs, then, now })
     }
+
+    /// Every trial has a partner.
+    fn is_complete(&self) -> bool {
+        let pairs = self.pairs.len();
+        pairs == self.then.1 as usize && pairs == self.now.1 as usize
+    }
+
+    /// Pairs that hold as much: the harmonic mean of both numbers of trials.
+    fn weight(&self) -> f64 {
+        2.0 / (1.0 / f64::from(self.then.1) + 1.0 / f64::from(self.now.1))
+    }
+
+    /// Pairs by who succeeds, as shares; where trials have no partner, of all that could be made.
+    fn shares(&self) -> PairedTable {
+        if !self.is_complete() {
+            let (then, now) = (share(self.then), share(self.now));
+            return PairedTable {
+                both: then * now,
+                only_baseline: then * (1.0 - now),
+                only_candidate: (1.0 - then) * now,
+                neither: (1.0 - then) * (1.0 - now),
+            };
+        }
+        let mut table = PairedTable::default();
+        let each = 1.0 / self.pairs.len() as f64;
+        for pair in &self.pairs {
+            let cell = match pair {
+                (true, true) => &mut table.both,
+                (true, false) => &mut table.only_baseline,
+                (false, true) => &mut table.only_candidate,
+                (false, false) => &mut table.neither,
+            };
+            *cell += each;
+        }
+        table
+    }
+
+    /// For the test within cases.
+    fn stratum(&self) -> Stratum {
+        if !self.is_complete() {
+            return Stratum::Counts {
+                then: self.then,
+                now: self.now,
+            };
+        }
+        let only = |wanted: (bool, bool)| {
+            let found = self.pairs.iter().filter(|pair| **pair == wanted);
+            u32::try_from(found.count()).unwrap_or(u32::MAX)
+        };
+        Stratum::Pairs {
+            up: only((false, true)),
+            down: only((true, false)),
+            of: self.then.1,
+        }
+    }
+}
+
+fn share((hits, of): (u32, u32)) -> f64 {
+    f64::from(hits) / f64::from(of)
 }
 
 /// The difference between two sides, candidate minus baseline.
@@ -55,11 +120,17 @@ impl PairedTrials {
 pub struct Difference {
     /// Cases paired.
     pub cases: usize,
-    /// Pairs of trials in them.
+    /// Pairs of trials in them: those with equal index.
     pub pairs: usize,
-    /// Mean over cases, in the pairs.
+    /// Scored trials of the baseline in them.
+    pub baseline_trials: u32,
+    /// Scored trials of the candidate in them.
+    pub candidate_trials: u32,
+    /// Trials without a partner are among them: all count, tested within each case.
+    pub stratified: bool,
+    /// Mean over cases of all trials.
     pub baseline_rate: f64,
-    /// Mean over cases, in the pairs.
+    /// Mean over cases of all trials.
     pub candidate_rate: f64,
     /// Candidate minus baseline.
     pub difference: f64,
@@ -82,10 +153,20 @@ impl Difference {
             return None;
         }
         let count = cases.len() as f64;
-        let inverse: f64 = cases.iter().map(|case| 1.0 / case.0.len() as f64).sum();
-        let effective_pairs = count * count / inverse;
+        // Trials that weigh alike and hold as much as those of all cases.
+        let effective = |of: &dyn Fn(&PairedTrials) -> f64| {
+            let inverse: f64 = cases.iter().map(|case| 1.0 / of(case)).sum();
+            count * count / inverse
+        };
+        let effective_pairs = effective(&PairedTrials::weight);
+        let stratified = !cases.iter().all(PairedTrials::is_complete);
         let table = table(cases, effective_pairs / count);
-        let (difference, interval) = newcombe_paired_at(&table, z_of(LEVEL))?;
+        let (difference, interval) = newcombe_unequal_at(
+            &table,
+            effective(&|case| f64::from(case.then.1)),
+            effective(&|case| f64::from(case.now.1)),
+            z_of(LEVEL),
+        )?;
         let tango = tango_interval(&table, z_of(LEVEL));
         let interval = match tango {
             Some(tango) if effective_pairs < NEWCOMBE_NEEDS => interval.hull(tango),
@@ -94,7 +175,10 @@ impl Difference {
         let n = table.cases();
         Some(Self {
             cases: cases.len(),
-            pairs: cases.iter().map(|case| case.0.len()).sum(),
+            pairs: cases.iter().map(|case| case.pairs.len()).sum(),
+            baseline_trials: cases.iter().map(|case| case.then.1).sum(),
+            candidate_trials: cases.iter().map(|case| case.now.1).sum(),
+            stratified,
             baseline_rate: (table.both + table.only_baseline) / n,
             candidate_rate: (table.both + table.only_candidate) / n,
             difference,
@@ -149,24 +233,23 @@ impl Difference {
 fn table(cases: &[PairedTrials], case_weight: f64) -> PairedTable {
     let mut table = PairedTable::default();
     for case in cases {
-        let weight = case_weight / case.0.len() as f64;
-        for pair in &case.0 {
-            let cell = match pair {
-                (true, true) => &mut table.both,
-                (true, false) => &mut table.only_baseline,
-                (false, true) => &mut table.only_candidate,
-                (false, false) => &mut table.neither,
-            };
-            *cell += weight;
-        }
+        let shares = case.shares().scaled(case_weight);
+        table.both += shares.both;
+        table.only_baseline += shares.only_baseline;
+        table.only_candidate += shares.only_candidate;
+        table.neither += shares.neither;
     }
     table
 }
 
 fn p_value(cases: &[PairedTrials]) -> f64 {
-    let counts: Vec<usize> = cases.iter().map(|case| case.0.len()).collect();
+    if !cases.iter().all(PairedTrials::is_complete) {
+        let strata: Vec<Stratum> = cases.iter().map(PairedTrials::stratum).collect();
+        return stratified(&strata);
+    }
+    let counts: Vec<usize> = cases.iter().map(|case| case.pairs.len()).collect();
     let signs = |case: &PairedTrials| -> Vec<i64> {
-        let pairs = case.0.iter();
+        let pairs = case.pairs.iter();
         pairs
             .map(|(then, now)| i64::from(*now) - i64::from(*then))
             .filter(|sign| *sign != 0)
@@ -179,13 +262,13 @@ fn p_value(cases: &[PairedTrials]) -> f64 {
     }
     if let Some(units) = common_multiple(&counts) {
         let weighted = cases.iter().flat_map(|case| {
-            let unit = i64::try_from(units / case.0.len()).unwrap_or(1);
+            let unit = i64::try_from(units / case.pairs.len()).unwrap_or(1);
             signs(case).into_iter().map(move |sign| sign * unit)
         });
         sign_flip(&weighted.collect::<Vec<i64>>())
     } else {
         let weighted = cases.iter().flat_map(|case| {
-            let unit = 1.0 / case.0.len() as f64;
+            let unit = 1.0 / case.pairs.len() as f64;
             signs(case).into_iter().map(move |sign| sign as f64 * unit)
         });
         sign_flip_drawn(&weighted.collect::<Vec<f64>>())

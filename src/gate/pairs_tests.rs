@@ -17,8 +17,26 @@ fn cases(pairs: &[&str]) -> Vec<PairedTrials> {
     };
     pairs
         .iter()
-        .map(|case| PairedTrials(case.chars().map(pair).collect()))
+        .map(|case| {
+            let pairs: Vec<(bool, bool)> = case.chars().map(pair).collect();
+            let hits = |side: fn(&(bool, bool)) -> bool| {
+                pairs.iter().filter(|pair| side(pair)).count() as u32
+            };
+            let of = pairs.len() as u32;
+            PairedTrials {
+                then: (hits(|pair| pair.0), of),
+                now: (hits(|pair| pair.1), of),
+                pairs,
+            }
+        })
         .collect()
+}
+
+fn line(trials: &str) -> CaseLine {
+    CaseLine {
+        trials: trials.to_owned(),
+        ..CaseLine::default()
+    }
 }
 
 fn many(counts: &[(&'static str, usize)]) -> Vec<PairedTrials> {
@@ -115,17 +133,53 @@ fn what_would_be_found_is_near_the_exact_power() {
 
 #[test]
 fn trials_pair_by_index() {
-    let line = |trials: &str| CaseLine {
-        trials: trials.to_owned(),
-        ..CaseLine::default()
-    };
-    let of = |then: &str, now: &str| PairedTrials::of(&line(then), &line(now)).map(|it| it.0);
-    assert_eq!(of("P-F", "FPR"), Some(vec![(true, false), (false, true)]));
-    assert_eq!(of("PPPPP", "FF"), Some(vec![(true, false), (true, false)]));
+    let of = |then: &str, now: &str| PairedTrials::of(&line(then), &line(now));
+    let pairs = |then: &str, now: &str| of(then, now).map(|it| it.pairs);
     assert_eq!(
-        of("P-", "-F"),
-        Some(vec![(true, false)]),
-        "none at the same place"
+        pairs("P-F", "FPR"),
+        Some(vec![(true, false), (false, true)])
     );
+    assert!(of("PF", "FP").unwrap().is_complete());
+    assert!(of("P-", "F-").unwrap().is_complete());
+    for (then, now) in [("P", "PP"), ("P-F", "FPR"), ("P-", "-F"), ("PP-", "-PF")] {
+        assert!(!of(then, now).unwrap().is_complete(), "{then} {now}");
+    }
     assert_eq!(of("--", "PP"), None);
+}
+
+/// Eight cases, one trial then and five now of which only the first passes: as many successes in the
+/// pairs, and a fall from 87.5 % to 17.5 % in all. By hand: 2 · (1/3)⁷.
+#[test]
+fn trials_without_a_partner_count() {
+    let mut cases: Vec<PairedTrials> = (0..7)
+        .map(|_| PairedTrials::of(&line("P"), &line("PFFFF")).unwrap())
+        .collect();
+    cases.push(PairedTrials::of(&line("F"), &line("FFFFF")).unwrap());
+    let found = Difference::of(&cases, false).unwrap();
+    assert!(found.stratified);
+    assert_eq!((found.baseline_trials, found.candidate_trials), (8, 40));
+    near(found.baseline_rate, 0.875, 1e-12);
+    near(found.candidate_rate, 0.175, 1e-12);
+    near(found.difference, -0.7, 1e-12);
+    near(found.p_value.unwrap(), 2.0 / 3.0_f64.powi(7), 1e-12);
+    near(found.effective_pairs, 8.0 * 2.0 / 1.2, 1e-9);
+    assert!(
+        found.low < -0.7 && -0.7 < found.high && found.high < 0.0,
+        "{found:?}"
+    );
+    let exact = Difference::of(&cases, true).unwrap();
+    near(exact.low, -0.7, 1e-12);
+    // The other way round the same, mirrored.
+    let turned: Vec<PairedTrials> = cases
+        .iter()
+        .map(|case| PairedTrials {
+            then: case.now,
+            now: case.then,
+            pairs: case.pairs.iter().map(|(then, now)| (*now, *then)).collect(),
+        })
+        .collect();
+    let turned = Difference::of(&turned, false).unwrap();
+    near(turned.difference, 0.7, 1e-12);
+    near(turned.low, -found.high, 1e-9);
+    near(turned.p_value.unwrap(), found.p_value.unwrap(), 1e-12);
 }

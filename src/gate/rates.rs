@@ -32,8 +32,11 @@ pub struct SuiteRate {
 }
 
 impl SuiteRate {
-    /// Of lines of one cell.
+    /// Of lines of one cell; `exact` where decoding and routes leave nothing to chance.
     pub fn of<'a>(lines: impl IntoIterator<Item = &'a CaseLine>, exact: bool) -> Self {
+        let lines: Vec<&CaseLine> = lines.into_iter().collect();
+        // A case that a limit on time decided may come out otherwise, and its rate with it.
+        let exact = exact && !lines.iter().any(|line| line.timed_out());
         let counts: Vec<(u32, u32)> = lines
             .into_iter()
             .map(CaseLine::counts)
@@ -105,6 +108,17 @@ mod tests {
         let none = SuiteRate::of(&[line("--")], false);
         assert_eq!((none.rate, none.low, none.cases), (None, None, 0));
         assert_eq!(none.method, SuiteInterval::None);
+    }
+
+    #[test]
+    fn a_limit_on_time_leaves_nothing_exact() {
+        let late = CaseLine {
+            codes: vec!["trial_timeout".to_owned()],
+            ..line("F")
+        };
+        let found = SuiteRate::of(&[line("P"), late], true);
+        assert_eq!(found.method, SuiteInterval::Wilson);
+        assert!(found.low.unwrap() < 0.5, "{found:?}");
     }
 
     /// A case counts once, whatever its number of trials: (1 + 0) / 2, not 1 / 5.

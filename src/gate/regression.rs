@@ -33,13 +33,20 @@ pub(super) struct Compared<'a> {
     fell: Vec<CaseNote>,
     rose: Vec<CaseNote>,
     /// Why the pairs allow no verdict.
-    objection: Option<String>,
+    objection: Option<Objection>,
 }
 
-/// Compares lines that are asked and expected alike.
+/// What stands in the way of a comparison.
+struct Objection {
+    status: CheckStatus,
+    why: String,
+}
+
+/// Compares lines that are asked and expected alike; `known` more of them are known failures.
 pub(super) fn compare<'a>(
     pair: &CellPair<'a>,
     lines: &[(&'a CaseLine, &'a CaseLine)],
+    known: usize,
     baseline: &Snapshot,
     candidate: &Snapshot,
 ) -> Compared<'a> {
@@ -78,7 +85,9 @@ pub(super) fn compare<'a>(
     fell.sort_by(by_size);
     rose.sort_by(by_size);
     let exact = is_exact(pair, lines, baseline, candidate);
-    let objection = if all == 0 {
+    let trouble = if all == 0 && known > 0 {
+        None
+    } else if all == 0 {
         Some("no case is asked and expected as in the baseline".to_owned())
     } else if paired.is_empty() {
         Some("no case has a scored trial on both sides".to_owned())
@@ -93,6 +102,17 @@ pub(super) fn compare<'a>(
     } else {
         None
     };
+    let trouble = trouble.map(|why| Objection {
+        status: CheckStatus::Trouble,
+        why,
+    });
+    // What is known to fail is nobody's trouble; but nothing that was checked is no pass either.
+    let objection = trouble.or_else(|| {
+        (all == 0).then(|| Objection {
+            status: CheckStatus::NotEnoughData,
+            why: "every unchanged case is a known failure".to_owned(),
+        })
+    });
     Compared {
         then: pair.then,
         cases: lines.iter().map(|(_, now)| now.case.as_str()).collect(),
@@ -112,14 +132,13 @@ fn is_exact(
     baseline: &Snapshot,
     candidate: &Snapshot,
 ) -> bool {
-    let timed_out = |line: &CaseLine| line.codes.iter().any(|code| code == "trial_timeout");
     pair.now.deterministic
         && pair.then.deterministic
         && pair.now.tier == pair.then.tier
         && engines(baseline, pair.then) == engines(candidate, pair.now)
         && !lines
             .iter()
-            .any(|(then, now)| timed_out(then) || timed_out(now))
+            .any(|(then, now)| then.timed_out() || now.timed_out())
 }
 
 /// Builds of the engines behind a cell: the model's, or those of its legs in order.
@@ -183,6 +202,9 @@ impl<'a> Compared<'a> {
             baseline_cell: self.then.cell.clone(),
             cases: found.cases,
             pairs: found.pairs,
+            trials_then: found.baseline_trials,
+            trials_now: found.candidate_trials,
+            stratified: found.stratified,
             then: found.baseline_rate,
             now: found.candidate_rate,
             difference: found.difference,
@@ -195,6 +217,34 @@ impl<'a> Compared<'a> {
             fell: self.fell.clone(),
             rose: self.rose.clone(),
         })
+    }
+
+    /// What should be known of the difference: which cases and which trials it is over.
+    pub(super) fn notes(&self, cell: &Cell<'_>) -> Vec<String> {
+        let Some(found) = &self.difference else {
+            return Vec::new();
+        };
+        let label = &cell.fact.cell;
+        let mut notes = Vec::new();
+        let moved = cell
+            .rate
+            .rate
+            .is_some_and(|rate| (rate - found.candidate_rate).abs() > SAME);
+        if moved || cell.rate.cases != found.cases {
+            notes.push(format!(
+                "{label}: before and points are over the {}: {} % then, {} % now",
+                count(found.cases, "unchanged case"),
+                percent(found.baseline_rate),
+                percent(found.candidate_rate)
+            ));
+        }
+        if found.stratified {
+            notes.push(format!(
+                "{label}: not all trials have a partner ({} then, {} now): all count, each case tested by itself",
+                found.baseline_trials, found.candidate_trials
+            ));
+        }
+        notes
     }
 
     /// The check of one cell.
@@ -222,11 +272,13 @@ impl<'a> Compared<'a> {
             .as_ref()
             .filter(|_| self.objection.is_none())
         else {
-            let why = self.objection.clone().unwrap_or_default();
-            return (
-                CheckStatus::Trouble,
-                format!("{label} cannot be compared: {why}"),
-            );
+            let (status, why) = self
+                .objection
+                .as_ref()
+                .map_or((CheckStatus::Trouble, "nothing was paired"), |objection| {
+                    (objection.status, objection.why.as_str())
+                });
+            return (status, format!("{label} cannot be compared: {why}"));
         };
         let drop = -found.difference;
         let moved = self.moved(label, found);

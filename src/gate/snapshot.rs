@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::metrics::latest_trials;
 use crate::record::Retain;
 use crate::record::format::{Header, ModelHeader, SampleHeader};
-use crate::types::{CellKey, ContentHash, Outcome, TrialRecord, Variant};
+use crate::types::{CellKey, ContentHash, Outcome, Suite, TrialRecord};
+
+use super::facts;
 
 /// How cases weigh in a rate: the same for each, whatever its number of trials.
 pub const WEIGHTING: &str = "mean over cases";
@@ -51,7 +52,7 @@ pub struct About {
     pub weighting: String,
     /// Version of toolbench.
     pub toolbench: String,
-    /// Suites as selected.
+    /// Names of the suites, sorted: neither the order of flags nor paths make a difference.
     pub selection: Vec<String>,
     /// The cases are a sample of those selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +128,9 @@ pub struct ToolFact {
     pub tool: String,
     /// Of name, description and schema.
     pub hash: String,
+    /// The same of each part, so that a diff says which changed; empty in files of before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
 }
 
 /// What a variant bundles.
@@ -224,6 +228,11 @@ impl CaseLine {
         (of > 0).then(|| f64::from(hits) / f64::from(of))
     }
 
+    /// A limit on time decided one of its trials: nothing that repeats itself.
+    pub fn timed_out(&self) -> bool {
+        self.codes.iter().any(|code| code == "trial_timeout")
+    }
+
     /// Name of the suite.
     pub fn suite(&self) -> &str {
         self.case.split_once('/').map_or("", |(suite, _)| suite)
@@ -237,10 +246,10 @@ impl Snapshot {
         Self {
             about: about(header),
             models: models(header),
-            suites: suites(header),
-            tools: tools(header),
-            variants: variants(header),
-            servers: servers(header),
+            suites: facts::suites(header),
+            tools: facts::tools(header),
+            variants: facts::variants(header),
+            servers: facts::servers(header),
             cells: cells(header, &names),
             cases: cases(trials, &names),
         }
@@ -319,11 +328,13 @@ fn about(header: &Header) -> About {
         Some(format!("{name}={}", found.value))
     });
     let privacy = header.privacy.as_ref();
+    let mut selection: Vec<String> = header.suites.iter().map(|it| it.suite.clone()).collect();
+    selection.sort();
     About {
         scorer_version: header.scorer_version,
         weighting: WEIGHTING.to_owned(),
         toolbench: header.toolbench_version.clone(),
-        selection: header.selection.clone(),
+        selection,
         sample: header.sample,
         filters: filters.collect(),
         seed: setting("seed").map_or_else(String::new, |found| found.value.clone()),
@@ -363,85 +374,6 @@ fn model_fact(model: &ModelHeader, name: String) -> ModelFact {
     }
 }
 
-fn suites(header: &Header) -> Vec<SuiteFact> {
-    let mut facts: Vec<SuiteFact> = header
-        .suites
-        .iter()
-        .map(|suite| SuiteFact {
-            suite: suite.suite.clone(),
-            system: suite.system.as_ref().map(short),
-            examples: (!suite.examples.is_empty()).then(|| short(&suite.examples)),
-            mock: suite.mock.as_ref().map(short),
-            server: suite.server.as_ref().map(short),
-        })
-        .collect();
-    facts.sort_by(|one, two| one.suite.cmp(&two.suite));
-    facts
-}
-
-fn tools(header: &Header) -> Vec<ToolFact> {
-    let mut facts: Vec<ToolFact> = header
-        .suites
-        .iter()
-        .flat_map(|suite| {
-            suite.tools.iter().map(|tool| ToolFact {
-                tool: format!("{}/{}", suite.suite, tool.name),
-                hash: short(tool),
-            })
-        })
-        .collect();
-    facts.sort_by(|one, two| one.tool.cmp(&two.tool));
-    facts
-}
-
-fn variants(header: &Header) -> Vec<VariantFact> {
-    let mut facts: Vec<VariantFact> = header
-        .variants
-        .iter()
-        .map(|variant| VariantFact {
-            variant: variant.name.clone(),
-            parts: variant_parts(variant),
-        })
-        .collect();
-    facts.sort_by(|one, two| one.variant.cmp(&two.variant));
-    facts
-}
-
-fn variant_parts(variant: &Variant) -> BTreeMap<String, String> {
-    let value = json!({
-        "few_shot": variant.few_shot, "correction": variant.correction,
-        "context_tokens": variant.context_tokens, "distractors": variant.distractors,
-        "reasoning": variant.reasoning.to_string(),
-        "temperature": variant.sampling.temperature.to_string(),
-        "top_p": variant.sampling.top_p.to_string(), "top_k": variant.sampling.top_k,
-        "min_p": variant.sampling.min_p.to_string(),
-        "repeat_penalty": variant.sampling.repeat_penalty.to_string(),
-        "system": variant.system.as_ref().map_or_else(|| "the suite's".to_owned(), short),
-    });
-    let parts = value.as_object().into_iter().flatten();
-    parts
-        .map(|(name, value)| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            (name.clone(), text)
-        })
-        .collect()
-}
-
-fn servers(header: &Header) -> Vec<ServerFact> {
-    header
-        .tool_servers
-        .iter()
-        .map(|server| ServerFact {
-            server: server.name.clone(),
-            address: server.address.clone(),
-            identity: server.identity.clone(),
-            drift: (!server.drift.is_empty()).then(|| short(&server.drift)),
-        })
-        .collect()
-}
-
 fn cells(header: &Header, names: &CellNames) -> Vec<CellFact> {
     let mut facts: BTreeMap<String, CellFact> = BTreeMap::new();
     for cell in &header.cells {
@@ -454,10 +386,12 @@ fn cells(header: &Header, names: &CellNames) -> Vec<CellFact> {
             constraint: key.constraint.to_string(),
             variant: key.variant.clone(),
             tier: key.tier.clone(),
-            deterministic: is_deterministic(header, key),
+            deterministic: true,
             routes: Vec::new(),
             settings: key.settings.clone(),
         });
+        // All suites of a row must repeat themselves.
+        fact.deterministic &= is_deterministic(header, key);
         for route in &cell.routes {
             let mechanism = route
                 .mechanism
@@ -471,8 +405,13 @@ fn cells(header: &Header, names: &CellNames) -> Vec<CellFact> {
     facts.into_values().collect()
 }
 
-/// Greedy, and the model (of a hybrid: every leg) repeats itself; what is replayed does too.
+/// Greedy, and the model (of a hybrid: every leg) repeats itself; what is replayed does too. A live
+/// tool server may answer otherwise each time, which a mock does not.
 fn is_deterministic(header: &Header, key: &CellKey) -> bool {
+    let live = |suite: &Suite| suite.suite == key.suite && suite.server.is_some();
+    if !header.tool_servers.is_empty() || header.suites.iter().any(live) {
+        return false;
+    }
     let greedy = header
         .variants
         .iter()

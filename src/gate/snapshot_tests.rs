@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::testing::{Run, key};
+use crate::record::format::ToolServerHeader;
 use crate::types::Constraint;
 
 #[test]
@@ -84,4 +85,70 @@ fn only_greedy_routes_that_repeat_themselves_are_exact() {
     assert!(exact(&run));
     run.header.variants[0].sampling.temperature = 0.7;
     assert!(!exact(&run));
+}
+
+#[test]
+fn a_live_tool_server_leaves_nothing_exact() {
+    let exact = |run: &Run| Snapshot::of_run(&run.header, &run.trials).cells[0].deterministic;
+    let greedy = || {
+        let mut run = Run::new();
+        run.cell(&key("a", Constraint::Off), "P");
+        run.header.models[0].facts.deterministic_when_greedy = true;
+        run
+    };
+    assert!(exact(&greedy()));
+    let mut given = greedy();
+    given.header.tool_servers = vec![ToolServerHeader {
+        name: "clock".to_owned(),
+        address: "stdio clock-server".to_owned(),
+        identity: None,
+        protocol: None,
+        drift: Vec::new(),
+    }];
+    assert!(!exact(&given), "a server of the command line");
+    let live = || Suite {
+        suite: "live".to_owned(),
+        server: Some(crate::types::server::Server::default()),
+        ..Suite::default()
+    };
+    let mut other = greedy();
+    other.header.suites = vec![live()];
+    assert!(exact(&other), "another suite's server");
+    // The row of both suites, whichever comes first.
+    for live_first in [false, true] {
+        let mut both = greedy();
+        both.header.suites = vec![live()];
+        let mut cell = key("a", Constraint::Off);
+        cell.suite = "live".to_owned();
+        both.cell(&cell, "P");
+        if live_first {
+            both.header.cells.reverse();
+        }
+        assert_eq!(Snapshot::of_run(&both.header, &both.trials).cells.len(), 1);
+        assert!(!exact(&both), "{live_first}");
+    }
+}
+
+#[test]
+fn a_tool_has_hashes_of_its_parts() {
+    let tool = |description: &str, argument: &str| -> ToolFact {
+        let mut run = Run::new();
+        run.header.suites = vec![Suite {
+            suite: "s".to_owned(),
+            tools: vec![
+                serde_json::from_value(serde_json::json!({
+                    "name": "t", "description": description,
+                    "inputSchema": {"type": "object", "properties": {"zone": {"type": argument}}},
+                }))
+                .unwrap(),
+            ],
+            ..Suite::default()
+        }];
+        Snapshot::of_run(&run.header, &run.trials).tools.remove(0)
+    };
+    let (one, two) = (tool("a", "string"), tool("a", "number"));
+    let names: Vec<&str> = one.parts.keys().map(String::as_str).collect();
+    assert_eq!(names, ["argument zone", "description", "inputSchema"]);
+    let same = |part: &str| one.parts[part] == two.parts[part];
+    assert!(same("description") && same("inputSchema") && !same("argument zone"));
 }

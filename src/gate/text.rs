@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::changes::{cell_pairs, changes};
 use super::line;
 use super::snapshot::{CaseLine, Snapshot};
-use super::verdict::{CellVerdict, CheckStatus, SuiteInterval, Verdict};
+use super::verdict::{CellVerdict, Change, CheckStatus, SuiteInterval, Verdict};
 use super::words::{p_value, percent, points, some_of};
 use crate::report::wrap;
 
@@ -18,6 +18,23 @@ const WIDTH: usize = 100;
 const SHOWN: usize = 20;
 /// Names of cases in a line.
 const NAMED: usize = 10;
+/// Lines of a diff.
+const DIFF: usize = 20;
+
+/// A line of a list, and what differs below it.
+struct Item {
+    text: String,
+    diff: Vec<String>,
+}
+
+impl From<String> for Item {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            diff: Vec::new(),
+        }
+    }
+}
 
 /// For the terminal.
 pub fn terminal(verdict: &Verdict) -> String {
@@ -33,8 +50,11 @@ pub fn terminal(verdict: &Verdict) -> String {
             out.push_str(&format!("\n{title}\n"));
         }
         for item in items {
-            out.push_str(&wrap(&format!("- {item}"), WIDTH, "  "));
+            out.push_str(&wrap(&format!("- {}", item.text), WIDTH, "  "));
             out.push('\n');
+            for line in item.diff {
+                out.push_str(&format!("    {line}\n"));
+            }
         }
     }
     out.push_str(&format!("\n{}\nnext: {}\n", verdict.line, verdict.next));
@@ -80,7 +100,12 @@ pub fn markdown(verdict: &Verdict) -> String {
             out.push_str(&format!("\n### {title}\n\n"));
         }
         for item in items {
-            out.push_str(&format!("- {}\n", escaped(&item)));
+            out.push_str(&format!("- {}\n", escaped(&item.text)));
+            if !item.diff.is_empty() {
+                // Every line begins with a sign of its own, so none can end the block.
+                let lines = item.diff.join("\n  ");
+                out.push_str(&format!("\n  ~~~diff\n  {lines}\n  ~~~\n"));
+            }
         }
         if folded {
             out.push_str("\n</details>\n");
@@ -106,33 +131,32 @@ fn escaped(text: &str) -> String {
     safe
 }
 
-fn sections(verdict: &Verdict) -> Vec<(&'static str, Vec<String>)> {
-    let reasons = |holds: &dyn Fn(CheckStatus) -> bool| -> Vec<String> {
+fn sections(verdict: &Verdict) -> Vec<(&'static str, Vec<Item>)> {
+    let items = |texts: Vec<String>| texts.into_iter().map(Item::from).collect();
+    let reasons = |holds: &dyn Fn(CheckStatus) -> bool| -> Vec<Item> {
         let found = line::with_status(verdict, holds);
-        found.map(|check| check.reason.clone()).collect()
+        found.map(|check| check.reason.clone().into()).collect()
     };
     let undecided = line::with_status(verdict, CheckStatus::is_undecided)
-        .map(|check| format!("{} ({})", check.reason, check.status.in_words()));
+        .map(|check| format!("{} ({})", check.reason, check.status.in_words()).into());
     let rose = verdict.cells.iter().filter_map(|cell| {
         let rose = &cell.difference.as_ref()?.rose;
         let names: Vec<String> = rose.iter().map(|note| note.case.clone()).collect();
-        (!names.is_empty()).then(|| format!("{}: {}", cell.cell, some_of(&names, NAMED)))
+        (!names.is_empty()).then(|| format!("{}: {}", cell.cell, some_of(&names, NAMED)).into())
     });
-    let changes: Vec<String> = verdict.changes.iter().map(line::change).collect();
+    let changes: Vec<Item> = verdict.changes.iter().map(change).collect();
     let mut notes = verdict.notes.clone();
     notes.extend(intervals(verdict));
+    let known = verdict.known_failures.iter().map(line::known).collect();
     vec![
         (
             "What differs from the baseline: the change under test",
             cut(changes),
         ),
-        ("Cases", line::case_sets(&verdict.cases, NAMED)),
-        (
-            "Known failures",
-            cut(verdict.known_failures.iter().map(line::known).collect()),
-        ),
+        ("Cases", items(line::case_sets(&verdict.cases, NAMED))),
+        ("Known failures", cut(items(known))),
         ("Succeeds more often", rose.collect()),
-        ("Notes", notes),
+        ("Notes", items(notes)),
         ("Passed", reasons(&|status| status == CheckStatus::Passed)),
         ("Undecided", undecided.collect()),
         (
@@ -140,6 +164,18 @@ fn sections(verdict: &Verdict) -> Vec<(&'static str, Vec<String>)> {
             reasons(&|status| status == CheckStatus::Breached),
         ),
     ]
+}
+
+fn change(change: &Change) -> Item {
+    let mut diff: Vec<String> = change.diff.iter().take(DIFF).cloned().collect();
+    if change.diff.len() > DIFF {
+        let more = change.diff.len() - DIFF;
+        diff.push(format!("… and {more} more lines (`--format json` has all)"));
+    }
+    Item {
+        text: line::change(change),
+        diff,
+    }
 }
 
 /// What the intervals of the table are.
@@ -161,11 +197,11 @@ fn intervals(verdict: &Verdict) -> Vec<String> {
     )]
 }
 
-fn cut(mut items: Vec<String>) -> Vec<String> {
+fn cut(mut items: Vec<Item>) -> Vec<Item> {
     if items.len() > SHOWN {
         let more = items.len() - SHOWN;
         items.truncate(SHOWN);
-        items.push(format!("and {more} more (`--format json` has all)"));
+        items.push(format!("and {more} more (`--format json` has all)").into());
     }
     items
 }
@@ -286,6 +322,7 @@ pub fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
             how: line::change(change),
         })
         .collect();
+    found.extend(selections(old, new));
     let line_of = |side: &Snapshot| -> BTreeMap<(String, String), CaseLine> {
         let lines = side.cases.iter();
         lines
@@ -319,4 +356,29 @@ pub fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
         });
     }
     found
+}
+
+/// Which cases each side was to take.
+fn selections(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
+    let sample = |side: &Snapshot| match &side.about.sample {
+        Some(sample) => format!("{} of {} cases", sample.cases, sample.of),
+        None => "all cases".to_owned(),
+    };
+    let listed = |list: &[String]| match list {
+        [] => "none".to_owned(),
+        list => list.join(", "),
+    };
+    let (then, now) = (&old.about, &new.about);
+    [
+        ("suites", listed(&then.selection), listed(&now.selection)),
+        ("sample", sample(old), sample(new)),
+        ("filters", listed(&then.filters), listed(&now.filters)),
+    ]
+    .into_iter()
+    .filter(|(_, then, now)| then != now)
+    .map(|(what, then, now)| Difference {
+        what: what.to_owned(),
+        how: format!("{then} then, {now} now"),
+    })
+    .collect()
 }

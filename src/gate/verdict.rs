@@ -249,11 +249,17 @@ pub struct CellDifference {
     pub baseline_cell: String,
     /// Cases paired.
     pub cases: usize,
-    /// Pairs of trials.
+    /// Pairs of trials: those with equal index.
     pub pairs: usize,
-    /// Success then, in the pairs.
+    /// Scored trials then, in the cases paired.
+    pub trials_then: u32,
+    /// Scored trials now, in the cases paired.
+    pub trials_now: u32,
+    /// Not all trials have a partner: all count, and the test is one within each case.
+    pub stratified: bool,
+    /// Success then in the cases paired: mean over cases of all trials.
     pub then: f64,
-    /// Success now, in the pairs.
+    /// Success now in the cases paired: mean over cases of all trials.
     pub now: f64,
     /// Now minus then.
     pub difference: f64,
@@ -286,6 +292,11 @@ pub struct Change {
     pub then: Option<String>,
     /// What it is; `null` where it is gone.
     pub now: Option<String>,
+    /// Which parts of it differ, where that is known.
+    pub parts: Vec<String>,
+    /// Lines that differ, `-` then and `+` now; empty unless the baseline is a run, whose record holds
+    /// them.
+    pub diff: Vec<String>,
 }
 
 /// What can differ.

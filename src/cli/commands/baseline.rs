@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::gate::{file, folder, latency_file, names, of_file, read};
+use super::gate::{file, folder, gate_again, latency_file, name_flag, names, of_file, read};
 use super::{App, CliError, Status, print, print_json};
 use crate::cli::args::ListFormat;
 use crate::cli::flags::SettingFlags;
@@ -20,7 +20,8 @@ use crate::gate::baseline::{BASELINE_SCHEMA, Times, hash, to_text};
 use crate::gate::rates::SuiteRate;
 use crate::gate::snapshot::{CaseLine, CellFact};
 use crate::gate::text::{Difference, differences};
-use crate::gate::{Measured, Snapshot};
+use crate::gate::verdict::SuiteInterval;
+use crate::gate::{DEFAULT_NAME, Measured, Snapshot};
 use crate::record::{Run, find_run};
 
 /// Runs one of them.
@@ -52,6 +53,8 @@ fn out_folder(app: &App, out: Option<&str>) -> Result<PathBuf, CliError> {
 /// What is to be written, and where.
 struct New {
     run: String,
+    /// The command that makes such a run again and judges it.
+    again: String,
     path: PathBuf,
     snapshot: Snapshot,
     times: Times,
@@ -80,6 +83,7 @@ impl New {
         }
         Ok(Self {
             run: run.header.run.clone(),
+            again: gate_again(&run.header),
             path,
             snapshot: Snapshot::of_run(&run.header, &run.trials),
             times: Times::of_run(&run.header, &run.trials),
@@ -147,14 +151,6 @@ fn save(app: &App, args: &SaveArgs) -> Result<Status, CliError> {
     let keep_times = args.with_latency || latency_file(&new.path).is_file();
     let written = new.write(keep_times)?;
     said(app, args, &new, &written, &[])
-}
-
-fn name_flag(name: &str) -> String {
-    if name == crate::gate::DEFAULT_NAME {
-        String::new()
-    } else {
-        format!(" --name {name}")
-    }
 }
 
 fn update(app: &App, args: &SaveArgs, yes: bool) -> Result<Status, CliError> {
@@ -225,9 +221,18 @@ fn said(
         app.ui.say(&format!("wrote {}", path.display()));
     }
     if !written.is_empty() {
+        let against = match args.name.as_str() {
+            DEFAULT_NAME => String::new(),
+            name => format!(" --baseline {name}"),
+        };
+        let servers = if snapshot.servers.is_empty() {
+            ""
+        } else {
+            " (and its tool servers)"
+        };
         app.ui.say(&format!(
-            "commit it; next: toolbench gate RUN --baseline {}",
-            args.name
+            "commit it; next, after a change: {}{against}{servers}",
+            new.again
         ));
     }
     Ok(Status::Complete)
@@ -364,7 +369,7 @@ fn shown(snapshot: &Snapshot, path: &Path, cells: &[(&CellFact, SuiteRate)]) -> 
         let share = |value: Option<f64>| {
             value.map_or_else(|| "–".to_owned(), |it| format!("{:.1}", it * 100.0))
         };
-        let interval = if cell.deterministic {
+        let interval = if rate.method == SuiteInterval::Exact {
             "exact".to_owned()
         } else {
             format!("[{}–{}]", share(rate.low), share(rate.high))

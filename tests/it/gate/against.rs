@@ -312,3 +312,60 @@ fn a_name_of_a_run_and_a_model_is_a_mistake() {
     );
     judged(&context, 0, &["reports/office", "--min-success", "1"]);
 }
+
+/// Of a run both records hold the texts, of a file the hashes of parts alone.
+#[test]
+fn a_changed_tool_and_prompt_are_shown() {
+    let context = prepared("....");
+    let first = run(&context, &[]);
+    save(&context, &first, &[]);
+    let other = suite(4)
+        .replace("The time in a zone.", "Time.")
+        .replace(
+            "{zone: {type: string}}",
+            "{zone: {type: string, minLength: 1}}",
+        )
+        .replace("You help with clocks.", "You help.");
+    context.write("clock.yaml", &other);
+    let change = |verdict: &Value, what: &str| -> Value {
+        let changes = verdict["changes"].as_array().unwrap();
+        changes
+            .iter()
+            .find(|it| it["what"] == what)
+            .unwrap()
+            .clone()
+    };
+    let of_file = verdict(&context, 0, &[]);
+    let tool = change(&of_file, "tool");
+    assert_eq!(
+        tool["parts"],
+        serde_json::json!(["argument zone", "description"])
+    );
+    assert_eq!(tool["diff"], serde_json::json!([]));
+    let baseline = ["--baseline", first.to_str().unwrap()];
+    let of_run = verdict(&context, 0, &baseline);
+    let prompt = change(&of_run, "system_prompt");
+    assert_eq!(
+        prompt["diff"],
+        serde_json::json!(["- You help with clocks.", "+ You help."])
+    );
+    let tool = change(&of_run, "tool")["diff"].to_string();
+    assert!(
+        tool.contains("The time in a zone.") && tool.contains("minLength"),
+        "{tool}"
+    );
+    let text = stdout(&gate_model(&context, &baseline));
+    assert!(text.contains("(argument zone, description)"), "{text}");
+    assert!(
+        text.contains("\n    - You help with clocks.\n    + You help.\n"),
+        "{text}"
+    );
+    let text = stdout(&gate_model(
+        &context,
+        &[&baseline[..], &["--format", "markdown"]].concat(),
+    ));
+    assert!(
+        text.contains("\n  ~~~diff\n  - You help with clocks.\n  + You help.\n  ~~~\n"),
+        "{text}"
+    );
+}

@@ -129,7 +129,7 @@ fn baselines_are_listed_and_shown() {
     save(&context, &first, &["--with-latency"]);
     let text = context.expect(0, &["baseline", "show"]);
     assert!(
-        text.starts_with("main  1 cells, 4 lines of cases, on clock.yaml, with times"),
+        text.starts_with("main  1 cells, 4 lines of cases, on clock, with times"),
         "{text}"
     );
     let text = context.expect(0, &["baseline", "show", "main"]);
@@ -309,4 +309,44 @@ fn move_tier(text: &str, key: &str) -> String {
         rest = parts.next().unwrap();
     }
     out + rest
+}
+
+/// Neither the order of suites nor where they lie is in the file.
+#[test]
+fn the_order_and_place_of_suites_make_no_difference() {
+    let context = prepared("..");
+    let second = suite(2).replace("suite: clock", "suite: watch");
+    context.write("watch.yaml", &second);
+    let path = context.path("clock.yaml");
+    let one = run(&context, &["--suite", "watch.yaml"]);
+    save(&context, &one, &[]);
+    let before = main_text(&context);
+    assert!(
+        before.contains("\"selection\":[\"clock\",\"watch\"]"),
+        "{before}"
+    );
+    let output = context.run(&[
+        "run",
+        "scripted:model.yaml",
+        "--suite",
+        "watch.yaml",
+        "--suite",
+        path.to_str().unwrap(),
+        "--constraint",
+        "off",
+        "-q",
+        "--max-infra=0",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    context.expect(0, &["baseline", "save", "latest", "--name", "again", "-q"]);
+    let again = std::fs::read_to_string(context.path("reports/baselines/again.jsonl")).unwrap();
+    assert_eq!(again, before);
+    // Fewer suites and a filter are said before they replace anything.
+    let part = run(&context, &["--limit", "1"]);
+    let text = context.expect_error(2, &["baseline", "update", part.to_str().unwrap()]);
+    assert!(
+        text.contains("suites: clock, watch then, clock now")
+            && text.contains("filters: none then, limit=1 now"),
+        "{text}"
+    );
 }

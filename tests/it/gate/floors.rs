@@ -101,6 +101,7 @@ fn thresholds_that_are_wrong_are_usage_errors() {
         (vec!["--min-category", "odd=80,odd=90"], "given twice"),
         (vec!["--min-category", "odd="], "is blank"),
         (vec!["--min-category", "od=80"], "did you mean `odd`?"),
+        (vec!["--min-category", "nope=80"], "There are: even, odd"),
         (vec!["--min-case", "c-99=80"], "no case `c-99`"),
         (vec!["--on-undecided", "wran"], "did you mean `warn`?"),
         (
@@ -276,4 +277,58 @@ fn amounts_have_limits() {
     );
     verdict(&context, 1, &["--max-cost", "0.003"]);
     verdict(&context, 1, &["--max-cost-per-success", "0.0015"]);
+}
+
+/// Filters leave the even ones out; a category of the baseline has another name now.
+#[test]
+fn a_floor_that_nothing_is_held_to_is_no_pass() {
+    let context = prepared("....");
+    let first = run(&context, &[]);
+    save(&context, &first, &[]);
+    let one = run(&context, &["--limit", "1"]);
+    let path = one.to_str().unwrap();
+    for (floor, kind) in [("even=90", "category"), ("nope=90", "category")] {
+        let asked = [path, "--baseline", "none", "--min-category", floor];
+        let found = judged(&context, 3, &asked);
+        let check = checks(&found, kind)[0];
+        assert_eq!(check["status"], "not_enough_data", "{check}");
+        assert!(
+            check["reason"]
+                .as_str()
+                .unwrap()
+                .contains("no case counts, so the floor of 90 %"),
+            "{check}"
+        );
+    }
+    let asked = [path, "--baseline", "none", "--min-case", "c-01=90,c-04=80"];
+    let found = judged(&context, 3, &asked);
+    let by_case = checks(&found, "case");
+    assert_eq!(by_case.len(), 2, "{found}");
+    assert_eq!(by_case[1]["subject"], "c-04");
+    assert_eq!(by_case[1]["status"], "not_enough_data");
+    context.write(
+        "clock.yaml",
+        &suite(4).replace("category: even", "category: straight"),
+    );
+    let renamed = run(&context, &[]);
+    let found = judged(
+        &context,
+        3,
+        &[renamed.to_str().unwrap(), "--min-category", "even=90"],
+    );
+    assert_eq!(checks(&found, "category")[0]["status"], "not_enough_data");
+}
+
+#[test]
+fn floors_that_the_suites_have_not_are_named_before_a_model_is_asked() {
+    let context = prepared("....");
+    for (flag, floor, words) in [
+        ("--min-category", "nope=90", "no category `nope`"),
+        ("--min-case", "c-77=90", "no case `c-77`"),
+    ] {
+        let output = gate_model(&context, &[flag, floor, "--limit", "2"]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    assert_eq!(context.runs(), Vec::<PathBuf>::new(), "nothing was run");
 }

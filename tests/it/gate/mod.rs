@@ -1,5 +1,6 @@
 //! `toolbench gate` and `toolbench baseline`, driven as people and CI drive them.
 
+mod advised;
 mod against;
 mod baselines;
 mod budget;
@@ -7,6 +8,7 @@ mod floors;
 mod known;
 mod output;
 mod template;
+mod trials;
 mod trouble;
 
 use std::path::PathBuf;

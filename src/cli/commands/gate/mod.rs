@@ -4,17 +4,20 @@
 //! annotations and in the job's summary; the exit code. Invariants: everything that can be wrong with
 //! the settings is said before a model is asked; a word that means a run and a model is a mistake.
 
+mod advice;
 mod budget;
 mod publish;
 mod rules;
 mod sides;
 
+pub(in crate::cli) use advice::{gate_again, name_flag};
 pub(in crate::cli) use rules::rules;
 pub(in crate::cli) use sides::{file, folder, latency_file, names, of_file, read};
 
 use std::path::{Path, PathBuf};
 
-use super::run::{Recorded, recorded};
+use super::report::ReportOptions;
+use super::run::{Recorded, recorded, selected};
 use super::{App, CliError, Status};
 use crate::cli::args::RunArgs;
 use crate::cli::gate_args::GateArgs;
@@ -23,13 +26,22 @@ use crate::clock::now_rfc3339;
 use crate::config::{Resolved, Settings};
 use crate::gate::baseline::Times;
 use crate::gate::known::{self, KnownFailure};
-use crate::gate::{Input, Measured, Refusal, Snapshot, Verdict, judge};
+use crate::gate::{Input, Measured, Refusal, Snapshot, Texts, Verdict, judge};
 use crate::record::{ReadError, Run, find_run};
-use rules::{GateSettings, check_names};
+use advice::Repeated;
+use rules::{GateSettings, Names, check_names};
 use sides::Side;
 
 /// Settings that shape no run and may stand beside a stored one.
-const OF_REPORTS: [&str; 4] = ["out", "format", "write", "cache"];
+const OF_REPORTS: [&str; 7] = [
+    "out",
+    "format",
+    "write",
+    "cache",
+    "by",
+    "margin",
+    "objective",
+];
 
 /// Judges a run, making it first where models are named.
 pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError> {
@@ -44,9 +56,13 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
     let known = known_failures(&asked)?;
     let target = Target::of(app, &args, &resolved, &settings)?;
     let against = sides::find(&settings.out, asked.baseline.as_deref())?;
+    let repeated = Repeated::of(&args);
     if against.is_none() && !asked.rules.has_floor() {
-        return Err(nothing_asked(&target));
+        let make = advice::first_baseline(&target, &args, &repeated);
+        return Err(nothing_asked(&make));
     }
+    let options = report_options(&args, &settings);
+    let is_new = matches!(target, Target::Made(_)) && args.resume.is_none();
     let directory = match target {
         Target::Stored(directory) => {
             if asked.time_budget.is_some()
@@ -60,6 +76,9 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
             directory
         }
         Target::Made(models) => {
+            if is_new {
+                check_selected(app, &gate_values, &asked, &resolved, &settings)?;
+            }
             let times = against.as_ref().and_then(|side| side.times.as_ref());
             let tier = against.as_ref().map(|side| side.snapshot.cells.as_slice());
             let args = args.into_run(models);
@@ -67,12 +86,12 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
                 Some(budget) if args.resume.is_none() => {
                     let known = times.zip(tier);
                     match budget::apply(app, args, &resolved, &settings, budget, known)? {
-                        budget::Fitted::Args(args) => made(app, &args)?,
+                        budget::Fitted::Args(args) => made(app, &args, &repeated)?,
                         budget::Fitted::Made(directory) => Some(directory),
                         budget::Fitted::Interrupted => None,
                     }
                 }
-                _ => made(app, &args)?,
+                _ => made(app, &args, &repeated)?,
             };
             let Some(directory) = directory else {
                 return Ok(Status::Interrupted);
@@ -81,26 +100,62 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
         }
     };
     let run = Run::open(&directory)?;
-    let verdict = verdict(
-        &directory,
-        &run,
-        &gate_values,
-        &asked,
-        against.as_ref(),
-        &known,
-        app,
-    )?;
-    publish::publish(app, &verdict, &run, &outputs, asked.annotations)
+    let judged = Judged {
+        directory: &directory,
+        run: &run,
+        is_new,
+        out: &settings.out,
+        repeated: &repeated,
+    };
+    let verdict = judged.verdict(app, &gate_values, &asked, against.as_ref(), &known)?;
+    publish::publish(app, &verdict, &run, &outputs, &options, asked.annotations)
+}
+
+/// How the report of the run is split and measured, as asked on the command line; otherwise as the run
+/// says.
+fn report_options<'a>(args: &GateArgs, settings: &'a Settings) -> ReportOptions<'a> {
+    let given = |name: &str| -> Option<f64> {
+        let values = args.settings.layer.values.get(name)?;
+        values.last()?.parse().ok()
+    };
+    ReportOptions {
+        margin_points: given("margin"),
+        objective_ms: given("objective").map(|seconds| seconds * 1000.0),
+        ..ReportOptions::of(settings)
+    }
+}
+
+/// Floors that name what the suites have not, found before a model is asked.
+fn check_selected(
+    app: &App,
+    gate_values: &Resolved,
+    asked: &GateSettings,
+    resolved: &Resolved,
+    settings: &Settings,
+) -> Result<(), CliError> {
+    if asked.rules.min_category.is_empty() && asked.rules.min_case.is_empty() {
+        return Ok(());
+    }
+    // Cases that filters leave out are known too: a floor of theirs cannot be checked, and says so.
+    let unfiltered = Settings {
+        cases: Vec::new(),
+        tags: Vec::new(),
+        limit: None,
+        ..settings.clone()
+    };
+    let suites = selected(app, resolved, &unfiltered)?;
+    check_names(gate_values, &asked.rules, Names::of_suites(&suites))?;
+    Ok(())
 }
 
 /// Makes the run; nothing where it was interrupted.
-fn made(app: &App, args: &RunArgs) -> Result<Option<PathBuf>, CliError> {
+fn made(app: &App, args: &RunArgs, repeated: &Repeated) -> Result<Option<PathBuf>, CliError> {
     match recorded(app, args, "gate")? {
         Recorded::Run(done) if !done.interrupted => Ok(Some(done.directory)),
         Recorded::Run(done) => {
             app.ui.say(&format!(
-                "interrupted; go on with: toolbench gate --resume {}",
-                done.directory.display()
+                "interrupted; go on with: {}",
+                advice::go_on(&done.directory, repeated)
             ));
             Ok(None)
         }
@@ -211,18 +266,11 @@ fn is_model(app: &App, resolved: &Resolved, name: &str) -> Result<bool, CliError
         || store.catalogue.lookup(name).is_ok())
 }
 
-fn nothing_asked(target: &Target) -> CliError {
-    let save = match target {
-        Target::Stored(directory) => format!("toolbench baseline save {}", directory.display()),
-        Target::Made(models) => format!(
-            "toolbench run {} … && toolbench baseline save latest",
-            models.join(" ")
-        ),
-    };
+fn nothing_asked(make: &str) -> CliError {
     CliError::usage("there is nothing to judge by: no baseline and no floor")
         .kind("no_baseline", Status::Usage)
         .hint(format!(
-            "make a baseline from a good run: `{save}`; or give a floor: `--min-success 80`"
+            "make a baseline from a good run: `{make}`; or give a floor: `--min-success 80`"
         ))
 }
 
@@ -243,62 +291,87 @@ fn known_failures(asked: &GateSettings) -> Result<Vec<KnownFailure>, CliError> {
         .map_err(|error| wrong(error.to_string(), error.hint))
 }
 
-fn verdict(
-    directory: &Path,
-    run: &Run,
-    gate_values: &Resolved,
-    asked: &GateSettings,
-    against: Option<&Side>,
-    known: &[KnownFailure],
-    app: &App,
-) -> Result<Verdict, CliError> {
-    let same = |side: &Side| {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        real(&side.path) == real(directory)
-    };
-    if against.is_some_and(same) {
-        return Err(CliError::usage("the run would be compared with itself")
-            .hint("name another `--baseline`, or another run"));
-    }
-    if run.truncated {
-        app.ui
-            .say("note: the record ends in a half line, which is left out");
-    }
-    let snapshot = Snapshot::of_run(&run.header, &run.trials);
-    if !snapshot.is_partial() {
-        let mut sides = vec![&snapshot];
-        sides.extend(against.map(|side| &side.snapshot));
-        check_names(gate_values, &asked.rules, &sides)?;
-    }
-    let measured = Measured::of_run(&run.header, &run.trials, &run.ended_early());
-    let wants_times = asked.rules.max_slowdown.is_some();
-    let times = wants_times.then(|| Times::of_run(&run.header, &run.trials));
-    let shown = against.map_or_else(String::new, |side| side.path.display().to_string());
-    let now = now_rfc3339();
-    let input = Input {
-        run: &run.header.run,
-        path: &directory.display().to_string(),
-        candidate: &snapshot,
-        measured: &measured,
-        times: times.as_ref(),
-        baseline: against.map(|side| side.against(&shown)),
-        known,
-        today: now.get(..10).unwrap_or(&now),
-        rules: &asked.rules,
-    };
-    judge(&input).map_err(|refusal| {
-        let hint = match &refusal {
-            Refusal::Rules(_) => format!(
-                "judge the older one again: `toolbench rescore RUN`, or make a new baseline: `toolbench baseline update {}`",
-                directory.display()
-            ),
-            Refusal::Strict(_) => {
-                "leave `--strict` out to see them as the change under test, or update the baseline"
-                    .to_owned()
-            }
+/// The run that is judged.
+struct Judged<'a> {
+    directory: &'a Path,
+    run: &'a Run,
+    /// It was made for this verdict, from suites that were looked at before.
+    is_new: bool,
+    /// Folder of runs.
+    out: &'a Path,
+    repeated: &'a Repeated,
+}
+
+impl Judged<'_> {
+    fn verdict(
+        &self,
+        app: &App,
+        gate_values: &Resolved,
+        asked: &GateSettings,
+        against: Option<&Side>,
+        known: &[KnownFailure],
+    ) -> Result<Verdict, CliError> {
+        let (directory, run) = (self.directory, self.run);
+        let same = |side: &Side| {
+            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+            real(&side.path) == real(directory)
         };
-        CliError::usage(refusal.to_string())
-            .kind("not_comparable", Status::Usage)
-            .hint(hint)
-    })
+        if against.is_some_and(same) {
+            return Err(CliError::usage("the run would be compared with itself")
+                .hint("name another `--baseline`, or another run"));
+        }
+        if run.truncated {
+            app.ui
+                .say("note: the record ends in a half line, which is left out");
+        }
+        let snapshot = Snapshot::of_run(&run.header, &run.trials);
+        if !self.is_new && !snapshot.is_partial() {
+            let mut sides = vec![&snapshot];
+            sides.extend(against.map(|side| &side.snapshot));
+            check_names(gate_values, &asked.rules, Names::of_sides(&sides))?;
+        }
+        let measured = Measured::of_run(&run.header, &run.trials, &run.ended_early());
+        let wants_times = asked.rules.max_slowdown.is_some();
+        let times = wants_times.then(|| Times::of_run(&run.header, &run.trials));
+        let shown = against.map_or_else(String::new, |side| side.path.display().to_string());
+        let replace =
+            against.and_then(|side| advice::replace(side, self.out, directory, self.repeated));
+        let texts = Texts::of(&run.header);
+        let now = now_rfc3339();
+        let input = Input {
+            run: &run.header.run,
+            path: &directory.display().to_string(),
+            candidate: &snapshot,
+            measured: &measured,
+            times: times.as_ref(),
+            baseline: against.map(|side| side.against(&shown, replace.as_deref(), &texts)),
+            known,
+            today: now.get(..10).unwrap_or(&now),
+            rules: &asked.rules,
+            repeated: crate::gate::Repeated {
+                gate: &self.repeated.gate,
+                out: &self.repeated.out,
+            },
+        };
+        judge(&input).map_err(|refusal| refused(&refusal, directory, replace.as_deref()))
+    }
+}
+
+fn refused(refusal: &Refusal, directory: &Path, replace: Option<&str>) -> CliError {
+    let hint = match refusal {
+        Refusal::Rules(_) => {
+            let save = format!("toolbench baseline save {}", directory.display());
+            format!(
+                "judge the older one again: `toolbench rescore RUN`, or make a new baseline: `{}`",
+                replace.unwrap_or(&save)
+            )
+        }
+        Refusal::Strict(_) => {
+            "leave `--strict` out to see them as the change under test, or update the baseline"
+                .to_owned()
+        }
+    };
+    CliError::usage(refusal.to_string())
+        .kind("not_comparable", Status::Usage)
+        .hint(hint)
 }

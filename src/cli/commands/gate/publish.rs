@@ -48,6 +48,7 @@ pub(super) fn publish(
     verdict: &Verdict,
     run: &Run,
     outputs: &Outputs,
+    options: &ReportOptions<'_>,
     wants_annotations: Option<bool>,
 ) -> Result<Status, CliError> {
     print(&in_format(verdict, outputs.format))?;
@@ -60,7 +61,7 @@ pub(super) fn publish(
     if let Some(path) = app.env.variable("GITHUB_STEP_SUMMARY") {
         append(path, &text::markdown(verdict))?;
     }
-    write_files(app, verdict, run, outputs)?;
+    write_files(app, verdict, run, outputs, options)?;
     Ok(match verdict.exit_code {
         0 => Status::Complete,
         1 => Status::Breached,
@@ -82,13 +83,19 @@ fn append(path: &str, markdown: &str) -> Result<(), CliError> {
         })
 }
 
-fn write_files(app: &App, verdict: &Verdict, run: &Run, outputs: &Outputs) -> Result<(), CliError> {
+fn write_files(
+    app: &App,
+    verdict: &Verdict,
+    run: &Run,
+    outputs: &Outputs,
+    options: &ReportOptions<'_>,
+) -> Result<(), CliError> {
     let formats = || outputs.targets.iter().map(|target| target.format);
     let export = if formats().all(is_of_verdict) {
         None
     } else {
         let with_content = formats().any(Format::needs_content);
-        Some(export_of(run, with_content, &ReportOptions::default())?)
+        Some(export_of(run, with_content, options)?)
     };
     let plain = Terminal {
         color: false,

@@ -4,12 +4,13 @@
 //! mistake names the setting and its origin; percent become shares here and nowhere else; what looks
 //! like a share where percent are asked for is refused, not guessed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::config::{ConfigError, Resolved};
 use crate::gate::rules::{Floor, LatencyLimit, Measure, Quantile};
 use crate::gate::{Rules, Snapshot};
-use crate::types::did_you_mean;
+use crate::types::{Suite, did_you_mean};
 
 /// Everything that the settings of the gate say.
 pub(in crate::cli) struct GateSettings {
@@ -206,39 +207,76 @@ fn milliseconds(text: &str) -> Option<f64> {
     (number.is_finite() && number > 0.0).then_some(number * factor)
 }
 
-/// Floors that name what neither side knows.
+/// Names shown of those that there are.
+const NAMED: usize = 8;
+
+/// Categories and cases that floors may name.
+pub(super) struct Names {
+    categories: BTreeSet<String>,
+    /// `SUITE/CASE`; a case may also be named by its id.
+    cases: BTreeSet<String>,
+}
+
+impl Names {
+    /// Of runs and baselines.
+    pub(super) fn of_sides(sides: &[&Snapshot]) -> Self {
+        let lines = || sides.iter().flat_map(|side| &side.cases);
+        Self {
+            categories: lines().map(|line| line.category.clone()).collect(),
+            cases: lines().map(|line| line.case.clone()).collect(),
+        }
+    }
+
+    /// Of suites that will be run.
+    pub(super) fn of_suites(suites: &[Suite]) -> Self {
+        let mut names = Self {
+            categories: BTreeSet::new(),
+            cases: BTreeSet::new(),
+        };
+        for suite in suites {
+            for case in &suite.cases {
+                names.categories.insert(case.category.clone());
+                names.cases.insert(format!("{}/{}", suite.suite, case.id));
+            }
+        }
+        names
+    }
+}
+
+/// Floors that name what is not there.
 pub(super) fn check_names(
     resolved: &Resolved,
     rules: &Rules,
-    sides: &[&Snapshot],
+    names: Names,
 ) -> Result<(), ConfigError> {
-    let lines = || sides.iter().flat_map(|side| &side.cases);
-    let categories: Vec<&str> = lines().map(|line| line.category.as_str()).collect();
-    let cases: Vec<&str> = lines()
-        .flat_map(|line| {
-            let id = line.case.split_once('/').map_or("", |(_, id)| id);
-            [line.case.as_str(), id]
-        })
-        .collect();
-    for (setting, what, floors, known) in [
+    let ids = names.cases.iter().map(|case| {
+        let (_, id) = case.split_once('/').unwrap_or(("", case));
+        id.to_owned()
+    });
+    let ids: BTreeSet<String> = ids.collect();
+    for (setting, what, floors, known, also) in [
         (
             "gate.min-category",
             "category",
             &rules.min_category,
-            categories,
+            names.categories,
+            BTreeSet::new(),
         ),
-        ("gate.min-case", "case", &rules.min_case, cases),
+        ("gate.min-case", "case", &rules.min_case, names.cases, ids),
     ] {
-        let names = floors.iter().filter_map(|floor| floor.name.as_deref());
-        for name in names {
-            if known.contains(&name) {
+        let wanted = floors.iter().filter_map(|floor| floor.name.as_deref());
+        for name in wanted {
+            if known.contains(name) || also.contains(name) {
                 continue;
             }
-            let mut known = known.clone();
-            known.sort_unstable();
-            known.dedup();
-            let hint = did_you_mean(name, known)
-                .unwrap_or_else(|| "`toolbench suite show NAME` lists them".to_owned());
+            let all = known.iter().chain(&also).map(String::as_str);
+            let near = did_you_mean(name, all).map_or_else(String::new, |near| format!("{near} "));
+            let shown: Vec<&str> = known.iter().take(NAMED).map(String::as_str).collect();
+            let more = match known.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let hint = format!("{near}There are: {}{more}", shown.join(", "));
             let message = format!("the run has no {what} `{name}` (setting `{setting}`)");
             return Err(wrong(resolved, setting, message, Some(hint)));
         }

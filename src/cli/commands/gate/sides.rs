@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use super::super::{CliError, Status};
+use super::advice::same_folder;
 use crate::gate::baseline::{self, BaselineError, Times};
-use crate::gate::{Against, DEFAULT_NAME, Measured, Snapshot};
+use crate::gate::{Against, DEFAULT_NAME, Measured, Snapshot, Texts};
 use crate::record::{Run, find_run};
 use crate::types::did_you_mean;
 
@@ -26,11 +27,18 @@ pub(in crate::cli) struct Side {
     pub(in crate::cli) times: Option<Times>,
     no_times: Option<String>,
     trouble: Vec<String>,
+    /// What a run is made of; a baseline's file keeps hashes alone.
+    texts: Option<Texts>,
 }
 
 impl Side {
-    /// As the gate takes it; `shown` is its path as text.
-    pub(super) fn against<'a>(&'a self, shown: &'a str) -> Against<'a> {
+    /// As the gate takes it; `shown` is its path as text, `texts` are those of the run.
+    pub(super) fn against<'a>(
+        &'a self,
+        shown: &'a str,
+        replace: Option<&'a str>,
+        texts: &'a Texts,
+    ) -> Against<'a> {
         Against {
             name: &self.name,
             path: shown,
@@ -39,6 +47,8 @@ impl Side {
             times: self.times.as_ref(),
             no_times: self.no_times.as_deref(),
             trouble: &self.trouble,
+            replace,
+            texts: self.texts.as_ref().map(|own| (own, texts)),
         }
     }
 }
@@ -134,7 +144,10 @@ fn named(out: &Path, name: &str) -> Result<Side, CliError> {
         return of_file(name, &path);
     }
     if let Some(path) = given {
-        return of_file(name, &path);
+        // One of the baselines has a name, by whatever path it was given.
+        let stem = path.file_stem().and_then(|it| it.to_str());
+        let named = stem.filter(|_| same_folder(&path, &folder(out)));
+        return of_file(named.unwrap_or(name), &path);
     }
     match run {
         Some(directory) => of_run(&directory),
@@ -188,6 +201,7 @@ pub(in crate::cli) fn of_file(name: &str, path: &Path) -> Result<Side, CliError>
         times,
         no_times: no_times.map(str::to_owned),
         trouble: Vec::new(),
+        texts: None,
     })
 }
 
@@ -202,6 +216,7 @@ fn of_run(directory: &Path) -> Result<Side, CliError> {
         times: Some(Times::of_run(&run.header, &run.trials)),
         no_times: None,
         trouble: measured.all_trouble(),
+        texts: Some(Texts::of(&run.header)),
     })
 }
 
