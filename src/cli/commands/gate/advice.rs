@@ -218,7 +218,7 @@ mod tests {
         }
         assert_eq!(
             flags(&layer, &NOT_REPEATED),
-            " --min-category 'a b=90,odd=80' --min-success 60 --strict"
+            " --min-category 'a b=90' --min-category odd=80 --min-success 60 --strict"
         );
         assert_eq!(word("scripted:model.yaml"), "scripted:model.yaml");
         assert_eq!(word("command:python3 m.py"), "'command:python3 m.py'");
