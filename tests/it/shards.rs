@@ -9,13 +9,14 @@ use crate::support::{Context, json_lines};
 fn a_shard_without_a_case_of_the_first_suite_has_the_tools_of_the_others() {
     let context = Context::new();
     let suite = |name: &str, tool: &str, cases: usize| {
-        let cases: String = (1..=cases)
+        let cases: Vec<String> = (1..=cases)
             .map(|at| {
                 format!(
                     "  - {{id: {name}{at}, category: ask, why: one call, user: Call it with {at}., expect: {{calls: [{{tool: {tool}, arguments: {{value: {at}}}}}]}}}}\n"
                 )
             })
             .collect();
+        let cases = cases.concat();
         format!(
             "suite: {name}\ndescription: Numbers.\ntools:\n  - name: {tool}\n    description: Takes a number.\n    inputSchema: {{type: object, properties: {{value: {{type: integer}}}}, required: [value], additionalProperties: false}}\n    annotations: {{readOnlyHint: true}}\nmock:\n  rules: [{{tool: {tool}, reply: taken}}]\ncases:\n{cases}"
         )
