@@ -240,7 +240,11 @@ pub fn find_run(folder: &Path, name: &str) -> Result<PathBuf, ReadError> {
     }
 }
 
-/// Run directories of a folder, oldest first by name.
+/// Characters of a run's name that say when: `20261120-193542`.
+const STAMP: usize = 15;
+
+/// Run directories of a folder, oldest first: by the second in their names, then by when the file system
+/// says that their headers were written, because two runs may begin in one second.
 pub fn list_runs(folder: &Path) -> Vec<PathBuf> {
     let mut runs: Vec<PathBuf> = fs::read_dir(folder)
         .into_iter()
@@ -249,7 +253,13 @@ pub fn list_runs(folder: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| path.join(files::HEADER).exists())
         .collect();
-    runs.sort();
+    runs.sort_by_cached_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let stamp: String = name.chars().take(STAMP).collect();
+        let header = fs::metadata(path.join(files::HEADER));
+        let written = header.and_then(|found| found.modified()).ok();
+        (stamp, written, path.clone())
+    });
     runs
 }
 
@@ -275,5 +285,24 @@ mod tests {
             "{several}"
         );
         assert!(matches!(find("x"), Err(ReadError::NotFound { .. })));
+    }
+
+    #[test]
+    fn of_two_runs_of_one_second_the_later_one_is_the_latest() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = std::time::SystemTime::now();
+        for (name, seconds) in [
+            ("20260101-101010-bb", 1),
+            ("20260101-101010-aa", 2),
+            ("20260101-101009-cc", 3),
+        ] {
+            let run = folder.path().join(name);
+            fs::create_dir(&run).unwrap();
+            let header = fs::File::create(run.join(files::HEADER)).unwrap();
+            let later = written + std::time::Duration::from_secs(seconds);
+            header.set_modified(later).unwrap();
+        }
+        let latest = find_run(folder.path(), "latest").unwrap();
+        assert_eq!(latest.file_name().unwrap(), "20260101-101010-aa");
     }
 }

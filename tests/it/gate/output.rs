@@ -114,7 +114,7 @@ fn files_hold_the_verdict_or_the_report_of_its_run() {
     // Of a stored run too; and a format that a verdict has not is said before anything runs.
     let output =
         context.run(&[&["gate", "latest"][..], &ASKED, &["--write", "stored.csv"]].concat());
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
     assert!(read("stored.csv").starts_with("cell,"));
     let text = context.expect_error(2, &["gate", "latest", "--format", "junit"]);
     assert!(text.contains("`--write FILE`"), "{text}");
