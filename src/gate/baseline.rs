@@ -211,7 +211,7 @@ pub struct TimeLine {
     pub case: String,
     /// The cell.
     pub cell: String,
-    /// Median time of its scored trials.
+    /// Median time of its scored trials, those of a busy machine left out.
     pub task_ms: f64,
     /// Median time to its first valid call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,7 +232,8 @@ impl Times {
             let case = format!("{}/{}", trial.cell.suite, trial.case);
             let [task, call, all] = lists.entry((case, names.of_key(&trial.cell))).or_default();
             all.push(trial.time.total_ms);
-            if trial.outcome.is_scored() {
+            // What a busy machine took says nothing of the model.
+            if trial.outcome.is_scored() && !trial.noisy {
                 task.push(trial.time.total_ms);
                 call.extend(trial.time.to_valid_call_ms);
             }

@@ -299,7 +299,15 @@ fn fill_slowdown(
 ) {
     let name = measure.in_words();
     let Some(median) = nearest_rank(ratios, 50) else {
-        check.reason = format!("{label}: {name}: no case was timed on both sides");
+        check.reason =
+            format!("{label}: {name}: no case was timed on both sides while nothing else ran");
+        if is_noisy(measured) {
+            check.status = CheckStatus::Trouble;
+            let why = busy(measured);
+            check
+                .reason
+                .push_str(&format!("; {}", why.trim_start_matches("but ")));
+        }
         return;
     };
     let at = |rank: Option<u64>| ratios.get(rank? as usize - 1).copied();

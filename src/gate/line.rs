@@ -9,6 +9,7 @@ use super::verdict::{
     CaseSets, Change, Check, CheckKind, CheckStatus, GateOutcome, KnownResult, KnownStatus, Verdict,
 };
 use super::words::{count, some_of};
+use crate::types::shell_word;
 
 /// Parts of a tool that are named.
 const PARTS: usize = 8;
@@ -49,6 +50,8 @@ pub struct Repeated<'a> {
     pub gate: &'a str,
     /// The folder of runs, for baselines.
     pub out: &'a str,
+    /// Tool servers and what may be called there, for a run that is gone on with.
+    pub servers: &'a str,
 }
 
 /// What the next command depends on beside the verdict.
@@ -68,7 +71,7 @@ pub(super) struct Advice<'a> {
 pub(super) fn next(verdict: &Verdict, advice: &Advice<'_>) -> String {
     let has = |status| verdict.checks.iter().any(|it| it.status == status);
     let Advice { path, repeated, .. } = advice;
-    let Repeated { gate, out } = repeated;
+    let Repeated { gate, out, servers } = repeated;
     let save = format!("toolbench baseline save {path}{out}");
     let warn = format!("toolbench gate {path}{gate} --on-undecided warn");
     match verdict.outcome {
@@ -86,8 +89,10 @@ pub(super) fn next(verdict: &Verdict, advice: &Advice<'_>) -> String {
             let of_baseline = verdict.baseline.as_ref();
             match of_baseline.filter(|_| advice.baseline_in_trouble) {
                 // Only what was lost in the run itself can be asked again.
-                _ if advice.run_in_trouble => format!("toolbench gate --resume {path}{gate}"),
-                Some(baseline) => format!("toolbench report {}", baseline.path),
+                _ if advice.run_in_trouble => {
+                    format!("toolbench gate --resume {path}{servers}{gate}")
+                }
+                Some(baseline) => format!("toolbench report {}", shell_word(&baseline.path)),
                 None => format!(
                     "if the change is meant: {}",
                     advice.replace.unwrap_or(save.as_str())

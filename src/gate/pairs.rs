@@ -212,7 +212,12 @@ impl Difference {
             // One pair is what the exact test loses to its steps.
             z_level * apart.sqrt() + z_power * spread <= (drop - 1.0 / n) * n.sqrt()
         };
-        let least = (1.0 - alpha.log2()).ceil() / n;
+        // What so few pairs can show at all; trials without a partner show more.
+        let least = if self.stratified {
+            1.0 / n
+        } else {
+            (1.0 - alpha.log2()).ceil() / n
+        };
         if least > 1.0 || !found(1.0) {
             return None;
         }

@@ -288,7 +288,9 @@ impl<'a> Compared<'a> {
         } else {
             format!("; worse: {}", cases(&self.fell, NAMED))
         };
-        if !found.is_exact() && found.effective_pairs < FEWEST_PAIRS - SAME {
+        // Fewer pairs than that reject nothing; trials without a partner may.
+        let rejects = self.p_holm.is_some_and(|(p, _)| p <= LEVEL);
+        if !found.is_exact() && !rejects && found.effective_pairs < FEWEST_PAIRS - SAME {
             let why = format!(
                 "{moved}: with fewer than {FEWEST_PAIRS} pairs of trials no test can tell a drop from chance{failing}"
             );

@@ -2,7 +2,7 @@
 //!
 //! Data in: headers of two runs, changes. Data out: the same changes with the lines that differ.
 //! Invariants: only what a record holds is shown, so what was kept out of it or blotted out stays so;
-//! lines are no longer than [`WIDTH`], so that one long paragraph does not hide what changed in it.
+//! lines are no longer than `WIDTH`, so that one long paragraph does not hide what changed in it.
 
 use std::collections::BTreeMap;
 

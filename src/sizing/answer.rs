@@ -132,7 +132,10 @@ pub fn answer(
     let level = (1.0 - CONFIDENCE) / (bounds * asked.len()) as f64;
     let claims: Vec<Claim> = asked
         .iter()
-        .map(|cell| claim(cell, wishes, level))
+        .map(|cell| Claim {
+            cell: cell.name_among(asked.iter().copied()),
+            ..claim(cell, wishes, level)
+        })
         .collect();
     let holding = smallest_that_holds(&asked, &claims);
     let predicted = smallest_predicted(&asked, predictions, wishes, level);
@@ -144,8 +147,8 @@ pub fn answer(
     let question = question(wishes);
     let sentence = match (holding, &predicted) {
         (Some((_, claim)), _) => holds_sentence(claim, &question),
-        (None, Ok(found)) => predicted_sentence(found, &question, wishes),
-        (None, Err(why)) => format!("no measured tier does ({question}), and {why}"),
+        (None, Ok(found)) => predicted_sentence(found, verdict, &question, wishes),
+        (None, Err(why)) => format!("{} ({question}), and {why}", none_does(verdict)),
     };
     let next = next(&claims, verdict, predicted.as_ref().ok().copied());
     let predicted = predicted.ok().filter(|_| holding.is_none());
@@ -480,7 +483,12 @@ fn holds_sentence(claim: &Claim, question: &str) -> String {
     )
 }
 
-fn predicted_sentence(found: &Prediction, question: &str, wishes: &Wishes) -> String {
+fn predicted_sentence(
+    found: &Prediction,
+    verdict: Verdict,
+    question: &str,
+    wishes: &Wishes,
+) -> String {
     let time = match found.p95_ms.filter(|_| wishes.p95_ms.is_some()) {
         Some(times) => format!(
             "p95 {} [{}–{}]{}",
@@ -496,9 +504,20 @@ fn predicted_sentence(found: &Prediction, question: &str, wishes: &Wishes) -> St
         None => "it fits into its memory".to_owned(),
     };
     format!(
-        "no measured tier does ({question}); predicted: {} with {} ({time}; success as measured on {})",
-        found.title, found.cell, found.success_measured_on
+        "{} ({question}); predicted: {} with {} ({time}; success as measured on {})",
+        none_does(verdict),
+        found.title,
+        found.cell,
+        found.success_measured_on
     )
+}
+
+/// Too few cases are no miss.
+fn none_does(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::NotEnoughData => "no measured tier is shown to do so yet",
+        _ => "no measured tier does",
+    }
 }
 
 fn next(claims: &[Claim], verdict: Verdict, predicted: Option<&Prediction>) -> String {

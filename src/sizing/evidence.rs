@@ -166,6 +166,19 @@ impl Cell {
         words.join(", ")
     }
 
+    /// The label, and the context where others differ from it in that alone.
+    pub fn name_among<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> String {
+        let differs = |other: &Self| {
+            other.context_tokens != self.context_tokens
+                && (other.label(), other.place()) == (self.label(), self.place())
+        };
+        if others.into_iter().any(differs) {
+            format!("{}, context {}", self.label(), self.context_tokens)
+        } else {
+            self.label()
+        }
+    }
+
     /// The catalogue's name of the machine, or its own.
     pub fn place(&self) -> &str {
         self.tier.as_deref().unwrap_or(&self.machine)

@@ -82,12 +82,13 @@ pub fn rows(cells: &[Cell], wishes: &Wishes) -> Vec<LoadRow> {
     let mut rows: Vec<LoadRow> = cells
         .iter()
         .filter(|cell| loads(cell))
-        .map(|cell| row(cell, wishes))
+        .map(|cell| row(cell, cells, wishes))
         .collect();
     // By cell in the order of measuring, then by load.
     let place = |row: &LoadRow| {
-        let is_it =
-            |cell: &Cell| (cell.label(), cell.place()) == (row.cell.clone(), row.tier.as_str());
+        let is_it = |cell: &Cell| {
+            (cell.name_among(cells), cell.place()) == (row.cell.clone(), row.tier.as_str())
+        };
         cells.iter().position(is_it)
     };
     rows.sort_by_key(|row| (place(row), row.concurrency));
@@ -103,7 +104,7 @@ fn is_family(one: &Cell, other: &Cell) -> bool {
         && one.weights_sha256 == other.weights_sha256
 }
 
-fn row(cell: &Cell, wishes: &Wishes) -> LoadRow {
+fn row(cell: &Cell, cells: &[Cell], wishes: &Wishes) -> LoadRow {
     let rate = cell.attainment.as_ref().unwrap_or(&cell.success);
     let low_share = match (rate.rate, rate.low) {
         (Some(rate), Some(low)) if rate > 0.0 => Some(low / rate),
@@ -117,7 +118,7 @@ fn row(cell: &Cell, wishes: &Wishes) -> LoadRow {
         (!times.is_empty()).then_some(inside as f64 >= TAIL * times.len() as f64)
     };
     LoadRow {
-        cell: cell.label(),
+        cell: cell.name_among(cells),
         tier: cell.place().to_owned(),
         concurrency: cell.concurrency,
         in_flight: (cell.work.in_flight > 0.0).then_some(cell.work.in_flight),
@@ -201,7 +202,7 @@ pub fn demands(cells: &[Cell], wishes: &Wishes) -> (Vec<Demand>, Option<String>)
     let mut best: Vec<(&Cell, LoadRow)> = Vec::new();
     let mut reasons = Vec::new();
     for cell in cells {
-        let own = row(cell, wishes);
+        let own = row(cell, cells, wishes);
         if let Some(why) = unfit(&own, wishes) {
             let (label, place) = (&own.cell, &own.tier);
             reasons.push(format!("{label} on {place} at {}: {why}", own.concurrency));

@@ -35,6 +35,11 @@ pub fn did_you_mean<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) 
 
 /// A text as one word of a shell command, in quotes where it needs them.
 pub fn shell_word(text: &str) -> String {
+    // Signs that no shell reads, beside those that the library leaves alone.
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@+,%".contains(letter);
+    if !text.is_empty() && !text.starts_with('=') && text.chars().all(plain) {
+        return text.to_owned();
+    }
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
 }
 

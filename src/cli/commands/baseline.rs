@@ -24,6 +24,7 @@ use crate::gate::text::{Difference, differences};
 use crate::gate::verdict::SuiteInterval;
 use crate::gate::{DEFAULT_NAME, Measured, Snapshot};
 use crate::record::{Run, find_run};
+use crate::types::shell_word;
 
 /// Runs one of them.
 pub(super) fn baseline(app: &App, command: &BaselineCommand) -> Result<Status, CliError> {
@@ -80,7 +81,7 @@ impl New {
             .hint(format!(
                 "go on with it: `toolbench {} --resume {}`",
                 run.header.command,
-                directory.display()
+                shell_word(&directory.display().to_string())
             )));
         }
         Ok(Self {
@@ -133,6 +134,21 @@ fn land(path: &Path, text: &str) -> Result<(), CliError> {
     write().map_err(|error| not_written(path, &error))
 }
 
+/// The run, the name and the folder, as they were given.
+fn words(args: &SaveArgs) -> String {
+    format!(
+        "{}{}{}",
+        shell_word(&args.run),
+        name_flag(&args.name),
+        out_flag(args)
+    )
+}
+
+fn out_flag(args: &SaveArgs) -> String {
+    let out = args.out.as_deref();
+    out.map_or_else(String::new, |out| format!(" --out {}", shell_word(out)))
+}
+
 fn save(app: &App, args: &SaveArgs) -> Result<Status, CliError> {
     let new = New::of(app, args)?;
     if new.path.exists() {
@@ -144,9 +160,8 @@ fn save(app: &App, args: &SaveArgs) -> Result<Status, CliError> {
                 new.path.display()
             ))
             .hint(format!(
-                "`toolbench baseline update {}{}` shows the difference and replaces it, `--name NAME` keeps both",
-                args.run,
-                name_flag(&args.name)
+                "`toolbench baseline update {}` shows the difference and replaces it, `--name NAME` keeps both",
+                words(args)
             )));
         }
     }
@@ -160,11 +175,7 @@ fn update(app: &App, args: &SaveArgs, yes: bool) -> Result<Status, CliError> {
     if !new.path.exists() {
         return Err(
             CliError::usage(format!("there is no baseline `{}` to update", args.name)).hint(
-                format!(
-                    "`toolbench baseline save {}{}` makes it",
-                    args.run,
-                    name_flag(&args.name)
-                ),
+                format!("`toolbench baseline save {}` makes it", words(args)),
             ),
         );
     }
@@ -230,11 +241,12 @@ fn said(
         let servers = if snapshot.servers.is_empty() {
             ""
         } else {
-            " (and its tool servers)"
+            " with the same tool servers"
         };
         app.ui.say(&format!(
-            "commit it; next, after a change: {}{against}{servers}",
-            new.again
+            "commit it; next, after a change{servers}: {}{against}{}",
+            new.again,
+            out_flag(args)
         ));
     }
     Ok(Status::Complete)

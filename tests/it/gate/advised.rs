@@ -172,3 +172,45 @@ fn reports_beside_a_verdict_are_shaped_as_asked() {
     let place = rows[0].iter().position(|name| *name == "objective_rate");
     assert_ne!(rows[1][place.unwrap()], "", "within the objective");
 }
+
+#[test]
+fn what_compares_with_a_baseline_needs_one() {
+    let context = prepared("..x.");
+    run(&context, &[]);
+    for (flag, value) in [("--max-slowdown", Some("20")), ("--strict", None)] {
+        let mut all = vec!["gate", "latest", "--min-success", "10", flag];
+        all.extend(value);
+        let text = context.expect_error(2, &all);
+        assert!(
+            text.contains(&format!("`{flag}` compares with a baseline"))
+                && text.contains("toolbench baseline save "),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn advice_survives_a_space_in_a_path_and_keeps_servers() {
+    let context = prepared("i.x.");
+    let found = verdict(
+        &context,
+        3,
+        &[
+            "--out",
+            "my reps",
+            "--mock",
+            "clock.yaml",
+            "--allow-tool",
+            "get_time",
+            "--min-success",
+            "10",
+        ],
+    );
+    let next = found["next"].as_str().unwrap();
+    assert!(
+        next.contains("--resume 'my reps/")
+            && next.contains("--mock clock.yaml --allow-tool get_time")
+            && next.contains("--out 'my reps'"),
+        "{next}"
+    );
+}

@@ -39,6 +39,18 @@ fn trials_without_a_partner_count() {
     assert_eq!(names(checks(&found, "regression")[0]).len(), 7);
 }
 
+/// Three cases of one trial each, then twenty trials each that all fail: by hand a chance of 2 / 21³.
+#[test]
+fn many_trials_against_few_can_tell() {
+    let context = prepared("...");
+    let first = run(&context, &["--temperature", "0.7"]);
+    save(&context, &first, &[]);
+    context.write("model.yaml", &script("xxx"));
+    let found = verdict(&context, 1, &["--temperature", "0.7", "--trials", "20"]);
+    let p = found["cells"][0]["difference"]["p_value"].as_f64().unwrap();
+    assert!((p - 2.0 / 21.0_f64.powi(3)).abs() < 1e-12, "{p}");
+}
+
 /// Three of four old cases pass, two new ones fail: 50 % now, and no point lost where it was compared.
 #[test]
 fn what_before_and_points_are_over_is_said() {

@@ -3,16 +3,18 @@
 //! Data in: flags that were given, headers of runs. Data out: command lines. Invariants: words are quoted
 //! where a shell would split or expand them; no placeholder stands in them.
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use super::sides::{Side, file, folder};
 use super::{OF_REPORTS, Target};
 use crate::cli::gate_args::GateArgs;
 use crate::cli::host_args::HostArgs;
+use crate::cli::safety_args::SafetyArgs;
 use crate::config::{Kind, Layer, key, short_name};
 use crate::gate::DEFAULT_NAME;
 use crate::record::format::Header;
+use crate::types::host::Protocol;
+use crate::types::shell_word;
 
 /// Settings of the gate that are not repeated: one is what the advice is about, the other is refused
 /// beside a stored run.
@@ -24,27 +26,21 @@ pub(super) struct Repeated {
     pub(super) gate: String,
     /// The folder of runs.
     pub(super) out: String,
+    /// Tool servers and what may be called on them, which a run that is gone on with has to be told.
+    pub(super) servers: String,
 }
 
 impl Repeated {
     pub(super) fn of(args: &GateArgs) -> Self {
         let given = args.settings.layer.values.get("out");
         let out = given.and_then(|it| it.last());
-        let out = out.map_or_else(String::new, |out| format!(" --out {}", word(out)));
+        let out = out.map_or_else(String::new, |out| format!(" --out {}", shell_word(out)));
         Self {
             gate: format!("{}{out}", flags(&args.gate.0.layer, &NOT_REPEATED)),
             out,
+            servers: format!("{}{}", servers(&args.hosts), safety(&args.safety)),
         }
     }
-}
-
-/// A word as a shell reads it.
-fn word(text: &str) -> Cow<'_, str> {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@+,%".contains(letter);
-    if !text.is_empty() && text.chars().all(plain) {
-        return Cow::Borrowed(text);
-    }
-    shlex::try_quote(text).unwrap_or(Cow::Borrowed(text))
 }
 
 /// Flags as they were given, each with a blank before it.
@@ -57,10 +53,10 @@ fn flags(layer: &Layer, left_out: &[&str]) -> String {
         let flag = short_name(key);
         match key.kind {
             Kind::Switch => text.push_str(&format!(" --{flag}")),
-            Kind::List => text.push_str(&format!(" --{flag} {}", word(&values.join(",")))),
+            Kind::List => text.push_str(&format!(" --{flag} {}", shell_word(&values.join(",")))),
             _ => {
                 for value in values {
-                    text.push_str(&format!(" --{flag} {}", word(value)));
+                    text.push_str(&format!(" --{flag} {}", shell_word(value)));
                 }
             }
         }
@@ -70,6 +66,11 @@ fn flags(layer: &Layer, left_out: &[&str]) -> String {
 
 fn servers(hosts: &HostArgs) -> String {
     let bearer: Vec<String> = hosts.bearer_env.iter().cloned().collect();
+    let ca: Vec<String> = hosts.ca.iter().map(|it| it.display().to_string()).collect();
+    let protocol = Protocol::NAMES
+        .iter()
+        .filter(|(_, it)| hosts.protocol == Some(*it));
+    let protocol: Vec<String> = protocol.map(|(name, _)| (*name).to_owned()).collect();
     [
         ("stdio", &hosts.stdio),
         ("http", &hosts.http),
@@ -81,14 +82,56 @@ fn servers(hosts: &HostArgs) -> String {
         ("mcp-config", &hosts.mcp_config),
         ("header", &hosts.header),
         ("bearer-env", &bearer),
+        ("ca", &ca),
+        ("protocol", &protocol),
     ]
     .into_iter()
     .flat_map(|(flag, values)| {
         values
             .iter()
-            .map(move |it| format!(" --{flag} {}", word(it)))
+            .map(move |it| format!(" --{flag} {}", shell_word(it)))
     })
     .collect()
+}
+
+fn safety(safety: &SafetyArgs) -> String {
+    let mut text = String::new();
+    if !safety.allow_tool.is_empty() {
+        text.push_str(&format!(
+            " --allow-tool {}",
+            shell_word(&safety.allow_tool.join(","))
+        ));
+    }
+    for root in &safety.paths_under {
+        text.push_str(&format!(" --paths-under {}", path(root)));
+    }
+    for (flag, number) in [
+        (
+            "max-tool-calls",
+            safety.max_tool_calls.map(|it| it.to_string()),
+        ),
+        (
+            "max-tool-bytes",
+            safety.max_tool_bytes.map(|it| it.to_string()),
+        ),
+        (
+            "max-tool-time",
+            safety.max_tool_time.map(|it| it.to_string()),
+        ),
+    ] {
+        text.extend(number.map(|number| format!(" --{flag} {number}")));
+    }
+    for (flag, is_given) in [
+        ("allow-destructive", safety.allow_destructive),
+        ("no-network", safety.no_network),
+        ("dry-run-calls", safety.dry_run_calls),
+        ("accept-drift", safety.accept_drift),
+    ] {
+        if is_given {
+            text.push_str(&format!(" --{flag}"));
+        }
+    }
+    text
 }
 
 /// The command that makes a baseline of what was to be judged.
@@ -107,28 +150,29 @@ pub(super) fn first_baseline(target: &Target, args: &GateArgs, repeated: &Repeat
         .collect();
     let mut run = String::from("toolbench run");
     match &args.resume {
-        Some(name) => run.push_str(&format!(" --resume {}", word(name))),
+        Some(name) => run.push_str(&format!(" --resume {}", shell_word(name))),
         None => models
             .iter()
-            .for_each(|it| run.push_str(&format!(" {}", word(it)))),
+            .for_each(|it| run.push_str(&format!(" {}", shell_word(it)))),
     }
-    run.push_str(&servers(&args.hosts));
+    run.push_str(&repeated.servers);
     run.push_str(&flags(&args.settings.layer, &shaping));
     let made = args.resume.as_deref().unwrap_or("latest");
-    format!("{run} && toolbench baseline save {}{out}", word(made))
+    format!("{run} && toolbench baseline save {}{out}", shell_word(made))
 }
 
 /// The command that goes on with a run and judges it.
 pub(super) fn go_on(directory: &Path, repeated: &Repeated) -> String {
     format!(
-        "toolbench gate --resume {}{}",
+        "toolbench gate --resume {}{}{}",
         path(directory),
+        repeated.servers,
         repeated.gate
     )
 }
 
-fn path(path: &Path) -> String {
-    word(&path.display().to_string()).into_owned()
+pub(super) fn path(path: &Path) -> String {
+    shell_word(&path.display().to_string())
 }
 
 /// The command that puts a run in place of what it was compared with, where there is one: a file in
@@ -179,12 +223,25 @@ pub(in crate::cli) fn name_flag(name: &str) -> String {
 
 /// The command that makes such a run again and judges it.
 pub(in crate::cli) fn gate_again(header: &Header) -> String {
-    const SAID: [&str; 6] = ["suite", "format", "write", "by", "margin", "objective"];
+    // The folder is that of the baseline, the names of models hold their quantisation.
+    const SAID: [&str; 8] = [
+        "suite",
+        "out",
+        "quant",
+        "format",
+        "write",
+        "by",
+        "margin",
+        "objective",
+    ];
     let mut text = String::from("toolbench gate");
     for model in &header.models {
-        text.push_str(&format!(" {}", word(&model.name)));
+        text.push_str(&format!(" {}", shell_word(&model.name)));
     }
-    text.push_str(&format!(" --suite {}", word(&header.selection.join(","))));
+    text.push_str(&format!(
+        " --suite {}",
+        shell_word(&header.selection.join(","))
+    ));
     for setting in &header.settings {
         let name = setting.name.as_str();
         if !setting.origin.starts_with("flag") || SAID.contains(&name) {
@@ -194,7 +251,7 @@ pub(in crate::cli) fn gate_again(header: &Header) -> String {
         if is_switch {
             text.push_str(&format!(" --{name}"));
         } else {
-            text.push_str(&format!(" --{name} {}", word(&setting.value)));
+            text.push_str(&format!(" --{name} {}", shell_word(&setting.value)));
         }
     }
     text
@@ -220,7 +277,7 @@ mod tests {
             flags(&layer, &NOT_REPEATED),
             " --min-category 'a b=90' --min-category odd=80 --min-success 60 --strict"
         );
-        assert_eq!(word("scripted:model.yaml"), "scripted:model.yaml");
-        assert_eq!(word("command:python3 m.py"), "'command:python3 m.py'");
+        assert_eq!(shell_word("scripted:model.yaml"), "scripted:model.yaml");
+        assert_eq!(shell_word("command:python3 m.py"), "'command:python3 m.py'");
     }
 }

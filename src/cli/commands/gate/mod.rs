@@ -58,9 +58,17 @@ pub(in crate::cli) fn gate(app: &App, args: GateArgs) -> Result<Status, CliError
     let target = Target::of(app, &args, &resolved, &settings)?;
     let against = sides::find(&settings.out, asked.baseline.as_deref())?;
     let repeated = Repeated::of(&args);
-    if against.is_none() && !asked.rules.has_floor() {
-        let make = advice::first_baseline(&target, &args, &repeated);
-        return Err(nothing_asked(&make));
+    if against.is_none() {
+        // What compares with a baseline is not met by its absence.
+        let compares = [
+            (asked.rules.max_slowdown.is_some(), "--max-slowdown"),
+            (asked.rules.strict, "--strict"),
+        ];
+        let compares = compares.iter().find(|(is_asked, _)| *is_asked);
+        if compares.is_some() || !asked.rules.has_floor() {
+            let make = advice::first_baseline(&target, &args, &repeated);
+            return Err(nothing_asked(&make, compares.map(|(_, flag)| *flag)));
+        }
     }
     let options = report_options(&args, &settings);
     let is_new = matches!(target, Target::Made(_)) && args.resume.is_none();
@@ -268,12 +276,20 @@ fn is_model(app: &App, resolved: &Resolved, name: &str) -> Result<bool, CliError
         || store.catalogue.lookup(name).is_ok())
 }
 
-fn nothing_asked(make: &str) -> CliError {
-    CliError::usage("there is nothing to judge by: no baseline and no floor")
+fn nothing_asked(make: &str, compares: Option<&str>) -> CliError {
+    let (message, or) = match compares {
+        Some(flag) => (
+            format!("`{flag}` compares with a baseline, and there is none"),
+            String::new(),
+        ),
+        None => (
+            "there is nothing to judge by: no baseline and no floor".to_owned(),
+            "; or give a floor: `--min-success 80`".to_owned(),
+        ),
+    };
+    CliError::usage(message)
         .kind("no_baseline", Status::Usage)
-        .hint(format!(
-            "make a baseline from a good run: `{make}`; or give a floor: `--min-success 80`"
-        ))
+        .hint(format!("make a baseline from a good run: `{make}`{or}"))
 }
 
 fn known_failures(asked: &GateSettings) -> Result<Vec<KnownFailure>, CliError> {
@@ -343,7 +359,7 @@ impl Judged<'_> {
         let now = now_rfc3339();
         let input = Input {
             run: &run.header.run,
-            path: &directory.display().to_string(),
+            path: &advice::path(directory),
             candidate: &snapshot,
             measured: &measured,
             times: times.as_ref(),
@@ -354,6 +370,7 @@ impl Judged<'_> {
             repeated: crate::gate::Repeated {
                 gate: &self.repeated.gate,
                 out: &self.repeated.out,
+                servers: &self.repeated.servers,
             },
         };
         judge(&input).map_err(|refusal| refused(&refusal, directory, replace.as_deref()))
@@ -363,7 +380,7 @@ impl Judged<'_> {
 fn refused(refusal: &Refusal, directory: &Path, replace: Option<&str>) -> CliError {
     let hint = match refusal {
         Refusal::Rules(_) => {
-            let save = format!("toolbench baseline save {}", directory.display());
+            let save = format!("toolbench baseline save {}", advice::path(directory));
             format!(
                 "judge the older one again: `toolbench rescore RUN`, or make a new baseline: `{}`",
                 replace.unwrap_or(&save)
