@@ -150,6 +150,12 @@ pub fn answer(
         (None, Ok(found)) => predicted_sentence(found, verdict, &question, wishes),
         (None, Err(why)) => format!("{} ({question}), and {why}", none_does(verdict)),
     };
+    let are_alike = asked.iter().all(|it| it.cases_hash == asked[0].cases_hash);
+    let sentence = if are_alike {
+        sentence
+    } else {
+        format!("{sentence}. {DIFFERENT_CASES}")
+    };
     let next = next(&claims, verdict, predicted.as_ref().ok().copied());
     let predicted = predicted.ok().filter(|_| holding.is_none());
     let (cell, context_tokens, weights_sha256) = match (holding, predicted) {
@@ -511,6 +517,10 @@ fn predicted_sentence(
         found.success_measured_on
     )
 }
+
+/// Said where the cells of a page were not asked the same.
+const DIFFERENT_CASES: &str = "Cells of this page were asked different cases: one that holds does so on \
+    its own, and success of one cannot be compared with that of another";
 
 /// Too few cases are no miss.
 fn none_does(verdict: Verdict) -> &'static str {

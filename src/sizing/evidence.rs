@@ -17,6 +17,7 @@ use crate::metrics::latency::Quantiles;
 use crate::metrics::rates::Rate;
 use crate::metrics::{Row, SummaryOptions, summarise};
 use crate::record::format::{Header, ModelHeader};
+use crate::types::fingerprint::Fingerprint;
 use crate::types::outcome::Counted;
 use crate::types::tier::{Device, Tier};
 use crate::types::{CellKey, Constraint, ContentHash, DialectName, TrialRecord};
@@ -47,6 +48,12 @@ pub struct Cell {
     pub constraint: Constraint,
     /// Variant.
     pub variant: String,
+    /// Hash of what the variant bundles.
+    pub variant_hash: String,
+    /// Suites that its cases are of.
+    pub suites: Vec<String>,
+    /// Hash of what was asked: success of other cases is another matter.
+    pub cases_hash: String,
     /// Other settings of the cell.
     pub settings: BTreeMap<String, String>,
     /// Trials at once.
@@ -139,14 +146,18 @@ pub fn cells(
 }
 
 impl Cell {
-    /// Equal weights, settings, machine and load.
+    /// Equal weights, settings, cases, machine and load.
     fn is_same_as(&self, other: &Self) -> bool {
         let key = |cell: &Self| {
             (
                 cell.weights_sha256.clone().unwrap_or(cell.model.clone()),
                 (cell.dialect, cell.constraint, cell.variant.clone()),
-                cell.settings.clone(),
-                (cell.context_tokens, cell.concurrency),
+                (cell.settings.clone(), cell.variant_hash.clone()),
+                (
+                    cell.context_tokens,
+                    cell.concurrency,
+                    cell.cases_hash.clone(),
+                ),
                 (cell.machine.clone(), cell.device),
             )
         };
@@ -166,16 +177,35 @@ impl Cell {
         words.join(", ")
     }
 
-    /// The label, and the context where others differ from it in that alone.
+    /// The label, and what tells it from others of the same: context, cases, else the run.
     pub fn name_among<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> String {
-        let differs = |other: &Self| {
-            other.context_tokens != self.context_tokens
-                && (other.label(), other.place()) == (self.label(), self.place())
+        let shape = |cell: &Self| {
+            (
+                cell.context_tokens,
+                cell.cases_hash.clone(),
+                cell.variant_hash.clone(),
+            )
         };
-        if others.into_iter().any(differs) {
+        let own = (shape(self), self.label(), self.place());
+        let mut twins = others
+            .into_iter()
+            .filter(|it| (it.label(), it.place()) == (own.1.clone(), own.2))
+            .filter(|it| shape(it) != own.0)
+            .peekable();
+        if twins.peek().is_none() {
+            return self.label();
+        }
+        let (mut by_context, mut by_cases) = (true, true);
+        for twin in twins {
+            by_context &= twin.context_tokens != self.context_tokens;
+            by_cases &= twin.cases_hash != self.cases_hash;
+        }
+        if by_context {
             format!("{}, context {}", self.label(), self.context_tokens)
+        } else if by_cases {
+            format!("{}, {} cases of {}", self.label(), self.cases, self.run)
         } else {
-            self.label()
+            format!("{}, {}", self.label(), self.run)
         }
     }
 
@@ -234,9 +264,10 @@ fn cell(
     weights: &KnownWeights,
     wishes: &Wishes,
 ) -> Cell {
+    let found = fingerprints(header).find(|found| found.tier == row.tier);
     let place = machine(
         &row.tier,
-        &header.fingerprint,
+        found.unwrap_or(&header.fingerprint),
         &model.facts,
         tiers,
         wishes.reserve_gib,
@@ -246,7 +277,10 @@ fn cell(
     let work = work(header, model, &place, &by_case, wishes);
     let known = model.weights_sha256.as_ref().and_then(|it| weights.get(it));
     let predicted = predicted_memory(header, model, context_tokens, known, &place);
-    let peak = row.peak_memory_bytes.max(model.facts.peak_memory_bytes);
+    // A merged run knows its models on all machines together, and what a machine took in its rows alone.
+    let of_model = model.facts.peak_memory_bytes;
+    let of_model = of_model.filter(|_| fingerprints(header).all(|it| it.tier == row.tier));
+    let peak = row.peak_memory_bytes.max(of_model);
     let on_card = matches!(place.device, Some(Device::Nvidia | Device::Amd));
     let needs = if on_card {
         predicted
@@ -268,6 +302,11 @@ fn cell(
         dialect: row.dialect,
         constraint: row.constraint,
         variant: row.variant.clone(),
+        variant_hash: trials
+            .first()
+            .map_or_else(String::new, |it| it.cell.variant_hash.clone()),
+        suites: suites(&by_case),
+        cases_hash: cases_hash(&by_case),
         settings: row.settings.clone(),
         concurrency: concurrency(header),
         machine: place.label.clone(),
@@ -378,6 +417,32 @@ fn by_case<'a>(trials: &[&'a TrialRecord]) -> Vec<Vec<&'a TrialRecord>> {
     cases
 }
 
+/// Machines of a record: a merged run has one for each shard.
+pub fn fingerprints(header: &Header) -> impl Iterator<Item = &Fingerprint> {
+    let of_shards = header.merged_from.iter().map(|shard| &shard.fingerprint);
+    std::iter::once(&header.fingerprint).chain(of_shards)
+}
+
+fn suites(cases: &[Vec<&TrialRecord>]) -> Vec<String> {
+    let mut suites: Vec<String> = Vec::new();
+    for trial in cases.iter().filter_map(|trials| trials.first()) {
+        if !suites.contains(&trial.cell.suite) {
+            suites.push(trial.cell.suite.clone());
+        }
+    }
+    suites.sort();
+    suites
+}
+
+fn cases_hash(cases: &[Vec<&TrialRecord>]) -> String {
+    let first = cases.iter().filter_map(|trials| trials.first());
+    let mut asked: Vec<_> = first
+        .map(|it| (&it.cell.suite, &it.case, it.case_hash.to_string()))
+        .collect();
+    asked.sort();
+    ContentHash::of_value(&asked).to_string()
+}
+
 fn successes(cases: &[Vec<&TrialRecord>]) -> usize {
     let trials = cases.iter().flatten();
     trials.filter(|trial| trial.outcome.is_success()).count()
@@ -405,6 +470,6 @@ pub fn without_context(cell: &Cell) -> ContentHash {
         &cell.weights_sha256,
         &cell.model,
         (cell.dialect, cell.constraint),
-        &cell.settings,
+        (&cell.settings, &cell.cases_hash),
     ))
 }

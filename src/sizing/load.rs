@@ -100,6 +100,8 @@ fn is_family(one: &Cell, other: &Cell) -> bool {
     one.label() == other.label()
         && one.settings == other.settings
         && one.context_tokens == other.context_tokens
+        && one.cases_hash == other.cases_hash
+        && one.variant_hash == other.variant_hash
         && one.machine == other.machine
         && one.weights_sha256 == other.weights_sha256
 }

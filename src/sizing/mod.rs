@@ -31,7 +31,7 @@ use crate::types::TrialRecord;
 use crate::types::fingerprint::Fingerprint;
 use crate::types::tier::{Published, Tier};
 use answer::Answer;
-use evidence::{Cell, KnownWeights};
+use evidence::{Cell, KnownWeights, fingerprints};
 use load::{Demand, LoadRow};
 use predict::Prediction;
 use published::{ClaimRow, MacContext, PublishedRow};
@@ -255,8 +255,7 @@ fn machines(
     wishes: &Wishes,
 ) -> Vec<MachineRow> {
     let mut rows: Vec<MachineRow> = Vec::new();
-    for run in runs {
-        let found = &run.header.fingerprint;
+    for found in runs.iter().flat_map(|run| fingerprints(run.header)) {
         if rows.iter().any(|row| row.label == found.tier) {
             continue;
         }

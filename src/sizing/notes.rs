@@ -4,30 +4,37 @@
 //! concluded here that the page's numbers do not say.
 
 use super::answer::Answer;
-use super::evidence::Cell;
+use super::evidence::{Cell, fingerprints};
 use super::matching::was_quiet;
 use super::memory::measured_share;
 use super::order::{price, price_note};
 use super::published::PUBLISHED_MARK;
 use super::roofline::{Fit, LEAST_MACHINES, Phase};
 use super::{SizingRun, Wishes};
+use crate::types::fingerprint::Fingerprint;
 use crate::types::tier::{Device, Published, Tier};
 
 /// Probes that are shown and not used.
 pub(super) fn busy_probes(runs: &[SizingRun<'_>]) -> Vec<String> {
-    let busy = runs.iter().filter(|run| {
-        let found = &run.header.fingerprint;
-        found.gpus.is_empty() && !was_quiet(found)
-    });
-    busy.map(|run| {
-        let found = &run.header.fingerprint;
+    let of_run = |run: &SizingRun<'_>| -> Vec<(String, Fingerprint)> {
+        let mut seen: Vec<(String, Fingerprint)> = Vec::new();
+        for found in fingerprints(run.header) {
+            if !seen.iter().any(|(_, known)| known == found) {
+                seen.push((run.header.run.clone(), found.clone()));
+            }
+        }
+        seen
+    };
+    let busy = runs.iter().flat_map(of_run);
+    let busy = busy.filter(|(_, found)| found.gpus.is_empty() && !was_quiet(found));
+    busy.map(|(run, found)| {
         let load = found.load_average.map_or_else(String::new, |load| {
             format!(" (load {load:.1} on {})", count(found.logical_cores as usize, "processor"))
         });
         format!(
             "{}: {} was busy with something else when it was probed{load}, so its bandwidth and compute are \
              not used to predict other machines",
-            run.header.run, found.tier
+            run, found.tier
         )
     })
     .collect()

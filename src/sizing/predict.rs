@@ -42,6 +42,8 @@ pub struct Prediction {
     pub weights_sha256: Option<String>,
     /// Its other settings.
     pub settings: BTreeMap<String, String>,
+    /// Hash of what was asked of it.
+    pub cases_hash: String,
     /// Memory that the cell would take; on a processor from what is needed (low) to what is resident, and up
     /// by what peaks were measured above the formula.
     pub memory_bytes: Option<Predicted>,
@@ -76,6 +78,7 @@ impl Prediction {
             && self.weights_sha256 == cell.weights_sha256
             && self.context_tokens == cell.context_tokens
             && self.settings == cell.settings
+            && self.cases_hash == cell.cases_hash
     }
 
     /// It is of the same cell as another.
@@ -84,6 +87,7 @@ impl Prediction {
             && self.weights_sha256 == other.weights_sha256
             && self.context_tokens == other.context_tokens
             && self.settings == other.settings
+            && self.cases_hash == other.cases_hash
     }
 }
 
@@ -236,6 +240,7 @@ pub fn predict(
         context_tokens: cell.context_tokens,
         weights_sha256: cell.weights_sha256.clone(),
         settings: cell.settings.clone(),
+        cases_hash: cell.cases_hash.clone(),
         memory_bytes,
         usable_bytes,
         fits: memory_bytes.map(|needs| Fits::of(needs, usable_bytes)),

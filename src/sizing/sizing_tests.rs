@@ -8,6 +8,7 @@ use super::matching::{device_of, tier_of, was_quiet};
 use super::*;
 use crate::metrics::testing::{Run, key};
 use crate::store::tiers::{parse_tiers, published, tiers_with_user_file};
+use crate::types::shard::MergedShard;
 use crate::types::tier::Device;
 use crate::types::{Constraint, ModelFacts, Setting};
 
@@ -247,17 +248,55 @@ fn a_cell_shows_what_was_measured() {
 fn of_equal_cells_the_newest_counts() {
     let old = Made {
         created_at: "2025-01-01T00:00:00Z",
-        script: "F".repeat(30),
+        script: "F".repeat(100),
         ..Made::default()
     };
     let page = page_of(&[Made::default().run(), old.run()], &Wishes::default());
     assert_eq!(page.cells.len(), 1);
-    assert_eq!(page.cells[0].cases, 100);
+    assert_eq!(page.cells[0].success.rate, Some(1.0));
     assert!(
         page.notes
             .iter()
             .any(|note| note.contains("is in several runs"))
     );
+}
+
+/// A later smoke run of a few cases says nothing of the many.
+#[test]
+fn cells_of_other_cases_stay_apart() {
+    let few = Made {
+        created_at: "2027-01-01T00:00:00Z",
+        script: "F".repeat(4),
+        ..Made::default()
+    };
+    let page = page_of(&[Made::default().run(), few.run()], &wants(0.8, 4.0));
+    assert_eq!(page.cells.len(), 2);
+    let answer = page.answer.unwrap();
+    assert_eq!(answer.tier.as_deref(), Some("cpu-small"));
+    assert!(answer.sentence.contains("asked different cases"));
+    let names: Vec<&str> = answer.claims.iter().map(|it| &*it.cell).collect();
+    assert!(names[0] != names[1], "{names:?}");
+}
+
+/// Each machine of a merged run is its own.
+#[test]
+fn merged_runs_have_the_machine_of_each_cell() {
+    let mut run = Made::default().run();
+    let (other, _) = fixture("cpu-64c-256g-avx512");
+    run.header.merged_from.push(MergedShard {
+        run: "second".to_owned(),
+        shard: (2, 2),
+        created_at: "2026-01-02T03:04:05Z".to_owned(),
+        executions: 1,
+        fingerprint: other.clone(),
+    });
+    for trial in &mut run.trials {
+        trial.cell.tier.clone_from(&other.tier);
+    }
+    run.header.cells[0].key.tier.clone_from(&other.tier);
+    let page = page_of(&[run], &Wishes::default());
+    assert_eq!(page.cells[0].tier.as_deref(), Some("cpu-large"));
+    assert_eq!(page.machines.len(), 2);
 }
 
 #[test]

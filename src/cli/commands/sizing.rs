@@ -16,7 +16,7 @@ use crate::config::{Resolved, Settings};
 use crate::record::{ReadError, Run, find_run, list_runs};
 use crate::report::{SizingFormat, Terminal, write_sizing};
 use crate::sizing::answer::Verdict;
-use crate::sizing::evidence::KnownWeights;
+use crate::sizing::evidence::{KnownWeights, fingerprints};
 use crate::sizing::{Inputs, Objective, SizingRun, Wishes, page};
 use crate::store::tiers::{TierError, published, tiers_with_user_file};
 use crate::types::did_you_mean;
@@ -228,7 +228,7 @@ fn of_this_machine(out: &Path) -> Vec<PathBuf> {
     let is_own = |folder: &PathBuf| {
         Run::open(folder).is_ok_and(|run| {
             let header = &run.header;
-            header.fingerprint.tier == tier
+            fingerprints(header).any(|found| found.tier == tier)
                 && header.rescored_from.is_none()
                 && header
                     .models

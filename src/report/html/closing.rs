@@ -105,7 +105,7 @@ pub(super) fn sizing(summary: &Summary, header: &Header) -> Sizing {
                 head("file MB", true),
                 head("load", true),
                 head("peak memory MB", true),
-                head("predicted MB", true),
+                head("needed MB (predicted)", true),
                 head("engine", false),
             ],
             rows: models.collect(),

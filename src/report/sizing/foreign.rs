@@ -151,7 +151,7 @@ fn doubts(own: &[&Prediction]) -> &'static str {
     });
     match validated {
         _ if known == 0 => "",
-        0 => "; the ranges are not validated for a model of this size (notes)",
+        0 => "; the ranges are not validated (notes)",
         some if some < known => "; the ranges of some kinds are not validated (notes)",
         _ => "",
     }
@@ -159,7 +159,11 @@ fn doubts(own: &[&Prediction]) -> &'static str {
 
 /// Sizes of memory of one machine differ in nothing but what fits: the smallest that fits stands for all.
 fn sizes_together<'a>(own: &[&'a Prediction]) -> Vec<&'a Prediction> {
-    let family = |found: &Prediction| found.title.split(", ").next().map(str::to_owned);
+    // Only the size that the catalogue puts at the end is no part of the machine's name.
+    let family = |found: &Prediction| match found.title.rsplit_once(", ") {
+        Some((name, size)) if size.ends_with(" GB") => name.to_owned(),
+        _ => found.title.clone(),
+    };
     let mut shown: Vec<&Prediction> = Vec::new();
     for found in own {
         match shown
@@ -228,18 +232,22 @@ pub(super) fn published(page: &SizingPage) -> Option<Part> {
     })
 }
 
+/// Models side by side in the table of contexts.
+const MOST_MODELS: usize = 5;
+
 pub(super) fn mac_contexts(page: &SizingPage) -> Option<Part> {
-    let models: Vec<String> = page
+    let mut models: Vec<String> = page
         .mac_contexts
         .first()
-        .map(|row| {
-            row.largest
-                .iter()
-                .map(|(name, _)| name.clone())
-                .take(4)
-                .collect()
-        })
+        .map(|row| row.largest.iter().map(|(name, _)| name.clone()).collect())
         .unwrap_or_default();
+    // The one that the answer names first, and no more than a terminal has room for.
+    let named = page.answer.as_ref().and_then(|answer| answer.cell.as_ref());
+    models.sort_by_key(|model| {
+        named.is_none_or(|cell| cell.split(", ").next() != Some(model.as_str()))
+    });
+    let further = models.len().saturating_sub(MOST_MODELS);
+    models.truncate(MOST_MODELS);
     let rows = page.mac_contexts.iter().map(|row| {
         let mut cells = vec![
             format!("{} GB", row.memory_gib),
@@ -276,6 +284,13 @@ pub(super) fn mac_contexts(page: &SizingPage) -> Option<Part> {
             rows: rows.collect(),
             columns,
         },
-        under: source.map(|source| format!("Published: {source}.")),
+        under: source.map(|source| {
+            let further = match further {
+                0 => String::new(),
+                1 => " One further model in JSON.".to_owned(),
+                many => format!(" {many} further models in JSON."),
+            };
+            format!("Published: {source}.{further}")
+        }),
     })
 }

@@ -1,5 +1,7 @@
 //! The tables of the page.
 
+use std::collections::BTreeSet;
+
 use super::super::tables::{Column, Table, label, number};
 use super::super::text::{DASH, megabytes, percent, percents, short, whole};
 use super::foreign;
@@ -225,6 +227,17 @@ fn labels(page: &SizingPage) -> Vec<Value<'static>> {
     add("variant", Box::new(|cell| cell.variant.clone()));
     add("machine", Box::new(|cell| cell.place().to_owned()));
     add("context", Box::new(|cell| cell.context_tokens.to_string()));
+    add("suites", Box::new(|cell| cell.suites.join(", ")));
+    // What nothing else tells apart was measured in different runs.
+    let mut alone = page.cells.iter().filter(|cell| cell.concurrency == 1);
+    let mut seen = BTreeSet::new();
+    let is_unique = |cell: &Cell| {
+        let (place, suites) = (cell.place().to_owned(), cell.suites.clone());
+        seen.insert((cell.label(), place, cell.context_tokens, suites))
+    };
+    if !alone.all(is_unique) {
+        add("run", Box::new(|cell| cell.run.clone()));
+    }
     found
 }
 
