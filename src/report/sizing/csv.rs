@@ -7,7 +7,7 @@ use crate::sizing::SizingPage;
 use crate::sizing::memory::Fits;
 use crate::sizing::roofline::{Phase, Predicted};
 
-const FIELDS: [&str; 46] = [
+const FIELDS: [&str; 48] = [
     "kind",
     "model",
     "cell",
@@ -47,6 +47,8 @@ const FIELDS: [&str; 46] = [
     "in_flight",
     "verdict",
     "success_at_least",
+    "success_at_most",
+    "p95_at_least_ms",
     "p95_at_most_ms",
     "cases_needed",
     "demand_per_hour",
@@ -209,6 +211,8 @@ fn verdicts(page: &SizingPage) -> Vec<Line> {
         line.set("objective", &page.objective.in_words());
         line.set("verdict", &verdict(claim.verdict));
         line.some("success_at_least", claim.success_at_least);
+        line.some("success_at_most", claim.success_at_most);
+        line.some("p95_at_least_ms", claim.p95_at_least_ms);
         line.some("p95_at_most_ms", claim.p95_at_most_ms);
         line.some("cases_needed", claim.cases_needed);
         line

@@ -72,10 +72,12 @@ fn claims(page: &SizingPage) -> Option<Table> {
             claim.cases.to_string(),
         ];
         if success {
-            row.push(percent(claim.success_at_least));
+            let (low, high) = (claim.success_at_least, claim.success_at_most);
+            row.push(format!("{} to {}", percent(low), percent(high)));
         }
         if time {
-            row.push(seconds(claim.p95_at_most_ms));
+            let (low, high) = (claim.p95_at_least_ms, claim.p95_at_most_ms);
+            row.push(format!("{} to {}", seconds(low), seconds(high)));
         }
         row.push(verdict(claim.verdict).to_owned());
         let needed = claim.cases_needed.map(|cases| cases.to_string());
@@ -84,10 +86,10 @@ fn claims(page: &SizingPage) -> Option<Table> {
     });
     let mut columns = vec![text("measured", 0), text("machine", 2), number("cases")];
     if success {
-        columns.push(number("success %\nat least"));
+        columns.push(number("success %\nlies in"));
     }
     if time {
-        columns.push(number("p95 s\nat most"));
+        columns.push(number("p95 s\nlies in"));
     }
     columns.extend([text("verdict", 2), number("cases\nneeded")]);
     Some(Table {
