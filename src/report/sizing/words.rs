@@ -119,8 +119,8 @@ pub(super) fn notes(page: &SizingPage) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(answer) = &page.answer {
         notes.push(format!(
-            "at least, at most: success by Clopper and Pearson over cases, p95 by ranks; each is wrong in \
-             at most {:.2} % of data sets, and any verdict of the page (holds or misses) in at most 5 %",
+            "lies in: success by Clopper and Pearson over cases, p95 by ranks; each end is wrong in at most \
+             {:.2} % of data sets, and any verdict of the page (holds or misses) in at most 5 %",
             answer.level * 100.0
         ));
     }
