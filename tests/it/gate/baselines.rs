@@ -1,5 +1,7 @@
 //! `toolbench baseline`: small, stable, free of clock readings, replaced only after a look.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::*;
@@ -176,19 +178,28 @@ fn a_resumed_run_is_the_same_baseline() {
 fn times_are_kept_apart_and_compared_case_by_case() {
     let context = prepared("........");
     let first = run(&context, &[]);
+    took(&first, 100.0);
     save(&context, &first, &["--with-latency"]);
     let path = context.path("reports/baselines/main.latency.jsonl");
-    let times = std::fs::read_to_string(&path).unwrap();
-    verdict(&context, 0, &["--max-slowdown", "100000000"]);
-    let quick = with_times(&times, 0.001);
-    std::fs::write(&path, &quick).unwrap();
-    let output = gate_model(&context, &["--max-slowdown", "50", "--format", "json"]);
-    let slow = too_slow(&output, "slowdown");
+    let second = run(&context, &[]);
+    let second_path = second.to_str().unwrap();
+    let slowdown = |code| judged(&context, code, &[second_path, "--max-slowdown", "50"]);
+    took(&second, 140.0);
+    slowdown(0);
+    took(&second, 200.0);
+    let slow = slowdown(1);
     let found = checks(&slow, "slowdown");
     assert_eq!(found.len(), 2);
     for check in found {
-        assert!(check["observed"].as_f64().unwrap() > 1.5);
+        assert_eq!(check["status"], "breached");
+        assert!((check["observed"].as_f64().unwrap() - 2.0).abs() < 1e-9);
     }
+    // What a busy machine took says nothing.
+    let text = std::fs::read_to_string(second.join("trials.jsonl")).unwrap();
+    let busy = text.replace("\"noisy\":false", "\"noisy\":true");
+    std::fs::write(second.join("trials.jsonl"), busy).unwrap();
+    let busy = slowdown(3);
+    assert_eq!(checks(&busy, "slowdown")[0]["status"], "trouble");
     // Without the flag times decide nothing.
     verdict(&context, 0, &[]);
     // Times of another version of the baseline say nothing.
@@ -214,18 +225,18 @@ fn times_are_kept_apart_and_compared_case_by_case() {
     );
 }
 
-/// The same lines with every time of a task and a call replaced.
-fn with_times(text: &str, ms: f64) -> String {
-    let mut lines = Vec::new();
-    for line in text.lines() {
+/// Every trial took so long, on a machine that had nothing else to do.
+fn took(run: &Path, ms: f64) {
+    let path = run.join("trials.jsonl");
+    let mut lines = String::new();
+    for line in std::fs::read_to_string(&path).unwrap().lines() {
         let mut value: Value = serde_json::from_str(line).unwrap();
-        if value["case"].is_string() {
-            value["task_ms"] = ms.into();
-            value["valid_call_ms"] = ms.into();
-        }
-        lines.push(value.to_string());
+        value["time"]["total_ms"] = ms.into();
+        value["time"]["to_valid_call_ms"] = ms.into();
+        value["noisy"] = false.into();
+        lines.push_str(&format!("{value}\n"));
     }
-    lines.join("\n") + "\n"
+    std::fs::write(&path, lines).unwrap();
 }
 
 /// On another tier or engine build times are not compared, and the fields that differ are named;
